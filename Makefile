@@ -104,6 +104,11 @@ test-cert-manager: ## Test the chart with the real cert-manager, built from sour
 	$(call harness,$(OWN) docker-registry)
 	@hack/stage -v "cert-manager" $(HARNESS) test --cert-manager
 
+.PHONY: test-previous
+test-previous: ## Test this version together with the previous one, built from its commit
+	$(call harness,$(OWN) docker-registry git)
+	@hack/stage -v "previous version" $(HARNESS) test --previous
+
 .PHONY: kill
 kill: ## Run 200 tasks with outputs, kill the processes that store them, and check what remains
 	$(call harness,$(OWN))

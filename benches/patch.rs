@@ -1,8 +1,9 @@
-//! What a patch costs, against `serde_json` reading the same review: `cargo bench --bench patch`.
+//! The time to compute a patch, compared with `serde_json` parsing the same review:
+//! `cargo bench --bench patch`.
 //!
-//! Timed by hand rather than by a bench library, because the figure is a ratio: both sides run in turn, batch by
-//! batch, so that a machine whose speed drifts slows both.
-#![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
+//! It does not use a benchmark library, because the result is a ratio: batches of both sides run in turn, so
+//! that changes of the speed of the machine affect both.
+#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -16,24 +17,24 @@ use bootlace_core::profile::spec::{Inline, Mounted, Source, SourceTarget};
 use bootlace_core::signature::Keys;
 use serde_json::{Value, json};
 
-// The product's own.
+// The same allocator as in `bootlace`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Batches of each side; the median ratio is told.
+/// The number of batches of each side, of which the median ratio is printed.
 const BATCHES: usize = 21;
-/// How long a batch takes at least.
+/// The minimum duration of a batch.
 const BATCH: Duration = Duration::from_millis(20);
 
 fn main() {
-    println!("| env vars | review | read by serde_json | answered | ratio |");
+    println!("| env vars | review | parsed by `serde_json` | processed | ratio |");
     println!("|---:|---:|---:|---:|---:|");
     for variables in [10, 100, 1_000, 10_000] {
         let body = review(variables);
         let recipes = recipes();
         let outcome = admission::review(&body, &recipes).outcome;
         assert_eq!(outcome, ReviewOutcome::Injected);
-        let (read, answered, ratio) = compare(
+        let (parsed, processed, ratio) = compare(
             || {
                 black_box(serde_json::from_slice::<Value>(black_box(&body)).unwrap());
             },
@@ -42,21 +43,21 @@ fn main() {
             },
         );
         println!(
-            "| {variables} | {:.1} KB | {read:.1?} | {answered:.1?} | {ratio:.2} |",
+            "| {variables} | {:.1} KB | {parsed:.1?} | {processed:.1?} | {ratio:.2} |",
             kilobytes(body.len())
         );
     }
-    println!("\nWith a store, and signed for it:\n");
+    println!("\nWith a store, with and without a signature:\n");
     println!("| env vars | unsigned | signed | ratio |");
     println!("|---:|---:|---:|---:|");
     for variables in [10, 100, 1_000] {
         let body = review(variables);
         let keys = Keys::read([("key-1700000000", [7; 32])], 1_700_000_000).unwrap();
         let (unsigned, signed) = (with_store(None), with_store(Some(keys)));
-        let answer = |recipes: &PreparedProfiles| {
+        let process = |recipes: &PreparedProfiles| {
             black_box(admission::review(black_box(&body), recipes).response.to_json().unwrap());
         };
-        let (without, with, ratio) = compare(|| answer(&unsigned), || answer(&signed));
+        let (without, with, ratio) = compare(|| process(&unsigned), || process(&signed));
         println!("| {variables} | {without:.1?} | {with:.1?} | {ratio:.2} |");
     }
 }
@@ -76,7 +77,7 @@ fn kilobytes(bytes: usize) -> f64 {
     bytes as f64 / 1000.0
 }
 
-/// Median times of a run of each, and the median of the ratios of neighbouring batches.
+/// The median times of a run of each side, and the median of the ratios of consecutive batches.
 fn compare(mut base: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration, f64) {
     let runs = runs_in_a_batch(&mut base);
     let mut pairs: Vec<_> = (0..BATCHES).map(|_| (time(runs, &mut base), time(runs, &mut other))).collect();
@@ -129,7 +130,7 @@ fn profile() -> Profile {
     profile
 }
 
-/// A review as the API server sends it for a pod of Airflow's operator.
+/// A review like those of the API server for a pod of Airflow's operator.
 fn review(variables: usize) -> Vec<u8> {
     let mut review: Value = serde_json::from_str(include_str!("review.json")).unwrap();
     let env = (0..variables).map(|n| json!({"name": format!("VARIABLE_{n}"), "value": format!("value {n}")}));

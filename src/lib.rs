@@ -1,26 +1,39 @@
-//! The roles of Bootlace, one folder each. They run the pure half, the crate [`bootlace_core`], which does not know them:
+//! The roles of Bootlace, one directory each. They use [`bootlace_core`], which does not depend on them:
 //!
 //! | role | module | what it does |
 //! |---|---|---|
-//! | admission | [`webhook`] | serves the reviews of the API server |
-//! | store | [`store`] | creates the `Secret`s, `ConfigMap`s and `Event`s that task pods may not create |
+//! | admission | [`webhook`] | responds to the reviews of the API server |
+//! | store | [`store`] | creates the `Secret`s, `ConfigMap`s and `Event`s that task pods cannot create |
 //! | boot | [`boot`] | fetches the sources of a profile, in an init container |
-//! | wait | [`wait`] | waits for an output that an earlier task has not stored yet, in an init container |
+//! | wait | [`wait`] | waits until an earlier task has stored an output, in an init container |
 //! | sidecar | [`sidecar`] | stores the outputs of a task, in a native sidecar |
-//! | command line | [`cli`] | all of the above, and `inject`, `explain`, `certs` and `crds` |
+//! | command line | [`cli`] | starts the other roles; `inject`, `explain`, `certs` and `crds` |
 //!
-//! The roles share [`server`] (listener, TLS, certificates, shutdown), [`registry`] (OCI registries) and `http` (requests to
-//! servers that a profile or a pod names). What runs in the task's own container is the package `bootlace-launch`.
+//! The roles share these modules:
+//!
+//! | module | content | used by |
+//! |---|---|---|
+//! | [`process`] | event loop, signals, logging | all |
+//! | [`server`] | listener, TLS, certificates, shutdown | webhook, store |
+//! | [`store_client`] | the protocol of the store, and its client | store, boot, wait, sidecar |
+//! | [`registry`] | OCI registries | webhook, boot |
+//! | `http` | requests to servers that a profile or a pod names | webhook, boot |
+//!
+//! Boot, wait and sidecar run in pods and import nothing of the servers; `tests/references/imports.rs` checks this. The package
+//! `bootlace-launch` runs in the container of the task.
 
 pub mod boot;
 pub mod cli;
+mod command_error;
 mod http;
 #[cfg(test)]
 mod messages;
+pub mod process;
 pub mod profile_files;
 pub mod registry;
 pub mod server;
 pub mod sidecar;
 pub mod store;
+pub mod store_client;
 pub mod wait;
 pub mod webhook;

@@ -1,12 +1,12 @@
-//! The `bootlace` binary: parses the command line and dispatches to a role.
+//! The `bootlace` program.
 
 use std::process::ExitCode;
 
 use bootlace::cli::Cli;
 use clap::Parser as _;
 
-// musl's allocator gives memory back to the kernel at every turn and asks for it again: a served review took more than
-// three times the CPU time with it (238 µs against 76 µs), and this one costs 1 MB of memory.
+// The allocator of musl returns memory to the kernel after each use. With it, a review needs more than three
+// times the CPU time (238 µs instead of 76 µs). This allocator needs 1 MB more memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,34 +1,35 @@
-//! Profiles from files, for work without a cluster: `inject`, `explain`, and a webhook on one's own machine.
+//! Profiles from files, for use without a cluster: `inject`, `explain`, and `webhook --profiles`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::profile::{BootProfile, Profile, Profiles};
 
-/// Why profiles cannot be read from files.
+/// A profile file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// A file or folder cannot be read.
-    #[error("{path}: cannot be read ({source}): check that it exists and may be read", path = path.display())]
+    /// A file or directory cannot be read.
+    #[error("failed to read {path:?}: {source}")]
     Unreadable {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A document cannot be read, or is a `BootProfile` without a name.
-    #[error("{path}: document {document} cannot be read as a BootProfile: {message}", path = path.display())]
+    /// A document is invalid, or is a `BootProfile` without a name.
+    #[error("document {document} of {path:?} is invalid: {message}")]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Which of its documents, counted from 1.
+        /// The number of the document. The first has the number 1.
         document: usize,
-        /// What is wrong, with the line.
+        /// The problem, with the line.
         message: String,
     },
-    /// Two documents have one name.
-    #[error("{path}: BootProfile {name:?} is there twice: rename one of the two", path = path.display())]
-    Twice {
+    /// Two documents have the same name.
+    #[error("BootProfile {name:?} in {path:?} already exists in another document: rename one of them")]
+    Duplicate {
         /// The file of the second one.
         path: PathBuf,
         /// The name.
@@ -36,19 +37,19 @@ pub enum FolderError {
     },
 }
 
-/// Reads all profiles of a file, or of a folder's `.yaml`, `.yml` and `.json` files. Documents of other kinds
-/// are passed over, so that a folder of manifests serves as it is. A profile that no pod could boot with is not in force,
-/// as it is not on a cluster.
+/// Reads all profiles in a file, or in the `.yaml`, `.yml` and `.json` files of a directory. Documents of
+/// other kinds are ignored, so that a directory of manifests can be used. An invalid profile is not active,
+/// as on a cluster.
 ///
 /// # Errors
-/// Where a file cannot be read, or a document calls itself a `BootProfile` and has no name.
+/// A file cannot be read, or a `BootProfile` in it has no name.
 pub fn read(path: &Path) -> Result<Profiles, FolderError> {
     let mut profiles = BTreeMap::new();
     for file in files(path)? {
-        let text = std::fs::read_to_string(&file).map_err(unreadable(&file))?;
+        let text = std::fs::read_to_string(&file).map_err(read_error(&file))?;
         for (name, profile) in parse(&file, &text)? {
             if profiles.insert(name.clone(), profile).is_some() {
-                return Err(FolderError::Twice { path: file, name });
+                return Err(FolderError::Duplicate { path: file, name });
             }
         }
     }
@@ -60,18 +61,18 @@ pub fn read(path: &Path) -> Result<Profiles, FolderError> {
     Ok(good.with_not_in_force(problems))
 }
 
-fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> FolderError {
+fn read_error(path: &Path) -> impl FnOnce(std::io::Error) -> FolderError {
     let path = path.to_owned();
     move |source| FolderError::Unreadable { path, source }
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, FolderError> {
-    if !std::fs::metadata(path).map_err(unreadable(path))?.is_dir() {
+    if !std::fs::metadata(path).map_err(read_error(path))?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = std::fs::read_dir(path)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
-        .map_err(unreadable(path))?;
+        .map_err(read_error(path))?;
     let is_manifest = |file: &PathBuf| {
         file.extension()
             .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
@@ -81,13 +82,22 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, FolderError> {
     Ok(files)
 }
 
+impl Coded for FolderError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unreadable { .. } => Code::FileUnreadable,
+            Self::Invalid { .. } | Self::Duplicate { .. } => Code::ProfileFileInvalid,
+        }
+    }
+}
+
 #[derive(serde::Deserialize)]
 struct Kind {
     #[serde(default)]
     kind: String,
 }
 
-/// A profile's name, and the profile or what is wrong with it.
+/// The name of a profile, and the profile or its problem.
 type Named = (String, Result<Profile, String>);
 
 fn parse(file: &Path, text: &str) -> Result<Vec<Named>, FolderError> {
@@ -112,18 +122,20 @@ fn parse(file: &Path, text: &str) -> Result<Vec<Named>, FolderError> {
             let name = value.pointer("/metadata/name").and_then(serde_json::Value::as_str);
             let name = name
                 .filter(|name| !name.is_empty())
-                .ok_or_else(|| invalid(document, &"give it a metadata.name"))?;
+                .ok_or_else(|| invalid(document, &"metadata.name is missing"))?;
             let name = name.to_owned();
             let profile = serde_json::from_value::<BootProfile>(value).map_err(|error| error.to_string());
             let profile =
                 profile.and_then(|profile| Profile::try_from(profile).map_err(|error| error.to_string()));
-            let problem = |error| format!("{}, document {document}: {error}", file.display());
+            let file = file.display().to_string();
+            let problem = |error| format!("document {document} of {file:?}: {error}");
             Ok((name, profile.map_err(problem)))
         })
         .collect()
 }
 
-/// Gives a profile without a spec an empty one, as the CRD's default does: all of a spec's fields have defaults.
+/// Adds an empty spec to a profile without one, like the default of the CRD. All fields of a spec have
+/// defaults.
 fn default_spec(profile: &mut serde_json::Value) {
     let Some(profile) = profile.as_object_mut() else { return };
     let spec = profile.entry("spec").or_insert(serde_json::Value::Null);
@@ -137,7 +149,7 @@ mod tests {
     use super::*;
     use bootlace_core::profile::BootProfileSpec;
 
-    /// The only profile, or what is wrong with it or with the file.
+    /// Parses the only profile in a file.
     fn parsed(text: &str) -> Result<Profile, String> {
         let mut profiles = parse(Path::new("profiles.yaml"), text).map_err(|error| error.to_string())?;
         assert_eq!(profiles.len(), 1);
@@ -170,7 +182,7 @@ spec: {sources: [{name: a, inline: {env: {A: b}}}]}
     }
 
     #[test]
-    fn a_template_that_cannot_be_read_is_told() {
+    fn an_invalid_template_is_reported() {
         let text = "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {name: a}\nspec: {sources: \
                     [{name: s, inline: {env: {A: '{{ run | shout }}'}}}]}\n";
         let message = parsed(text).unwrap_err();
@@ -181,7 +193,7 @@ spec: {sources: [{name: a, inline: {env: {A: b}}}]}
     }
 
     #[test]
-    fn what_the_api_server_would_refuse_is_told() {
+    fn a_spec_that_the_api_server_rejects_is_reported() {
         let text = "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {name: a}\nspec: {sources: \
                     [{name: s, inline: {}, secret: {name: b}}]}\n";
         let message = parsed(text).unwrap_err();
@@ -193,17 +205,19 @@ spec: {sources: [{name: a, inline: {env: {A: b}}}]}
         let text =
             "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {name: a}\nspec: {bot: {}}\n";
         let message = parsed(text).unwrap_err();
-        assert!(message.contains("profiles.yaml, document 1") && message.contains("`bot`"), "{message}");
+        assert!(
+            message.contains("document 1 of \"profiles.yaml\"") && message.contains("`bot`"),
+            "{message}"
+        );
         let message = parsed("apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nspec: {}\n").unwrap_err();
         assert!(
-            message.contains(
-                "profiles.yaml: document 1 cannot be read as a BootProfile: give it a metadata.name"
-            )
+            message.contains("document 1 of \"profiles.yaml\"") && message.contains("metadata.name"),
+            "{message}"
         );
     }
 
     #[test]
-    fn a_profile_that_is_not_in_force_is_known_beside_the_others() {
+    fn an_inactive_profile_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let profile = |name: &str, spec: &str| {
             let text = format!(
@@ -215,12 +229,11 @@ spec: {sources: [{name: a, inline: {env: {A: b}}}]}
         profile("wrong", "{sources: [{name: s, inline: {files: {a//b: x}}}]}");
         let profiles = read(folder.path()).unwrap();
         assert_eq!(profiles.iter().map(|profile| profile.name.as_str()).collect::<Vec<_>>(), ["good"]);
-        let said = profiles.missing("wrong").to_string();
-        let (exists, why) = said.split_once("wrong.yaml, document 1: ").unwrap();
-        assert!(exists.starts_with("BootProfile \"wrong\""), "{said}");
-        assert!(why.starts_with("spec.sources[0].inline.files[\"a//b\"]: "), "{said}");
+        let message = profiles.missing("wrong").to_string();
+        let (_, problem) = message.split_once("wrong.yaml\": ").unwrap();
+        assert!(problem.starts_with("spec.sources[0].inline.files[\"a//b\"]: "), "{message}");
         std::fs::copy(folder.path().join("good.yaml"), folder.path().join("twice.yaml")).unwrap();
-        let message = read(folder.path()).unwrap_err().to_string();
-        assert!(message.contains("\"good\" is there twice"), "{message}");
+        let error = read(folder.path()).unwrap_err();
+        assert!(matches!(&error, FolderError::Duplicate { name, .. } if name == "good"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The rendered manifests and the code say the same names: nothing else holds them together.
+//! Checks that the rendered manifests use the same names as the code.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use bootlace::profile_files;
@@ -18,13 +18,13 @@ fn webhooks() -> Vec<Value> {
     let configuration = manifests
         .iter()
         .find(|document| document.pointer("/kind").unwrap() == "MutatingWebhookConfiguration")
-        .expect("manifests/install.yaml holds no MutatingWebhookConfiguration");
+        .expect("manifests/install.yaml has no MutatingWebhookConfiguration");
     configuration.pointer("/webhooks").unwrap().as_array().unwrap().clone()
 }
 
 #[test]
 fn the_api_server_selects_by_the_names_that_the_code_reads() {
-    let [task, scheduler] = webhooks().try_into().expect("there are two webhooks");
+    let [task, scheduler] = webhooks().try_into().expect("the configuration has two webhooks");
     assert_eq!(
         task.pointer("/objectSelector/matchExpressions").unwrap(),
         &json!([
@@ -49,11 +49,12 @@ fn the_api_server_selects_by_the_names_that_the_code_reads() {
                 "scope": "Namespaced",
             }])
         );
-        assert_eq!(webhook.pointer("/clientConfig/caBundle"), None, "it would change from render to render");
+        assert_eq!(webhook.pointer("/clientConfig/caBundle"), None, "it would change with each rendering");
     }
 }
 
-/// What the conditions decide is compared with the code on a cluster (the scenario `reviewed`); here are the names.
+/// The scenario `reviewed` compares the decisions of the conditions with the code. This test compares the
+/// names.
 #[test]
 fn the_match_conditions_hold_the_names_that_the_code_writes() {
     for webhook in webhooks() {
@@ -94,7 +95,7 @@ fn the_admission_policy_binds_the_store_by_the_names_that_the_code_writes() {
     let policy = manifests
         .iter()
         .find(|document| document.pointer("/kind").unwrap() == "ValidatingAdmissionPolicy")
-        .expect("manifests/install.yaml holds no ValidatingAdmissionPolicy");
+        .expect("manifests/install.yaml has no ValidatingAdmissionPolicy");
     let rules = policy.pointer("/spec/validations").unwrap().to_string();
     let run = run_label(&Identity::default()).len();
     for part in [
@@ -222,6 +223,6 @@ fn the_contract_of_boot_images_holds_every_name() {
         layout::OUT_FILES,
         layout::OUT_TMP,
     ] {
-        assert!(contract.contains(name), "docs/boot-images.md does not hold {name}");
+        assert!(contract.contains(name), "docs/boot-images.md does not contain {name}");
     }
 }

@@ -1,24 +1,23 @@
-//! What the README tells to run without a cluster does what it says: the commands are read from it, so that they cannot
-//! drift apart.
+//! Runs the commands of the README that need no cluster, and checks their output.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::process::Command;
 
 const README: &str = include_str!("../README.md");
 
-/// The words behind `cargo run --` of the README's one such line for `verb`, without its comment.
+/// The arguments after `cargo run --` in the line of the README for `verb`, without the comment.
 fn command(verb: &str) -> Vec<&'static str> {
     let start = format!("cargo run -- {verb} ");
     let mut lines = README.lines().filter(|line| line.starts_with(&start));
     let line = lines.next().unwrap_or_else(|| panic!("the README has no line {start:?}"));
     assert_eq!(lines.next(), None, "the README has two lines {start:?}");
     let line = line.split(" #").next().unwrap();
-    // The words are split here as a shell would only where none is quoted.
+    // Splitting at spaces is only correct without quotes and other shell syntax.
     assert!(!line.contains(['"', '\'', '\\', '$', '|', '>']), "{line}");
     line.split_whitespace().skip(3).collect()
 }
 
-/// What the command prints, run where the README is.
+/// Runs the command in the folder of the README, and returns its output.
 fn run(words: &[&str]) -> String {
     let mut bootlace = Command::new(env!("CARGO_BIN_EXE_bootlace"));
     for name in ["BOOTLACE_PROFILES", "BOOTLACE_BOOT_IMAGE"] {
@@ -40,13 +39,13 @@ fn every_command_without_a_cluster_is_tried_here() {
 fn explain_tells_why_and_what_each_part_is_for() {
     let words = run(&command("explain"));
     for part in [
-        "Job daily-report: spec.template becomes a booted task",
-        "boots with      BootProfile etl",
-        "settings: written in the profile: env REPORT_DAYS, WAREHOUSE; files sql/report.sql",
+        "Job daily-report: spec.template is injected",
+        "profile         etl",
+        "settings: inline: env REPORT_DAYS, WAREHOUSE; files sql/report.sql",
         "tables: ConfigMap etl-tables: tables.csv as files",
         "login: Secret db-login: every key as env",
         "+ container report  runs the task:",
-        "its assets at /var/assets",
+        "mounts the assets at /var/assets",
     ] {
         assert!(words.contains(part), "{part:?} is not in:\n{words}");
     }

@@ -1,14 +1,14 @@
-//! What a user would write instead of a profile: command lines of the plain clients, each run by bash in an empty folder.
+//! The commands that a user would write instead of a profile. bash runs each of them in an empty folder.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::hosts::{Azure, Bucket, S3};
 
-/// The object stores' own command lines, installed where they are not yet.
+/// The command line tools of the object stores.
 pub(crate) struct Stores {
     bin: PathBuf,
-    /// Where they keep what they write for themselves.
+    /// The home folder for their own files.
     home: tempfile::TempDir,
 }
 
@@ -22,7 +22,7 @@ impl Stores {
     }
 
     fn program(&self, name: &str) -> String {
-        // The machine's own settings for other clouds and proxies are none of the comparison's.
+        // Settings of the machine for other clouds and proxies must not affect the comparison.
         format!(
             "env -u AWS_CA_BUNDLE -u REQUESTS_CA_BUNDLE HOME='{}' {}/{name}",
             self.home.path().display(),
@@ -30,7 +30,7 @@ impl Stores {
         )
     }
 
-    /// `aws s3 cp` of what lies at `path`.
+    /// `aws s3 cp` of `path`.
     pub(crate) fn aws(&self, s3: &S3, path: &str, options: &str) -> String {
         let Bucket { name, endpoint } = &s3.bucket;
         format!(
@@ -55,19 +55,19 @@ impl Stores {
     }
 
     /// `az storage blob …` of the container.
-    pub(crate) fn az(&self, azure: &Azure, does: &str) -> String {
+    pub(crate) fn az(&self, azure: &Azure, action: &str) -> String {
         let Azure { bucket: Bucket { name, endpoint }, account, key, .. } = azure;
         let connection = format!("AccountName={account};AccountKey={key};BlobEndpoint={endpoint}");
         let (program, container) =
-            (self.program("az"), if does.contains("batch") { "--source" } else { "--container-name" });
+            (self.program("az"), if action.contains("batch") { "--source" } else { "--container-name" });
         format!(
             "AZURE_CORE_COLLECT_TELEMETRY=0 AZURE_STORAGE_CONNECTION_STRING='{connection}' {program} storage blob \
-             {does} {container} {name} --no-progress --only-show-errors --output none"
+             {action} {container} {name} --no-progress --only-show-errors --output none"
         )
     }
 }
 
-/// `rclone copy`, which speaks to every store, of `path` in an S3 bucket.
+/// `rclone copy`, which supports all stores, of `path` in an S3 bucket.
 pub(crate) fn rclone(s3: &S3, path: &str) -> String {
     let Bucket { name, endpoint } = &s3.bucket;
     format!(
@@ -77,12 +77,12 @@ pub(crate) fn rclone(s3: &S3, path: &str) -> String {
     )
 }
 
-/// curl, up to what it asks for; `ca` is whom it trusts.
+/// The start of a curl command, which trusts `ca`.
 pub(crate) fn curl(ca: &Path) -> String {
     format!("curl -fsS --cacert '{}'", ca.display())
 }
 
-/// Python that makes files of the object at `key` in the JSON that it reads.
+/// A Python command that reads JSON and writes the files in the object at `key`.
 pub(crate) fn unpack(key: &str) -> String {
     format!(
         "python3 -c '

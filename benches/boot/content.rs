@@ -1,4 +1,4 @@
-//! What is fetched: 1,000 files of 1 KB, and one of 100 MB.
+//! The fetched content: 1,000 files of 1 KB, and one of 100 MB.
 
 use std::io::{Cursor, Write as _};
 
@@ -11,7 +11,7 @@ use zip::write::SimpleFileOptions;
 pub(crate) const FILES: usize = 1_000;
 pub(crate) const FILE: &[u8] = &[b'x'; 1_000];
 pub(crate) const LARGE: usize = 100_000_000;
-/// Just below what boot takes of JSON, which is 8 MiB.
+/// Just below the limit of boot for JSON, which is 8 MiB.
 const LARGE_JSON: usize = 8_300_000;
 
 /// The path of a small file.
@@ -19,7 +19,7 @@ pub(crate) fn name(number: usize) -> String {
     format!("folder-{}/file-{number}", number % 10)
 }
 
-/// What a small file holds.
+/// The content of a small file.
 pub(crate) fn text() -> &'static str {
     str::from_utf8(FILE).unwrap()
 }
@@ -55,19 +55,19 @@ pub(crate) fn zip() -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// Bytes that no layer below makes smaller or treats as special.
+/// Bytes that cannot be compressed.
 pub(crate) fn large() -> Vec<u8> {
     let mut bytes = Vec::with_capacity(LARGE);
     let mut state = 1_u64;
     while bytes.len() < LARGE {
-        // Knuth's multiplicative generator: any noise will do.
+        // Knuth's multiplicative generator.
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         bytes.write_all(&state.to_le_bytes()).unwrap();
     }
     bytes
 }
 
-/// One file in an object at `files`, as large as boot takes.
+/// A JSON object with a file at `files`, as large as boot accepts.
 pub(crate) fn large_json() -> Vec<u8> {
     json!({"files": {"large": "x".repeat(LARGE_JSON)}}).to_string().into()
 }

@@ -1,4 +1,4 @@
-//! What is fetched from: a server of each kind, with 1,000 small files and one large one.
+//! The servers: one of each kind, with 1,000 small files and one large one.
 
 #[path = "../../tests/boot/object_store/servers.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -25,7 +25,7 @@ const S3_KEY: &str = "AKIAEXAMPLE";
 const S3_SECRET: &str = "example-secret";
 const BUCKET: &str = "bench";
 
-/// A bucket, as clients are told of it.
+/// The name and the endpoint of a bucket.
 pub(crate) struct Bucket {
     pub(crate) name: String,
     pub(crate) endpoint: String,
@@ -38,10 +38,10 @@ pub(crate) struct S3 {
     pub(crate) secret: &'static str,
 }
 
-/// Google Cloud Storage: its own command line speaks TLS only.
+/// Google Cloud Storage, with TLS because its command line tool requires it.
 pub(crate) struct Gcs {
     _server: servers::Server,
-    /// What it was started with.
+    /// The files of the server.
     folder: tempfile::TempDir,
     pub(crate) bucket: Bucket,
 }
@@ -53,19 +53,19 @@ pub(crate) struct Azure {
     pub(crate) key: &'static str,
 }
 
-/// HTTP servers of one answer each.
+/// HTTP servers, each with one response.
 pub(crate) struct Http {
     pub(crate) tar: Server,
     pub(crate) zip: Server,
     pub(crate) large: Server,
-    /// The large one in a tar.gz.
+    /// The large file in a tar.gz.
     pub(crate) large_tar: Server,
-    /// An object of as many bytes as boot takes of JSON.
+    /// A JSON object, as large as boot accepts.
     pub(crate) json: Server,
     pub(crate) optimus: Server,
 }
 
-/// A registry with an image of one layer as `small`, and an artifact of one file as `large`.
+/// A registry with an image with one layer as `small`, and an artifact with one file as `large`.
 pub(crate) struct Oci {
     pub(crate) registry: Registry,
     pub(crate) small: Blob,
@@ -78,7 +78,7 @@ pub(crate) struct Servers {
     pub(crate) gcs: Gcs,
     pub(crate) azure: Azure,
     pub(crate) oci: Oci,
-    /// What is mounted into boot, a folder for each kind: CAs, and a store's keys.
+    /// The folders that are mounted into boot, one for each kind: CAs, and access keys of a store.
     mounts: Container,
 }
 
@@ -92,14 +92,14 @@ impl Servers {
         let oci = Oci::start(&tar, &large);
         let object: Value = (0..FILES).map(|number| (content::name(number), content::text())).collect();
         let compiled = json!({"envs": {"DSTART": "2026-11-20T00:00:00Z"}, "files": object, "secrets": {}});
-        let answers = |body: Vec<u8>| Server::tls(move |_, _| ok(body.clone()));
+        let serve = |body: Vec<u8>| Server::tls(move |_, _| ok(body.clone()));
         let http = Http {
-            zip: answers(content::zip()),
-            large_tar: answers(content::large_tar(&large)),
-            json: answers(content::large_json()),
-            optimus: answers(compiled.to_string().into()),
-            tar: answers(tar),
-            large: answers(large),
+            zip: serve(content::zip()),
+            large_tar: serve(content::large_tar(&large)),
+            json: serve(content::large_json()),
+            optimus: serve(compiled.to_string().into()),
+            tar: serve(tar),
+            large: serve(large),
         };
         for (folder, ca) in [
             ("http", server::ca()),
@@ -111,31 +111,31 @@ impl Servers {
         Self { http, s3, gcs, azure, oci, mounts }
     }
 
-    /// What is mounted of `kind`.
+    /// The mounted folder for `kind`.
     pub(crate) fn mounted(&self, kind: &str) -> PathBuf {
         self.mounts.beside(kind)
     }
 
-    /// The words for the bucket in S3, and what mounts its credentials to `s3`.
+    /// The request for the bucket in S3. Mounts its credentials at `s3`.
     pub(crate) fn in_s3(&self) -> Value {
-        self.words(&self.s3.store, "s3")
+        self.request(&self.s3.store, "s3")
     }
 
-    /// The words for the container in Azure, and what mounts its credentials to `azure`.
+    /// The request for the container in Azure. Mounts its credentials at `azure`.
     pub(crate) fn in_azure(&self) -> Value {
-        self.words(&self.azure.store, "azure")
+        self.request(&self.azure.store, "azure")
     }
 
-    fn words(&self, store: &Store, folder: &str) -> Value {
+    fn request(&self, store: &Store, folder: &str) -> Value {
         let mounts = Container::new();
-        let mut says = store.says();
-        says["credentials"] = store.credentials(&mounts);
-        // `credentials` always mounts to one place, and both stores are here at the same time.
+        let mut request = store.settings();
+        request["credentials"] = store.credentials(&mounts);
+        // `credentials` always uses the same mount point, and there are two stores.
         let target = self.mounted(folder);
         if !target.exists() {
             fs::rename(mounts.beside("store"), &target).unwrap();
         }
-        says
+        request
     }
 }
 

@@ -1,18 +1,19 @@
-//! What a boot costs, against the plain client that a user would write instead: `cargo bench --bench boot`.
+//! The cost of a boot, compared with the commands that a user would write instead:
+//! `cargo bench --bench boot`.
 //!
-//! Both are processes of their own, fetch the same from the same server, and write to a file system in memory. They
-//! run in turns; told are the medians of their wall times, the median of the ratios pair by pair, and the largest
-//! process's peak memory as the kernel counted it.
+//! Both are separate processes, fetch the same content from the same server, and write to a file system in
+//! memory. They run in turns. The results are the medians of their wall times, the median of the ratios of
+//! each pair, and the peak memory of the largest process.
 //!
-//! `BOOTLACE_BIN` names another binary to measure, such as the image's.
+//! `BOOTLACE_BIN` names another binary to measure, such as that of the image.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a bench fails by panicking"
+    reason = "a benchmark fails by panicking"
 )]
-#![allow(clippy::cast_precision_loss, reason = "times and sizes far below what a float holds exactly")]
+#![allow(clippy::cast_precision_loss, reason = "times and sizes are far below 2^52")]
 
 mod clients;
 mod content;
@@ -34,44 +35,44 @@ use serde_json::{Value, json};
 use sources::Row;
 use support::Container;
 
-/// Pairs of runs for each row: some plain clients take many seconds.
+/// The number of pairs of runs for each row. Some clients run for many seconds.
 const ROUNDS: usize = 5;
-/// And where both take milliseconds.
+/// The number of pairs of runs that last for milliseconds.
 const SHORT_ROUNDS: usize = 31;
-/// The launcher that boot copies is about as large.
+/// The approximate size of the launcher, which boot copies.
 const LAUNCHER_BYTES: usize = 440_000;
 
 fn main() {
-    // This program again, around one command.
+    // This program also runs and measures a single command.
     if let [_, role, command @ ..] = std::env::args_os().collect::<Vec<_>>().as_slice()
         && role == "measure"
     {
         return measure::run(command);
     }
-    // `cargo bench --bench boot -- S3` measures the rows that hold the word.
+    // `cargo bench --bench boot -- S3` measures only the rows that contain the word.
     let only = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
     let (servers, stores) = (hosts::Servers::start(), clients::Stores::install());
     let mounts = Container::new();
-    println!("| fetched | boot | plain client | ratio | memory of boot | of the client |");
+    println!("| fetched | boot | client | ratio | memory of boot | memory of the client |");
     println!("|---|---:|---:|---:|---:|---:|");
     for row in sources::rows(&servers, &stores, &mounts) {
-        if !row.what.contains(&only) {
+        if !row.title.contains(&only) {
             continue;
         }
         let (boot, plain, ratio) = compare(&row, ROUNDS);
         println!(
             "| {} | {} | {} | {ratio:.2} | {:.1} MB | {:.1} MB |",
-            row.what,
+            row.title,
             millis(boot.wall),
             millis(plain.wall),
             boot.megabytes(),
             plain.megabytes()
         );
     }
-    let nothing = Row { what: "inline", source: sources::inline(), plain: "exec true".to_owned() };
-    let (boot, plain, _) = compare(&nothing, SHORT_ROUNDS);
+    let inline = Row { title: "inline", source: sources::inline(), plain: "exec true".to_owned() };
+    let (boot, plain, _) = compare(&inline, SHORT_ROUNDS);
     println!(
-        "\nFrom inline sources (10 variables, 10 files) to exit: {} and {:.1} MB; an empty process {}.",
+        "\nA boot from inline sources (10 variables, 10 files) needs {} and {:.1} MB. An empty process needs {}.",
         millis(boot.wall),
         boot.megabytes(),
         millis(plain.wall)
@@ -82,9 +83,9 @@ fn millis(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
-/// Medians of both, and of the ratios of their wall times.
+/// The medians of both sides, and of the ratios of their wall times.
 fn compare(row: &Row, rounds: usize) -> (Measured, Measured, f64) {
-    // One more than is counted, so that both find what they need in the page cache.
+    // The first round is not counted: it fills the page cache.
     let pairs: Vec<_> = (0..=rounds).map(|_| (boot(&row.source), plain(&row.plain))).skip(1).collect();
     let mut ratios: Vec<_> =
         pairs.iter().map(|(boot, plain)| boot.wall.as_secs_f64() / plain.wall.as_secs_f64()).collect();
@@ -107,14 +108,14 @@ fn boot(source: &Value) -> Measured {
     measure::measured(command.arg("--termination-log=/dev/null").env("BOOTLACE_SPEC", spec.to_string()))
 }
 
-/// A shell's command line, in an empty folder.
+/// Measures a command of the shell, in an empty folder.
 fn plain(line: &str) -> Measured {
     let folder = Folder::new();
     let line = format!("set -o pipefail; cd '{}'; {line}", folder.path().display());
     measure::measured(&mut measure::command(&["bash", "-c", &line]))
 }
 
-/// A folder in memory, as the boot volume is.
+/// A folder in memory, like the boot volume.
 struct Folder(tempfile::TempDir);
 
 impl Folder {

@@ -1,5 +1,5 @@
-//! Time and memory of one process. The kernel tells the peak memory of all children that a process has waited for, so
-//! each is started by a process that starts no other.
+//! Measures time and memory of a process. The kernel reports the peak memory of all children that a process
+//! has waited for, so each measured process has a separate parent.
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// What a process took.
+/// The measurements of a process.
 pub(crate) struct Measured {
-    /// From its start to its end.
+    /// The time from start to exit.
     pub(crate) wall: Duration,
-    /// Peak memory, in kibibytes: of the largest, where it started others.
+    /// The peak memory in kibibytes, of the largest process if it has started others.
     kibibytes: f64,
 }
 
@@ -20,7 +20,7 @@ impl Measured {
         self.kibibytes * 1024.0 / 1e6
     }
 
-    /// The median of each.
+    /// The medians of both values.
     pub(crate) fn median(all: &[Self]) -> Self {
         let (mut walls, mut sizes): (Vec<_>, Vec<_>) =
             all.iter().map(|one| (one.wall, one.kibibytes)).unzip();
@@ -30,23 +30,23 @@ impl Measured {
     }
 }
 
-/// A command to be measured.
+/// A command to measure.
 pub(crate) fn command(words: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("measure").args(words);
     command
 }
 
-/// Measures it.
+/// Runs and measures a command.
 pub(crate) fn measured(command: &mut Command) -> Measured {
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "{command:?} failed");
-    let told = String::from_utf8(output.stdout).unwrap();
-    let (nanos, kibibytes) = told.trim().split_once(' ').unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let (nanos, kibibytes) = stdout.trim().split_once(' ').unwrap();
     Measured { wall: Duration::from_nanos(nanos.parse().unwrap()), kibibytes: kibibytes.parse().unwrap() }
 }
 
-/// What the process in between does.
+/// The parent process: runs the command, and prints the measurements.
 pub(crate) fn run(command: &[OsString]) {
     let (program, arguments) = command.split_first().unwrap();
     let mut command = Command::new(program);

@@ -1,6 +1,6 @@
-//! Every comparison: a source as boot is told of it, and what a user would write instead.
+//! All comparisons: a source of boot, and the command that a user would write instead.
 //!
-//! A source of another kind is a server in [`Servers`] and its lines in [`rows`].
+//! To add a kind of source, add a server to [`Servers`] and rows to [`rows`].
 
 use serde_json::{Value, json};
 
@@ -12,25 +12,25 @@ use crate::support::Container;
 
 /// A comparison.
 pub(crate) struct Row {
-    /// What is fetched, from where.
-    pub(crate) what: &'static str,
-    /// The source, as boot is told it.
+    /// The content and the client.
+    pub(crate) title: &'static str,
+    /// The source in the configuration of boot.
     pub(crate) source: Value,
-    /// What a user would write instead, run in an empty folder.
+    /// The command that a user would write instead, run in an empty folder.
     pub(crate) plain: String,
 }
 
-fn row(what: &'static str, source: Value, plain: String) -> Row {
-    Row { what, source, plain }
+fn row(title: &'static str, source: Value, plain: String) -> Row {
+    Row { title, source, plain }
 }
 
-/// A source of `kind` that asks for `request`, with what is mounted of `folder`.
+/// A source of `kind` with `request`, and with the mounted folder `folder`.
 fn remote(servers: &Servers, kind: &str, request: &Value, folder: &str) -> Value {
     let limits = json!({"bytes": 2 * LARGE, "files": 2 * FILES});
     json!({"name": "fetched", "limits": limits, "from": {kind: {"request": request, "path": servers.mounted(folder)}}})
 }
 
-/// Every comparison. `mounts` keeps the objects that the kubelet would mount.
+/// All comparisons. `mounts` contains the objects that the kubelet would mount.
 pub(crate) fn rows(servers: &Servers, stores: &Stores, mounts: &Container) -> Vec<Row> {
     [http(servers), object_store(servers, stores), oci(servers), mounted(mounts)]
         .into_iter()
@@ -40,8 +40,8 @@ pub(crate) fn rows(servers: &Servers, stores: &Stores, mounts: &Container) -> Ve
 
 fn http(servers: &Servers) -> Vec<Row> {
     let client = json!({"ca": {"configMap": "ca"}});
-    let source = |server: &Server, into: &str, says: Value| {
-        remote(servers, "http", &json!({"url": server.url(), "client": client, into: says}), "http")
+    let source = |server: &Server, format: &str, options: Value| {
+        remote(servers, "http", &json!({"url": server.url(), "client": client, format: options}), "http")
     };
     let ca = servers.mounted("http").join("ca/ca.crt");
     let curl = |server: &Server| format!("{} {}", curl(&ca), server.url());
@@ -52,32 +52,32 @@ fn http(servers: &Servers) -> Vec<Row> {
     });
     vec![
         row(
-            "`http`: 1,000 files in a tar.gz, against `curl \\| tar`",
+            "`http`: 1,000 files in a tar.gz, compared with `curl \\| tar`",
             source(&http.tar, "archive", json!({})),
             format!("{} | tar xzf -", curl(&http.tar)),
         ),
         row(
-            "`http`: 1,000 files in a zip, against `curl` and `unzip`",
+            "`http`: 1,000 files in a zip, compared with `curl` and `unzip`",
             source(&http.zip, "archive", json!({})),
             format!("{} -o zip && unzip -q zip", curl(&http.zip)),
         ),
         row(
-            "`http`: 100 MB, against `curl`",
+            "`http`: 100 MB, compared with `curl`",
             source(&http.large, "file", json!("large")),
             format!("{} -o large", curl(&http.large)),
         ),
         row(
-            "`http`: 100 MB in a tar.gz, against `curl \\| tar`",
+            "`http`: 100 MB in a tar.gz, compared with `curl \\| tar`",
             source(&http.large_tar, "archive", json!({})),
             format!("{} | tar xzf -", curl(&http.large_tar)),
         ),
         row(
-            "`http`: a file of 8.3 MB in JSON, against `curl` and Python",
+            "`http`: a file of 8.3 MB in JSON, compared with `curl` and Python",
             source(&http.json, "json", json!([{"pointer": "/files", "into": "Files"}])),
             format!("{} | {}", curl(&http.json), unpack("files")),
         ),
         row(
-            "`optimus`: 1,000 files, against `curl` and Python",
+            "`optimus`: 1,000 files, compared with `curl` and Python",
             remote(servers, "optimus", &job, "http"),
             format!("{} -d '{{}}' | {}", curl(&http.optimus), unpack("files")),
         ),
@@ -86,43 +86,47 @@ fn http(servers: &Servers) -> Vec<Row> {
 
 fn object_store(servers: &Servers, stores: &Stores) -> Vec<Row> {
     let Servers { s3, gcs, azure, .. } = servers;
-    let source = |bucket: Value, folder: &str, says: Value| {
+    let source = |bucket: Value, folder: &str, fields: Value| {
         let mut request = bucket;
-        request.as_object_mut().unwrap().extend(says.as_object().unwrap().clone());
+        request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         remote(servers, "objectStore", &request, folder)
     };
     let (small, large) = (json!({"prefix": "small"}), json!({"object": "large", "file": "large"}));
-    let in_s3 = |says: &Value| source(servers.in_s3(), "s3", says.clone());
-    let in_azure = |says: &Value| source(servers.in_azure(), "azure", says.clone());
-    let in_gcs = |says: &Value| {
+    let in_s3 = |fields: &Value| source(servers.in_s3(), "s3", fields.clone());
+    let in_azure = |fields: &Value| source(servers.in_azure(), "azure", fields.clone());
+    let in_gcs = |fields: &Value| {
         let bucket = json!({
             "gcs": {"bucket": gcs.bucket.name, "endpoint": gcs.bucket.endpoint},
             "credentials": {"anonymous": true}, "client": {"ca": {"configMap": "ca"}},
         });
-        source(bucket, "gcs", says.clone())
+        source(bucket, "gcs", fields.clone())
     };
     vec![
-        row("S3: 1,000 objects, against `aws s3 cp`", in_s3(&small), stores.aws(s3, "small", "--recursive")),
-        row("S3: 1,000 objects, against `rclone copy`", in_s3(&small), rclone(s3, "small")),
-        row("S3: 100 MB, against `aws s3 cp`", in_s3(&large), stores.aws(s3, "large", "")),
-        row("S3: 100 MB, against `rclone copy`", in_s3(&large), rclone(s3, "large")),
         row(
-            "GCS: 1,000 objects, against `gsutil -m cp`",
+            "S3: 1,000 objects, compared with `aws s3 cp`",
+            in_s3(&small),
+            stores.aws(s3, "small", "--recursive"),
+        ),
+        row("S3: 1,000 objects, compared with `rclone copy`", in_s3(&small), rclone(s3, "small")),
+        row("S3: 100 MB, compared with `aws s3 cp`", in_s3(&large), stores.aws(s3, "large", "")),
+        row("S3: 100 MB, compared with `rclone copy`", in_s3(&large), rclone(s3, "large")),
+        row(
+            "GCS: 1,000 objects, compared with `gsutil -m cp`",
             in_gcs(&small),
             stores.gsutil(&gcs.bucket, &gcs.ca(), "small/*"),
         ),
         row(
-            "GCS: 100 MB, against `gsutil -m cp`",
+            "GCS: 100 MB, compared with `gsutil -m cp`",
             in_gcs(&large),
             stores.gsutil(&gcs.bucket, &gcs.ca(), "large"),
         ),
         row(
-            "Azure: 1,000 blobs, against `az storage blob download-batch`",
+            "Azure: 1,000 blobs, compared with `az storage blob download-batch`",
             in_azure(&small),
             stores.az(azure, "download-batch --pattern 'small/*' --destination ."),
         ),
         row(
-            "Azure: 100 MB, against `az storage blob download`",
+            "Azure: 100 MB, compared with `az storage blob download`",
             in_azure(&large),
             stores.az(azure, "download --name large --file large"),
         ),
@@ -136,7 +140,7 @@ fn oci(servers: &Servers) -> Vec<Row> {
         remote(servers, "oci", &json!({"reference": reference, "client": {"ca": {"configMap": "ca"}}}), "oci")
     };
     let curl = clients::curl(&servers.mounted("oci").join("ca/ca.crt"));
-    // Both check the digest.
+    // Boot and client both verify the digest.
     let pull = |tag: &str, blob: &bootlace_test_registry::Blob| {
         let url = format!("https://{}/v2/bench", oci.registry.host());
         let (accept, digest) = ("Accept: application/vnd.oci.image.manifest.v1+json", blob.digest());
@@ -148,12 +152,12 @@ fn oci(servers: &Servers) -> Vec<Row> {
     };
     vec![
         row(
-            "`oci`: an image's layer of 1,000 files, against `curl`, `sha256sum` and `tar`",
+            "`oci`: an image layer with 1,000 files, compared with `curl`, `sha256sum` and `tar`",
             source("small"),
             format!("{} && tar xzf blob", pull("small", &oci.small)),
         ),
         row(
-            "`oci`: an artifact of 100 MB, against `curl` and `sha256sum`",
+            "`oci`: an artifact of 100 MB, compared with `curl` and `sha256sum`",
             source("large"),
             pull("large", &oci.large),
         ),
@@ -165,13 +169,13 @@ fn mounted(mounts: &Container) -> Vec<Row> {
     let folder = mounts.mount("object", names.iter().map(|name| (name.as_str(), FILE)));
     let object = json!({"kind": "ConfigMap", "name": "files", "path": folder, "into": "Files"});
     vec![row(
-        "`configMap`: 1,000 keys, against `cp`",
+        "`configMap`: 1,000 keys, compared with `cp`",
         json!({"name": "fetched", "from": {"mounted": object}}),
         format!("cp -L '{}'/* .", folder.display()),
     )]
 }
 
-/// Ten variables and ten files that need no server.
+/// Ten variables and ten files without a server.
 pub(crate) fn inline() -> Value {
     let env: Value =
         (0..10).map(|n| (format!("VARIABLE_{n}"), "a value of some thirty characters")).collect();

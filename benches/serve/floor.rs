@@ -1,5 +1,5 @@
-//! The least that any server of this kind costs: hyper and rustls on one thread, which read a request to its end and
-//! answer with as many bytes as the webhook does. Nothing is parsed, decided, counted or logged.
+//! The minimum cost of any such server: hyper and rustls on one thread, which read a request and send as many
+//! bytes as the webhook. They parse, count and log nothing.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -15,36 +15,39 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// Serves answers of `size` bytes until it is killed. Its certificate is written to `ca`, and its address told on
-/// standard error as the webhook tells its own.
+/// Serves responses of `size` bytes until the process is killed. Writes its certificate to `ca`, and its
+/// address to standard error in the format of the webhook.
 pub(crate) fn serve(size: usize, ca: &Path) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    std::fs::write(ca, made.cert.pem()).unwrap();
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(ca, certified.cert.pem()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], made.signing_key.serialize_der().try_into().unwrap())
+        .with_single_cert(
+            vec![certified.cert.der().clone()],
+            certified.signing_key.serialize_der().try_into().unwrap(),
+        )
         .unwrap();
     let tls = TlsAcceptor::from(Arc::new(config));
-    let answer = Bytes::from([b"JSONPatch".as_slice(), &vec![b' '; size]].concat()).slice(..size);
+    let response = Bytes::from([b"JSONPatch".as_slice(), &vec![b' '; size]].concat()).slice(..size);
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         eprintln!("{}", serde_json::json!({"address": listener.local_addr().unwrap()}));
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(connection(stream, tls.clone(), answer.clone()));
+            tokio::spawn(connection(stream, tls.clone(), response.clone()));
         }
     });
 }
 
-async fn connection(stream: TcpStream, tls: TlsAcceptor, answer: Bytes) {
+async fn connection(stream: TcpStream, tls: TlsAcceptor, response: Bytes) {
     stream.set_nodelay(true).unwrap();
     let stream = TokioIo::new(tls.accept(stream).await.unwrap());
     let service = service_fn(async |request: Request<Incoming>| {
         request.into_body().collect().await.unwrap();
-        Ok::<_, Infallible>(Response::new(Full::new(answer.clone())))
+        Ok::<_, Infallible>(Response::new(Full::new(response.clone())))
     });
-    // Ends with an error where the load closes the connection.
+    // Returns an error when the client closes the connection.
     let _ = http1::Builder::new().serve_connection(stream, service).await;
 }

@@ -1,21 +1,21 @@
-//! What a served review costs: CPU time, memory, time to ready.
+//! The cost of a served review: CPU time, memory, time until ready.
 //!
-//! Starts `bootlace webhook` without a cluster and posts the same review over TLS keep-alive connections, a
-//! counted number of times. CPU time is the server's own user and system time, so the figure does not depend
-//! on how the load shares the cores with it. The ratios compare with parsing and answering the same review in
-//! this process, so they can be compared between machines.
+//! Starts `bootlace webhook` without a cluster, and sends the same review a fixed number of times over TLS
+//! keep-alive connections. The CPU time is the user and system time of the server, so it does not depend on
+//! how the load generator shares the cores. The times to parse and process the same review in this process
+//! allow comparisons between machines.
 //!
-//! [`floor`] is put under the same load: what of the figures is HTTP's, TLS' and the kernel's.
+//! [`floor`] gets the same load, to show the share of HTTP, TLS and the kernel.
 //!
-//! `BOOTLACE_BIN` names another binary to measure, such as the image's.
+//! `BOOTLACE_BIN` names another binary to measure, such as that of the image.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a bench fails by panicking"
+    reason = "a benchmark fails by panicking"
 )]
-#![allow(clippy::cast_precision_loss, reason = "counts far below what a float holds exactly")]
+#![allow(clippy::cast_precision_loss, reason = "the counts are far below 2^52")]
 
 #[path = "../../tests/webhook/client.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -38,23 +38,23 @@ use rustls::ClientConfig;
 const REVIEW: &str = include_str!("../review.json");
 const PROFILE: &str = include_str!("../../tests/webhook/profile.yaml");
 
-/// The product's allocator: the ratios would compare allocators otherwise.
+/// The same allocator as in `bootlace`. Otherwise the ratios would compare allocators.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Connections at once, and reviews over all of them.
+/// The number of connections, and of reviews over all of them.
 const LOADS: [(usize, usize); 3] = [(1, 20_000), (8, 40_000), (64, 40_000)];
-/// Reviews before the first measurement, so that code and caches are warm.
+/// The number of reviews before the first measurement, so that code and caches are warm.
 const WARM_UP: usize = 2_000;
-/// Reviews answered in this process, for comparison.
+/// The number of reviews in this process, for comparison.
 const IN_PROCESS: u32 = 20_000;
-/// No load may take longer than this, whatever happens.
+/// The timeout of a load.
 const LIMIT: Duration = Duration::from_mins(2);
-/// The kernel counts CPU time in these: `sysconf(_SC_CLK_TCK)` is 100 on every Linux that Rust knows.
+/// The unit of CPU time in the kernel: `sysconf(_SC_CLK_TCK)` is 100 on every Linux that Rust supports.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 fn main() {
-    // This program again, as the server that is compared with.
+    // This program is also the server for comparison.
     if let [_, role, size, ca] = std::env::args().collect::<Vec<_>>().as_slice()
         && role == "floor"
     {
@@ -63,28 +63,30 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     let profiles = folder.path().join("profile.yaml");
     std::fs::write(&profiles, PROFILE).unwrap();
-    // As the API server writes it: in one line.
+    // On one line, as the API server sends it.
     let review: serde_json::Value = serde_json::from_str(REVIEW).unwrap();
     let review = serde_json::to_vec(&review).unwrap();
     let parse = in_process(|| drop(black_box(serde_json::from_slice::<serde_json::Value>(&review))));
     let recipes =
         PreparedProfiles::new(profile_files::read(&profiles).unwrap(), &InstallationSettings::default())
             .unwrap();
-    let answer = || admission::review(&review, &recipes).response.to_json().unwrap();
-    let size = answer().len();
-    let answer = in_process(|| drop(black_box(answer())));
+    let process = || admission::review(&review, &recipes).response.to_json().unwrap();
+    let size = process().len();
+    let process = in_process(|| drop(black_box(process())));
     println!(
-        "The review has {} bytes and its answer {size}. In this process it is read by `serde_json` in {:.1} µs and \
-         answered in {:.1} µs.\n",
+        "The review has {} bytes, and its response {size}. Without a server, `serde_json` parses it in {:.1} µs, and \
+         Bootlace processes it in {:.1} µs.\n",
         review.len(),
         micros(parse),
-        micros(answer)
+        micros(process)
     );
 
     let webhook = Server::webhook(folder.path(), &profiles);
     let floor = Server::floor(folder.path(), size);
     let (idle, private) = (webhook.memory("VmRSS"), webhook.memory("RssAnon"));
-    println!("| server | connections | reviews | CPU per review | of that user | p50 | p99 | rate |");
+    println!(
+        "| server | connections | reviews | CPU time per review | of that, user time | p50 | p99 | rate |"
+    );
     println!("|---|---:|---:|---:|---:|---:|---:|---:|");
     for server in [&webhook, &floor] {
         server.load(&review, 8, WARM_UP);
@@ -95,9 +97,7 @@ fn main() {
         }
     }
     let all: usize = WARM_UP + LOADS.iter().map(|(_, reviews)| reviews).sum::<usize>();
-    println!(
-        "\n| from start to ready | memory idle | of that not the program's file | after {all} reviews | at most |"
-    );
+    println!("\n| from start to ready | idle memory | of that, anonymous | after {all} reviews | peak |");
     println!("|---:|---:|---:|---:|---:|");
     println!(
         "| {:.1} ms | {idle:.1} MB | {private:.1} MB | {:.1} MB | {:.1} MB |",
@@ -111,7 +111,7 @@ fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// The time that one call takes.
+/// The mean time of a call.
 fn in_process(mut call: impl FnMut()) -> Duration {
     (0..IN_PROCESS / 10).for_each(|_| call());
     let started = Instant::now();
@@ -119,7 +119,7 @@ fn in_process(mut call: impl FnMut()) -> Duration {
     started.elapsed() / IN_PROCESS
 }
 
-/// A server as a process.
+/// A server process.
 struct Server {
     name: &'static str,
     child: Child,
@@ -155,15 +155,15 @@ impl Server {
             .by_ref()
             .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap())
             .find_map(|line| line.get("address")?.as_str()?.parse().ok())
-            .expect("the server ended before it served");
+            .expect("the server exited before it was ready");
         let ready = started.elapsed();
-        // Whoever reads the log is not part of the figure, but somebody has to.
+        // The log must be read, so that the server does not block. This is not measured.
         std::thread::spawn(move || lines.for_each(drop));
         let tls = client::trusting(&std::fs::read(ca).unwrap());
         Self { name, child, address, tls, ready }
     }
 
-    /// Puts a load on the server and tells what it took, as a row of the table.
+    /// Runs a load, and returns the results as a row of the table.
     fn measure(&self, review: &[u8], connections: usize, reviews: usize) -> String {
         let (before, started) = (self.cpu(), Instant::now());
         let mut latencies = self.load(review, connections, reviews);
@@ -180,7 +180,7 @@ impl Server {
         )
     }
 
-    /// Posts `reviews` reviews over `connections` connections, and returns how long each took.
+    /// Sends `reviews` reviews over `connections` connections, and returns their latencies.
     fn load(&self, review: &[u8], connections: usize, reviews: usize) -> Vec<Duration> {
         let request: Arc<[u8]> = client::post(review).into();
         let clients = (0..connections).map(|_| {
@@ -205,22 +205,22 @@ impl Server {
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let all = async { tokio::time::timeout(LIMIT, futures::future::join_all(clients)).await };
-        runtime.block_on(all).expect("the load took too long").concat()
+        runtime.block_on(all).expect("the load timed out").concat()
     }
 
-    /// User and system time, in seconds.
+    /// The user and system time, in seconds.
     fn cpu(&self) -> (f64, f64) {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name of the program stands in brackets and may hold spaces; the two are fields 14 and 15.
+        // The name of the program is in parentheses and can contain spaces. The times are fields 14 and 15.
         let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         let seconds = |field: &str| field.parse::<f64>().unwrap() / TICKS_PER_SECOND;
         (seconds(fields[11]), seconds(fields[12]))
     }
 
-    /// A figure of `/proc/PID/status`, in megabytes.
-    fn memory(&self, figure: &str) -> f64 {
+    /// The field `name` of `/proc/PID/status`, in megabytes.
+    fn memory(&self, name: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         let kibibytes: f64 = line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
         kibibytes * 1024.0 / 1e6
     }

@@ -167,21 +167,21 @@ pub struct Subject {
 /// Reviews a request: `body` is the body that the API server sent. The response is well-formed for any input.
 /// Lookups are not available.
 #[must_use]
-pub fn review(body: &[u8], recipes: &PreparedProfiles) -> Answered {
-    review_with(body, recipes, &LookupResults::default()).unwrap_or_else(|_| {
+pub fn review(body: &[u8], profiles: &PreparedProfiles) -> Answered {
+    review_with(body, profiles, &LookupResults::default()).unwrap_or_else(|_| {
         let response = ReviewResponse::refuse(String::new(), internal_error(&UNEXPECTED_LOOKUP));
         Answered { response, outcome: ReviewOutcome::Refused, subject: Subject::default() }
     })
 }
 
-/// Like [`review`], with lookups: `found` contains the results for this review so far.
+/// Like [`review()`], with lookups: `found` contains the results for this review so far.
 ///
 /// # Errors
 /// The lookup that is required. When its result is in `found`, the next call returns a response or requires
 /// another lookup.
 pub fn review_with(
     body: &[u8],
-    recipes: &PreparedProfiles,
+    profiles: &PreparedProfiles,
     found: &LookupResults,
 ) -> Result<Answered, Box<PendingLookup>> {
     let (response, outcome, subject) = match review::parse(body) {
@@ -189,7 +189,7 @@ pub fn review_with(
             let mut subject = subject(&mut request);
             let ReviewRequest { uid, object, namespace: _ } = request;
             let origin = AdmissionContext { namespace: &subject.namespace, uid: Some(&uid) };
-            let decision = decide(object, origin, recipes, found)?;
+            let decision = decide(object, origin, profiles, found)?;
             let (response, outcome, profile) = answer_pod(uid, decision);
             subject.profile = profile;
             (response, outcome, subject)
@@ -276,9 +276,9 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOut
 pub fn admit<'a>(
     object: Value,
     origin: impl Into<AdmissionContext<'a>>,
-    recipes: &PreparedProfiles,
+    profiles: &PreparedProfiles,
 ) -> Decision {
-    admit_with(object, origin, recipes, &LookupResults::default())
+    admit_with(object, origin, profiles, &LookupResults::default())
         .unwrap_or_else(|_| Decision::Refuse(internal_error(&UNEXPECTED_LOOKUP)))
 }
 
@@ -289,10 +289,10 @@ pub fn admit<'a>(
 pub fn admit_with<'a>(
     mut object: Value,
     origin: impl Into<AdmissionContext<'a>>,
-    recipes: &PreparedProfiles,
+    profiles: &PreparedProfiles,
     found: &LookupResults,
 ) -> Result<Decision, Box<PendingLookup>> {
-    Ok(match decide(Json::from(&object), origin.into(), recipes, found)? {
+    Ok(match decide(Json::from(&object), origin.into(), profiles, found)? {
         Decision::Inject(injection) => {
             let Injection { because, named_by, profile, warnings, taken, left, patch, pod: () } = *injection;
             if let Err(error) = patched(&mut object, &patch) {
@@ -324,10 +324,10 @@ fn patched(object: &mut Value, patch: &[Operation]) -> Result<(), json_patch::Pa
 fn decide(
     object: Json<'_>,
     origin: AdmissionContext<'_>,
-    recipes: &PreparedProfiles,
+    profiles: &PreparedProfiles,
     found: &LookupResults,
 ) -> Result<Decision<()>, Box<PendingLookup>> {
-    match inject(object, origin, recipes, found) {
+    match inject(object, origin, profiles, found) {
         Ok(injection) => Ok(Decision::Inject(Box::new(injection))),
         Err(EarlyOutcome::Skip(skip)) => Ok(Decision::Skip(skip)),
         Err(EarlyOutcome::Reorder(reordering)) => Ok(Decision::Reorder(reordering)),
@@ -365,28 +365,28 @@ impl From<DoesNotApply> for EarlyOutcome {
 fn inject(
     object: Json<'_>,
     origin: AdmissionContext<'_>,
-    recipes: &PreparedProfiles,
+    profiles: &PreparedProfiles,
     found: &LookupResults,
 ) -> Result<Injection<()>, EarlyOutcome> {
     let pod = read(&object)?;
-    let Selected { because, named_by, recipe, inputs } = select(&object, &pod, origin, recipes, found)?;
+    let Selected { because, named_by, prepared, inputs } = select(&object, &pod, origin, profiles, found)?;
     let Inputs { edits, boot, taken, left, mut warnings } = inputs;
     let mut operations = patch::inputs(edits, &pod);
     let decided = if operations.is_empty() {
-        let decided = plan(&pod, origin, recipe, found, &boot)?;
+        let decided = plan(&pod, origin, prepared, found, &boot)?;
         apply(object, &decided.patch)?;
         decided
     } else {
         // The plan sees the pod with its inputs, as if it had named them itself. Only such a pod is read twice: which inputs it
         // has is known after the first time.
         let object = apply(object, &operations)?;
-        let decided = plan(&read(&object)?, origin, recipe, found, &boot)?;
+        let decided = plan(&read(&object)?, origin, prepared, found, &boot)?;
         apply(object, &decided.patch)?;
         decided
     };
-    let Planned { profile, warnings: of_plan, patch } = decided;
+    let Planned { profile, warnings: plan_warnings, patch } = decided;
     operations.extend(patch);
-    warnings.extend(of_plan);
+    warnings.extend(plan_warnings);
     Ok(Injection { because, named_by, profile, warnings, taken, left, patch: operations, pod: () })
 }
 
@@ -394,7 +394,7 @@ fn inject(
 struct Selected<'r> {
     because: MatchReason,
     named_by: ProfileSelectedBy,
-    recipe: &'r PreparedProfile,
+    prepared: &'r PreparedProfile,
     inputs: Inputs,
 }
 
@@ -402,30 +402,30 @@ fn select<'r>(
     object: &Json<'_>,
     pod: &Pod<'_>,
     origin: AdmissionContext<'_>,
-    recipes: &'r PreparedProfiles,
+    profiles: &'r PreparedProfiles,
     found: &LookupResults,
 ) -> Result<Selected<'r>, EarlyOutcome> {
-    let default = recipes.default_of(origin.namespace);
-    let (profile, named_by, because) = match selection::select(pod, default, recipes.schedulers()) {
+    let default = profiles.default_of(origin.namespace);
+    let (profile, named_by, because) = match selection::select(pod, default, profiles.schedulers()) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
         Selection::Overtaken(places) => {
-            let signature = signature(pod, origin, recipes)?;
+            let signature = signature(pod, origin, profiles)?;
             return Err(EarlyOutcome::Reorder(Box::new(reorder(object, pod, &places, signature)?)));
         }
         Selection::Skip(skip @ SkipReason::AlreadyInjected) => {
-            return Err(match signature(pod, origin, recipes)? {
+            return Err(match signature(pod, origin, profiles)? {
                 Some(signed) => EarlyOutcome::Reorder(Box::new(reorder(object, pod, &[], Some(signed))?)),
                 None => EarlyOutcome::Skip(skip),
             });
         }
         Selection::Skip(skip) => return Err(EarlyOutcome::Skip(skip)),
     };
-    let recipe = recipe(pod, recipes, profile, named_by)?;
-    let tasks = plan::task_containers(pod, recipe).map_err(|error| refuse_plan(pod, recipe, &error))?;
-    let task = || recipes.schedulers().identify(pod);
-    let resolved = input::resolve(object, pod, &tasks, task, &recipe.profile.spec, found.pipes.as_ref());
-    match resolved.map_err(|error| refuse_input(pod, recipe, &error))? {
-        Resolution::Inputs(inputs) => Ok(Selected { because, named_by, recipe, inputs }),
+    let prepared = find_profile(pod, profiles, profile, named_by)?;
+    let tasks = plan::task_containers(pod, prepared).map_err(|error| refuse_plan(pod, prepared, &error))?;
+    let task = || profiles.schedulers().identify(pod);
+    let resolved = input::resolve(object, pod, &tasks, task, &prepared.profile.spec, found.pipes.as_ref());
+    match resolved.map_err(|error| refuse_input(pod, prepared, &error))? {
+        Resolution::Inputs(inputs) => Ok(Selected { because, named_by, prepared, inputs }),
         Resolution::Ask(runs) => {
             let namespace = origin.namespace.to_owned();
             Err(EarlyOutcome::Lookup(Box::new(PendingLookup::Pipes { namespace, runs })))
@@ -439,34 +439,35 @@ fn select<'r>(
 fn signature(
     pod: &Pod<'_>,
     origin: AdmissionContext<'_>,
-    recipes: &PreparedProfiles,
+    profiles: &PreparedProfiles,
 ) -> Result<Option<Operation>, EarlyOutcome> {
-    let Some(keys) = recipes.keys().filter(|keys| !plan::is_signed(pod, origin.namespace, keys)) else {
+    let Some(keys) = profiles.keys().filter(|keys| !plan::is_signed(pod, origin.namespace, keys)) else {
         return Ok(None);
     };
     // The profile of a pod without outputs need not exist in this cluster.
-    let recipe = if plan::hands_over(pod) {
-        let (profile, named_by) = selection::profile(pod, recipes.default_of(origin.namespace));
-        Some(recipe(pod, recipes, profile, named_by)?)
+    let prepared = if plan::stores_outputs(pod) {
+        let (profile, named_by) = selection::profile(pod, profiles.default_of(origin.namespace));
+        Some(find_profile(pod, profiles, profile, named_by)?)
     } else {
         None
     };
-    let signed = plan::of_injected(pod, origin.namespace, recipe, keys).map_err(|error| match recipe {
-        Some(recipe) => refuse_plan(pod, recipe, &error),
-        None => Refusal::invalid(error.code(), &sentence(pod, &error)),
-    })?;
+    let signed =
+        plan::sign_injected(pod, origin.namespace, prepared, keys).map_err(|error| match prepared {
+            Some(prepared) => refuse_plan(pod, prepared, &error),
+            None => Refusal::invalid(error.code(), &message(pod, &error)),
+        })?;
     Ok(patch::signature(signed, pod))
 }
 
-fn recipe<'r>(
+fn find_profile<'r>(
     pod: &Pod<'_>,
-    recipes: &'r PreparedProfiles,
+    profiles: &'r PreparedProfiles,
     profile: &str,
     named_by: ProfileSelectedBy,
 ) -> Result<&'r PreparedProfile, Refusal> {
     let unknown =
-        |error: NoProfile| Refusal::invalid(error.code(), &sentence(pod, &format!("{error} ({named_by})")));
-    recipes.get(profile).map_err(unknown)
+        |error: NoProfile| Refusal::invalid(error.code(), &message(pod, &format!("{error} ({named_by})")));
+    profiles.get(profile).map_err(unknown)
 }
 
 /// Moves the injected init containers, which are at `places`, after those that were added after boot, and
@@ -478,7 +479,7 @@ fn reorder(
     signature: Option<Operation>,
 ) -> Result<Reordering<()>, DoesNotApply> {
     let signed = signature.is_some();
-    let patch: Vec<_> = signature.into_iter().chain(patch::behind_all(places, pod)).collect();
+    let patch: Vec<_> = signature.into_iter().chain(patch::move_to_end(places, pod)).collect();
     apply(object.clone(), &patch)?;
     let since_boot =
         pod.init_containers.iter().skip_while(|container| container.name != names::CONTAINER_BOOT);
@@ -498,12 +499,12 @@ struct Planned {
 fn plan(
     pod: &Pod<'_>,
     origin: AdmissionContext<'_>,
-    recipe: &PreparedProfile,
+    prepared: &PreparedProfile,
     found: &LookupResults,
     inputs: &BootInputs,
 ) -> Result<Planned, EarlyOutcome> {
-    let planned = plan::plan(pod, origin, recipe, found.images.as_ref(), inputs);
-    let plan = match planned.map_err(|error| refuse_plan(pod, recipe, &error))? {
+    let planned = plan::plan(pod, origin, prepared, found.images.as_ref(), inputs);
+    let plan = match planned.map_err(|error| refuse_plan(pod, prepared, &error))? {
         plan::PlanOutcome::Plan(plan) => *plan,
         plan::PlanOutcome::Lookup(lookup) => {
             return Err(EarlyOutcome::Lookup(Box::new(PendingLookup::Images(lookup))));
@@ -518,25 +519,25 @@ fn read<'a>(object: &'a Json<'a>) -> Result<Pod<'a>, Refusal> {
     Pod::read(object).map_err(|error| Refusal::bad_request(Code::PodMalformed, &format!("bootlace: {error}")))
 }
 
-fn sentence(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
+fn message(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
     format!("bootlace: pod {}: {error}", pod.display_name())
 }
 
-fn refuse_plan(pod: &Pod<'_>, recipe: &PreparedProfile, error: &PlanError) -> Refusal {
+fn refuse_plan(pod: &Pod<'_>, prepared: &PreparedProfile, error: &PlanError) -> Refusal {
     let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
-    refusal(error.code(), &sentence(pod, error))
-        .with_profile(&recipe.profile.name)
+    refusal(error.code(), &message(pod, error))
+        .with_profile(&prepared.profile.name)
         .with_undefined(error.undefined())
 }
 
-fn refuse_input(pod: &Pod<'_>, recipe: &PreparedProfile, error: &InputError) -> Refusal {
-    let sentence = sentence(pod, error);
+fn refuse_input(pod: &Pod<'_>, prepared: &PreparedProfile, error: &InputError) -> Refusal {
+    let message = message(pod, error);
     let refusal = match error.passes() {
-        Some(passing) => Refusal::new(passing.code, passing.reason, error.code(), &sentence)
+        Some(passing) => Refusal::new(passing.code, passing.reason, error.code(), &message)
             .with_retry_after(passing.retry_after_seconds),
-        None => Refusal::invalid(error.code(), &sentence),
+        None => Refusal::invalid(error.code(), &message),
     };
-    refusal.with_profile(&recipe.profile.name)
+    refusal.with_profile(&prepared.profile.name)
 }
 
 /// An internal error refuses the pod, because a task must not run without its boot process.

@@ -175,12 +175,305 @@ codes! {
     InputNameTaken = "BL1714",
     /// An input cannot be looked up.
     InputLookupFailed = "BL1715",
+    // Boot: its container (20xx), sources (21xx), servers (22xx), content (23xx), delivery of the env (24xx), the volume (25xx).
+    /// The boot container has no configuration.
+    BootSpecMissing = "BL2001",
+    /// The configuration of the boot container is invalid.
+    BootSpecInvalid = "BL2002",
+    /// The boot image has no launcher.
+    LauncherMissing = "BL2003",
+    /// The boot process cannot start.
+    BootNotStarted = "BL2004",
+    /// A source does not exist.
+    SourceNotFound = "BL2101",
+    /// A mounted file of a source cannot be read.
+    SourceUnreadable = "BL2102",
+    /// A source was not fetched in time.
+    SourceTimedOut = "BL2103",
+    /// The settings of a source are invalid.
+    SourceSettingsInvalid = "BL2104",
+    /// The name of a server cannot be resolved.
+    ServerNotResolved = "BL2201",
+    /// A server cannot be reached.
+    ServerUnreachable = "BL2202",
+    /// The certificate of a server is not valid.
+    ServerCertificateInvalid = "BL2203",
+    /// A server denies access.
+    ServerDeniedAccess = "BL2204",
+    /// A server responds with an error.
+    ServerError = "BL2205",
+    /// A redirect is refused.
+    RedirectRefused = "BL2206",
+    /// The checksum of a source is wrong.
+    ChecksumMismatch = "BL2301",
+    /// The content of a source is invalid.
+    ContentInvalid = "BL2302",
+    /// An archive cannot be unpacked.
+    ArchiveInvalid = "BL2303",
+    /// A source is too large.
+    SourceTooLarge = "BL2304",
+    /// A variable of a source is not allowed.
+    VariableNotAllowed = "BL2305",
+    /// A file path of a source is not allowed.
+    PathNotAllowed = "BL2306",
+    /// Two entries of sources conflict.
+    EntriesConflict = "BL2307",
+    /// A variable is not listed in env.file.keys.
+    FileKeyNotListed = "BL2401",
+    /// A variable cannot be delivered to the task.
+    VariableNotDeliverable = "BL2402",
+    /// The boot env is too large for a Secret.
+    EnvTooLargeForSecret = "BL2403",
+    /// The Secret for the boot env belongs to another pod.
+    EnvSecretTaken = "BL2404",
+    /// The boot volume is not mounted correctly.
+    VolumeNotMounted = "BL2501",
+    /// The boot volume is full.
+    VolumeFull = "BL2502",
+    /// The memory limit of boot is too low.
+    BootMemoryTooLow = "BL2503",
+    /// The boot volume cannot be written.
+    VolumeNotWritable = "BL2504",
+    // The containers that wait for an output: the container (30xx), the output (31xx).
+    /// The waiting container has no configuration.
+    WaitSpecMissing = "BL3001",
+    /// The configuration of the waiting container is invalid.
+    WaitSpecInvalid = "BL3002",
+    /// The waiting process cannot start.
+    WaitNotStarted = "BL3003",
+    /// The pod was deleted while it waited.
+    WaitTerminated = "BL3004",
+    /// An output was not stored in time.
+    OutputNotStoredInTime = "BL3101",
+    /// An output will never be stored as the pod needs it.
+    OutputNeverStored = "BL3102",
+    /// An output lacks a file.
+    OutputFileMissing = "BL3103",
+    /// The kubelet did not mount an output.
+    OutputNotMounted = "BL3104",
+
+    // Sidecar: its process (40xx), the outputs of a task (41xx).
+    /// The configuration of the sidecar is missing or invalid.
+    SidecarConfigInvalid = "BL4001",
+    /// The sidecar cannot start.
+    SidecarNotStarted = "BL4002",
+    /// The volume with the handover folders cannot be opened.
+    HandoverVolumeUnavailable = "BL4003",
+    /// An output is missing.
+    OutputMissing = "BL4101",
+    /// An output cannot be read.
+    OutputUnreadable = "BL4102",
+    /// An output is not a regular file.
+    OutputNotRegularFile = "BL4103",
+    /// An output is too large.
+    OutputTooLarge = "BL4104",
+    /// An output has too many files.
+    OutputTooManyFiles = "BL4105",
+    /// The name of a file cannot be a key of a ConfigMap or Secret.
+    OutputFileNameInvalid = "BL4106",
+    /// Two files of an output have the same name.
+    OutputFileNameDuplicate = "BL4107",
+    /// The pattern of an output is invalid.
+    OutputPatternInvalid = "BL4108",
+    /// The files that the launcher copied cannot be read.
+    HandoverUnreadable = "BL4109",
+    /// Outputs were not stored before the pod ended.
+    OutputsNotStoredInTime = "BL4110",
+
+    // Store: its client (50xx), the calling pod (51xx), the request (52xx), limits (53xx), the API server and Pipes (54xx).
+    /// The store in the injected configuration is invalid.
+    StoreEndpointInvalid = "BL5001",
+    /// The token for the store cannot be read.
+    StoreTokenUnreadable = "BL5002",
+    /// The store cannot be reached.
+    StoreUnreachable = "BL5003",
+    /// The response is not that of a Bootlace store.
+    StoreResponseInvalid = "BL5004",
+    /// The store refused the request.
+    StoreRefused = "BL5005",
+    /// The token is not valid.
+    CallerNotAuthenticated = "BL5101",
+    /// The pod of the token does not exist or is being deleted.
+    CallerGone = "BL5102",
+    /// The webhook did not inject the pod as it is.
+    CallerNotInjected = "BL5103",
+    /// The store does not have the key that signed the pod.
+    SigningKeyUnknown = "BL5104",
+    /// The configuration of the pod is of another version.
+    CallerConfigUnreadable = "BL5105",
+    /// The configuration of the pod does not include the request.
+    RequestNotAllowed = "BL5106",
+    /// The request cannot be parsed.
+    RequestMalformed = "BL5201",
+    /// The store does not serve this method and path.
+    RequestPathUnknown = "BL5202",
+    /// The request body did not arrive in time.
+    RequestTooSlow = "BL5203",
+    /// The content is too large for an object.
+    ContentTooLarge = "BL5204",
+    /// The content cannot be stored in an object.
+    ObjectContentInvalid = "BL5205",
+    /// The pod or its namespace has too many requests in progress.
+    TooManyRequests = "BL5301",
+    /// The store has too many requests in progress.
+    StoreBusy = "BL5302",
+    /// The quota of the profile for Pipes is used up.
+    PipeQuotaExceeded = "BL5303",
+    /// A ResourceQuota of the namespace is used up.
+    ResourceQuotaExceeded = "BL5304",
+    /// The API server did not answer the store.
+    StoreApiUnavailable = "BL5401",
+    /// The API server refused a request of the store.
+    StoreApiRefused = "BL5402",
+    /// The CRD of Pipes is missing or outdated.
+    PipeCrdOutdated = "BL5403",
+    /// Another Pipe has the name of the output.
+    PipeConflict = "BL5404",
+    /// The Pipe or its object is being changed or deleted.
+    PipeChanged = "BL5405",
+
+    // The command line and the webhook process: files and the cluster (60xx), manifests and profiles (61xx), certificates
+    // (62xx), the start of the webhook (63xx).
+    /// The command failed.
+    CommandFailed = "BL6001",
+    /// A file cannot be read.
+    FileUnreadable = "BL6002",
+    /// A file cannot be written.
+    FileNotWritable = "BL6003",
+    /// The cluster cannot be reached.
+    ClusterUnreachable = "BL6004",
+    /// The manifest cannot be parsed.
+    ManifestInvalid = "BL6101",
+    /// The manifest contains no pod.
+    ManifestWithoutPod = "BL6102",
+    /// A BootProfile file is invalid.
+    ProfileFileInvalid = "BL6103",
+    /// Pods would be refused.
+    PodsRefused = "BL6104",
+    /// The pod can only be injected on a cluster.
+    InjectionNeedsCluster = "BL6105",
+    /// An injected pod cannot be explained.
+    InjectedPodInvalid = "BL6106",
+    /// A certificate file already exists.
+    CertificateFileExists = "BL6201",
+    /// A certificate is invalid.
+    CertificateInvalid = "BL6202",
+    /// The Secret of the certificates does not exist.
+    CertificateSecretNotFound = "BL6203",
+    /// The Secret is not managed by Bootlace.
+    CertificateSecretNotManaged = "BL6204",
+    /// The API server did not accept a request for the Secret.
+    CertificateSecretRequest = "BL6205",
+    /// The rotation of certificates timed out.
+    RotationTimeout = "BL6206",
+    /// The address cannot be used.
+    AddressUnavailable = "BL6301",
+    /// The serving certificate cannot be loaded.
+    ServingCertificateInvalid = "BL6302",
+    /// A file of certificate authorities cannot be loaded.
+    CaFileInvalid = "BL6303",
+
+    // The launcher, which has the same codes in launch/src/code.rs: its arguments (70xx), the boot env
+    // (71xx), the start of a command (72xx), the verification of the boot env (73xx), the commands of the
+    // hook (74xx), outputs (75xx), boot images (76xx).
+    /// The arguments of the launcher are invalid.
+    LauncherArgumentsInvalid = "BL7001",
+    /// The boot env cannot be read.
+    TaskEnvUnreadable = "BL7101",
+    /// The boot env is damaged.
+    TaskEnvDamaged = "BL7102",
+    /// The command of the task was not found.
+    TaskCommandNotFound = "BL7201",
+    /// The interpreter of the command was not found.
+    TaskInterpreterNotFound = "BL7202",
+    /// The command cannot be executed.
+    TaskCommandNotExecutable = "BL7203",
+    /// The command is not a program for this node.
+    TaskCommandFormat = "BL7204",
+    /// The arguments and the env of the command are too large.
+    TaskArgumentsTooLarge = "BL7205",
+    /// The kernel refused a system call that the launcher needs.
+    LauncherSystemCall = "BL7206",
+    /// The task process does not have the boot env.
+    TaskEnvMissing = "BL7301",
+    /// The task did not start before the hook timed out.
+    TaskStartTimeout = "BL7302",
+    /// The env of the task process cannot be read.
+    ProcessEnvUnreadable = "BL7303",
+    /// The container runs another command than the task.
+    TaskReplaced = "BL7304",
+    /// The boot env cannot be written to the home directory.
+    HomeNotWritable = "BL7305",
+    /// A hook command of the BootProfile failed.
+    HookCommandFailed = "BL7401",
+    /// The postStart handler of the pod failed.
+    PostStartFailed = "BL7402",
+    /// The outputs cannot be passed to the sidecar.
+    TaskHandoverFailed = "BL7501",
+    /// The task did not write an output.
+    TaskOutputMissing = "BL7502",
+    /// An output is not a regular file.
+    TaskOutputNotRegular = "BL7503",
+    /// An output cannot be read.
+    TaskOutputUnreadable = "BL7504",
+    /// The outputs are too large.
+    TaskOutputsTooLarge = "BL7505",
+    /// A file name or pattern of an output is invalid.
+    TaskOutputNameInvalid = "BL7506",
+    /// Storing the outputs timed out.
+    TaskOutputsTimeout = "BL7507",
+    /// The sidecar did not store the outputs.
+    TaskOutputsNotStored = "BL7508",
+    /// The output directory of the boot image cannot be written.
+    BootImageDirectory = "BL7601",
+    /// The command of the boot image cannot be started.
+    BootImageNotStarted = "BL7602",
+    /// The boot image timed out.
+    BootImageTimeout = "BL7603",
+    /// The boot image failed.
+    BootImageFailed = "BL7604",
 }
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+impl Code {
+    /// The code that a text such as `BL1203` names, if this version has it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().find(|code| code.as_str() == text).copied()
+    }
+
+    /// The message with the code at its end, in at most `max_bytes`. The message is truncated if necessary, the code is not.
+    #[must_use]
+    pub fn append_to(self, message: &str, max_bytes: usize) -> String {
+        truncate(&format!("{message} [{self}]"), max_bytes)
+    }
+}
+
+/// A message in at most `max_bytes`. A code at its end is kept.
+#[must_use]
+pub fn truncate(message: &str, max_bytes: usize) -> String {
+    if message.len() <= max_bytes {
+        return message.to_owned();
+    }
+    let start = |bytes: usize| message.get(..message.floor_char_boundary(bytes)).unwrap_or_default();
+    let code = message.rfind(" [BL").and_then(|at| message.get(at..)).filter(|code| is_suffix(code));
+    let Some(code) = code.filter(|code| code.len() <= max_bytes) else { return start(max_bytes).to_owned() };
+    let room = max_bytes - code.len();
+    let ellipsis = if room > ELLIPSIS.len() { ELLIPSIS } else { "" };
+    format!("{}{ellipsis}{code}", start(room - ellipsis.len()).trim_end())
+}
+
+const ELLIPSIS: &str = "…";
+
+/// Whether a text is a code as messages end with it, of this version or another.
+fn is_suffix(text: &str) -> bool {
+    let digits = text.strip_prefix(" [BL").and_then(|text| text.strip_suffix(']'));
+    digits.is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// An error with a code.
@@ -199,7 +492,7 @@ impl Coded for PlanError {
             Self::NoContainerNamed => Code::NoContainerNamed,
             Self::NameTaken { .. } => Code::NameTaken,
             Self::Mounts { .. } => Code::MountConflict,
-            Self::VolumeOfOurs { .. } => Code::ReservedVolumeMounted,
+            Self::ReservedVolume { .. } => Code::ReservedVolumeMounted,
             Self::Architecture { .. } => Code::ArchitectureNotSupported,
             Self::Handler { .. } => Code::HandlerNotSupported,
             Self::PodMemory { .. } => Code::MemoryLimitTooLow,
@@ -213,16 +506,16 @@ impl Coded for PlanError {
             Self::NoStore { .. } => Code::StoreMissing,
             Self::NoReview { .. } => Code::SecretNeedsRequest,
             Self::NeedsHook { .. } => Code::HookDisabled,
-            Self::Unnoticed { .. } => Code::EnvNotVerified,
+            Self::CommandUnknownWithoutHook { .. } => Code::EnvNotVerified,
             Self::SpecTooLarge { .. } => Code::SpecTooLarge,
-            Self::InjectedUnreadable { .. } => Code::InjectedSpecUnreadable,
-            Self::InjectedOtherwise { .. } => Code::InjectedSpecDiffers,
+            Self::InjectedConfigInvalid { .. } => Code::InjectedSpecUnreadable,
+            Self::InjectedConfigDiffers { .. } => Code::InjectedSpecDiffers,
             Self::WrongType(_) => Code::PodMalformed,
             Self::InitImage(error) => error.code(),
             Self::Pipes(error) => error.code(),
             Self::Template { .. } => Code::TemplateNotRendered,
-            Self::Unreadable(_) => Code::TemplateInvalid,
-            Self::Unwritable(_) => Code::InternalError,
+            Self::InvalidTemplate(_) => Code::TemplateInvalid,
+            Self::Serialization(_) => Code::InternalError,
         }
     }
 }
@@ -240,18 +533,18 @@ impl Coded for InitImageError {
 impl Coded for PipesError {
     fn code(&self) -> Code {
         match self {
-            Self::NoList { .. } => Code::OutputsInvalid,
-            Self::Entry { .. } => Code::OutputInvalid,
-            Self::Twice { .. } => Code::OutputDuplicate,
-            Self::NoTask { .. } => Code::OutputContainerUnknown,
-            Self::OfInitContainer { .. } => Code::OutputInitContainer,
-            Self::WhichTask { .. } => Code::OutputContainerAmbiguous,
+            Self::NotAList { .. } => Code::OutputsInvalid,
+            Self::InvalidEntry { .. } => Code::OutputInvalid,
+            Self::DuplicateKey { .. } => Code::OutputDuplicate,
+            Self::NotATaskContainer { .. } => Code::OutputContainerUnknown,
+            Self::InitContainer { .. } => Code::OutputInitContainer,
+            Self::AmbiguousContainer { .. } => Code::OutputContainerAmbiguous,
             Self::TooMany { .. } => Code::TooManyOutputs,
             Self::NoRun { .. } => Code::OutputsNeedRun,
             Self::NoStore { .. } => Code::OutputsNeedStore,
             Self::TooOld { .. } => Code::OutputsTooOld,
             Self::NotShared { .. } => Code::OutputVolumeNotShared,
-            Self::Expression { .. } => Code::OutputSubPathExpression,
+            Self::SubPathExpression { .. } => Code::OutputSubPathExpression,
             Self::WaitNoStore { .. } => Code::WaitNeedsStore,
             Self::WaitTooOld { .. } => Code::WaitTooOld,
             Self::TooLarge { .. } => Code::OutputsTooLarge,
@@ -262,21 +555,21 @@ impl Coded for PipesError {
 impl Coded for InputError {
     fn code(&self) -> Code {
         match self {
-            Self::NoList { .. } => Code::InputsInvalid,
+            Self::InvalidList { .. } => Code::InputsInvalid,
             Self::Entry { .. } => Code::InputInvalid,
-            Self::Inside { .. } => Code::PlaceholderNotAlone,
-            Self::NoKey { .. } => Code::PlaceholderKeyInvalid,
-            Self::Elsewhere { .. } => Code::PlaceholderNotReplaced,
-            Self::NoRun { .. } => Code::InputsNeedRun,
-            Self::ManyRuns { .. } => Code::TooManyRuns,
-            Self::NotYet { .. } => Code::InputNotStored,
-            Self::ManyTasks { .. } => Code::InputTaskAmbiguous,
-            Self::ManyIndexes { .. } => Code::InputIndexAmbiguous,
+            Self::PlaceholderNotAlone { .. } => Code::PlaceholderNotAlone,
+            Self::InvalidPlaceholderKey { .. } => Code::PlaceholderKeyInvalid,
+            Self::PlaceholderNotReplaced { .. } => Code::PlaceholderNotReplaced,
+            Self::UnknownRun { .. } => Code::InputsNeedRun,
+            Self::TooManyRuns { .. } => Code::TooManyRuns,
+            Self::NotStored { .. } => Code::InputNotStored,
+            Self::AmbiguousTask { .. } => Code::InputTaskAmbiguous,
+            Self::AmbiguousIndex { .. } => Code::InputIndexAmbiguous,
             Self::WrongKind { .. } => Code::InputKindMismatch,
-            Self::OtherKind { .. } => Code::InputKindDiffers,
+            Self::KindDiffers { .. } => Code::InputKindDiffers,
             Self::WhichFile { .. } => Code::InputFileAmbiguous,
             Self::NameTaken { .. } => Code::InputNameTaken,
-            Self::Unknown { .. } => Code::InputLookupFailed,
+            Self::LookupFailed { .. } => Code::InputLookupFailed,
         }
     }
 }
@@ -295,7 +588,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_message_that_is_too_long_keeps_its_code() {
+        let code = Code::ReviewMalformed;
+        assert_eq!(code.append_to("a", 100), "a [BL1001]");
+        assert_eq!(code.append_to("aé", 12), "aé [BL1001]");
+        assert_eq!(code.append_to("aé", 11), "a [BL1001]");
+    }
+
+    #[test]
     fn codes_are_unique_and_in_order() {
         assert!(Code::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+    }
+
+    #[test]
+    fn codes_are_parsed() {
+        assert!(Code::ALL.iter().all(|code| Code::parse(code.as_str()) == Some(*code)));
+        assert_eq!(Code::parse("BL0000"), None);
+    }
+
+    #[test]
+    fn a_code_is_never_truncated() {
+        assert_eq!(Code::NoContainers.append_to("no containers", 1000), "no containers [BL1201]");
+        let long = Code::NoContainers.append_to(&"é".repeat(1000), 100);
+        assert!(long.len() <= 100 && long.ends_with("é… [BL1201]"), "{long}");
+        // Of a newer version.
+        assert_eq!(truncate("some text [BL9999]", 17), "some… [BL9999]");
+        for (text, truncated) in [
+            ("some text [BL12]", "some text "),
+            ("some [BL1201] text", "some [BL12"),
+            (" [BL1201]", " [BL1201]"),
+            ("text [BL1201]", "t [BL1201]"),
+        ] {
+            assert_eq!(truncate(text, 10), truncated);
+        }
     }
 }

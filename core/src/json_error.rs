@@ -11,7 +11,7 @@ pub fn describe(error: &serde_json::Error) -> String {
     }
     let kind = match error.classify() {
         serde_json::error::Category::Data => "a value of the wrong type",
-        _ => "invalid JSON",
+        _ => "not JSON",
     };
     format!("{kind} at line {} column {}", error.line(), error.column())
 }

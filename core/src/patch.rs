@@ -1,9 +1,10 @@
-//! The plan as JSON patch operations (RFC 6902), written by hand, op by op.
+//! The plan as JSON patch operations (RFC 6902).
 //!
-//! Never a diff of two documents: a diff of a typed round trip drops fields that the types do not know, and
-//! takes time that grows with the square of the pod. All operations add, but for three: a postStart handler of
-//! the pod's own is replaced by the hook that takes it over, Bootlace's own init containers are moved behind one that
-//! another webhook has added since, and the signature that a copied pod came with is replaced by its own.
+//! The operations are not a diff of two documents: a diff of typed objects drops fields that are unknown to
+//! the types, and its time grows with the square of the size of the pod. All operations add values, with
+//! three exceptions: the hook replaces the postStart handler of the pod and runs it, the injected init
+//! containers are moved after one that another webhook has added, and the signature of a copied pod is
+//! replaced.
 
 use std::sync::Arc;
 
@@ -22,12 +23,12 @@ const PULL_SECRETS: &Pointer = Pointer::from_static("/spec/imagePullSecrets");
 const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
 const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
 
-/// A part of the plan cannot be written as JSON: a defect of Bootlace's, never of the pod's, told instead of hidden.
+/// A part of the plan cannot be serialized. This is a bug of Bootlace, which is reported instead of hidden.
 #[derive(Debug, thiserror::Error)]
 #[error("internal error: failed to serialize the plan ({0}); please report this bug")]
 pub struct PatchError(#[from] serde_json::Error);
 
-/// The operations that turn `pod` into what `plan` says.
+/// The operations that apply `plan` to `pod`.
 ///
 /// # Errors
 /// See [`PatchError`].
@@ -35,22 +36,23 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchErro
     let mut patch = Patch::default();
     annotate(&mut patch, &plan, pod)?;
     patch.append_or_create_shared(VOLUMES, pod.volumes.is_some(), &plan.volumes);
-    patch.append(VOLUMES, plan.own_volumes);
+    patch.append(VOLUMES, plan.pod_volumes);
     if !plan.pull_secrets.is_empty() {
         patch.append_or_create_shared(PULL_SECRETS, pod.pull_secrets.is_some(), &plan.pull_secrets);
     }
-    // The pod's own init containers, before others stand in front of them.
-    for others in plan.others {
-        let list = INIT_CONTAINERS.with_trailing_token(others.index).with_trailing_token("volumeMounts");
-        if others.has_mounts {
-            patch.append(&list, others.mounts);
+    // First the init containers of the pod, because containers that are added before them change their
+    // indexes.
+    for init in plan.init_mounts {
+        let list = INIT_CONTAINERS.with_trailing_token(init.index).with_trailing_token("volumeMounts");
+        if init.has_mounts {
+            patch.append(&list, init.mounts);
         } else {
-            patch.add(list, others.mounts);
+            patch.add(list, init.mounts);
         }
     }
     let (init, app): (Vec<_>, Vec<_>) = plan.tasks.into_iter().partition(|task| task.list == List::Init);
     for task in init {
-        change(&mut patch, INIT_CONTAINERS, task, &plan.mounts, plan.env_from.as_ref());
+        change_task(&mut patch, INIT_CONTAINERS, task, &plan.mounts, plan.env_from.as_ref());
     }
     let (mut first, mut last) = (plan.wait, plan.boot);
     if plan.position == Position::First {
@@ -68,12 +70,12 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchErro
         patch.add(INIT_CONTAINERS.to_buf(), Value::Array(first));
     }
     for task in app {
-        change(&mut patch, CONTAINERS, task, &plan.mounts, plan.env_from.as_ref());
+        change_task(&mut patch, CONTAINERS, task, &plan.mounts, plan.env_from.as_ref());
     }
     Ok(patch.0)
 }
 
-/// The operations that deliver the inputs of `pod`, in front of those of its plan.
+/// The operations that deliver the inputs of `pod`. They are applied before those of its plan.
 #[must_use]
 pub fn inputs(edits: PodEdits, pod: &Pod<'_>) -> Vec<Operation> {
     let mut patch = Patch::default();
@@ -94,14 +96,14 @@ pub fn inputs(edits: PodEdits, pod: &Pod<'_>) -> Vec<Operation> {
             List::Init => (INIT_CONTAINERS, &pod.init_containers),
             List::App => (CONTAINERS, &pod.containers),
         };
-        let (path, container) = (list.with_trailing_token(index), containers.get(index));
+        let (pointer, container) = (list.with_trailing_token(index), containers.get(index));
         if !mounts.is_empty() {
             let present = container.is_some_and(|container| container.mounts.is_some());
-            patch.append_or_create(&path.with_trailing_token("volumeMounts"), present, mounts);
+            patch.append_or_create(&pointer.with_trailing_token("volumeMounts"), present, mounts);
         }
         if !env.is_empty() {
             let present = container.is_some_and(Container::has_env);
-            patch.append_or_create(&path.with_trailing_token("env"), present, env);
+            patch.append_or_create(&pointer.with_trailing_token("env"), present, env);
         }
     }
     patch.0
@@ -118,27 +120,28 @@ fn pointer(field: &FieldPath) -> PointerBuf {
     pointer
 }
 
-/// The operations that put the init containers at `places`, which ascend, behind all others, in their order.
+/// The operations that move the init containers at `indexes`, in ascending order, after all others.
 #[must_use]
-pub fn behind_all(places: &[usize], pod: &Pod<'_>) -> Vec<Operation> {
+pub fn move_to_end(indexes: &[usize], pod: &Pod<'_>) -> Vec<Operation> {
     let last = INIT_CONTAINERS.with_trailing_token(pod.init_containers.len().saturating_sub(1));
-    // Those that were moved before it stood in front of it.
+    // Each container that was moved before it was at a lower index.
     let from =
-        |(moved, place): (usize, &usize)| INIT_CONTAINERS.with_trailing_token(place.saturating_sub(moved));
-    places.iter().enumerate().map(|place| Operation::move_from(from(place), last.clone())).collect()
+        |(moved, index): (usize, &usize)| INIT_CONTAINERS.with_trailing_token(index.saturating_sub(moved));
+    indexes.iter().enumerate().map(|index| Operation::move_from(from(index), last.clone())).collect()
 }
 
-/// The operation that gives the boot container of an injected pod this signature; none where there is no such container.
+/// The operation that sets the signature in the boot container of an injected pod; `None` if it has no boot
+/// container.
 #[must_use]
 pub fn signature(signature: String, pod: &Pod<'_>) -> Option<Operation> {
     let boot = pod.init_containers.iter().find(|container| container.name == names::CONTAINER_BOOT)?;
     let env = INIT_CONTAINERS.with_trailing_token(boot.index).with_trailing_token("env");
-    let place = boot.variables().position(|variable| variable.name == names::ENV_SIGNATURE);
+    let position = boot.variables().position(|variable| variable.name == names::ENV_SIGNATURE);
     let variable = json!({"name": names::ENV_SIGNATURE, "value": signature});
-    Some(match place {
+    Some(match position {
         None if boot.variables().next().is_none() => Operation::add(env, json!([variable])),
-        Some(place) => Operation::replace(
-            env.with_trailing_token(place).with_trailing_token("value"),
+        Some(position) => Operation::replace(
+            env.with_trailing_token(position).with_trailing_token("value"),
             Value::String(signature),
         ),
         None => Operation { path: env.with_trailing_token("-"), op: Op::Add(Arc::new(variable)) },
@@ -155,7 +158,7 @@ fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchEr
     Ok(())
 }
 
-fn change(
+fn change_task(
     patch: &mut Patch,
     list: &Pointer,
     task: TaskContainer,
@@ -164,26 +167,27 @@ fn change(
 ) {
     let container = list.with_trailing_token(task.index);
     let list = container.with_trailing_token("volumeMounts");
-    patch.append_or_create_shared(&list, task.has.mounts, mounts);
+    patch.append_or_create_shared(&list, task.existing.mounts, mounts);
     patch.append(&list, task.mounts);
     let command = container.with_trailing_token("command");
     match task.command {
-        // Added in front one by one: the command's own words are never written again.
+        // Each word is added separately, so that the patch does not repeat the command of the pod.
         TaskCommand::Prefixed(words) => patch.prepend_all(&command, words),
         TaskCommand::Explicit { words, .. } => patch.add(command, words),
         TaskCommand::Unchanged => {}
     }
-    // In front of the pod's own, because a later entry wins over an earlier one, and `env` over all of them.
-    if let (EnvDelivery::Secret, Some(entry)) = (task.way, env_from) {
+    // Before the entries of the pod, because a later entry overrides an earlier one, and `env` overrides all
+    // of them.
+    if let (EnvDelivery::Secret, Some(entry)) = (task.delivery, env_from) {
         let list = container.with_trailing_token("envFrom");
-        if task.has.env_from {
+        if task.existing.env_from {
             patch.add(list.with_trailing_token(0_usize), entry.clone());
         } else {
             patch.add(list, json!([entry]));
         }
     }
     let env = container.with_trailing_token("env");
-    match (task.env.is_empty(), task.has.env) {
+    match (task.env.is_empty(), task.existing.env) {
         (true, _) => {}
         (false, true) => patch.prepend_all(&env, task.env),
         (false, false) => patch.add(env, task.env),
@@ -191,7 +195,7 @@ fn change(
     if let Some(command) = task.hook {
         let hook = json!({"exec": {"command": command}});
         let lifecycle = container.with_trailing_token("lifecycle");
-        match (task.has.lifecycle, task.has.handler) {
+        match (task.existing.lifecycle, task.existing.handler) {
             (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),
             (true, false) => patch.add(lifecycle.with_trailing_token("postStart"), hook),
             (false, false) => patch.add(lifecycle, json!({"postStart": hook})),
@@ -211,7 +215,7 @@ impl Patch {
         self.0.push(Operation::replace(path, value));
     }
 
-    /// Adds at the start of an array that is there.
+    /// Adds at the start of an existing array.
     fn prepend_all<T: Into<Value>>(&mut self, path: &Pointer, values: Vec<T>) {
         let first = path.with_trailing_token(0_usize);
         for value in values.into_iter().rev() {
@@ -219,14 +223,14 @@ impl Patch {
         }
     }
 
-    /// Adds at the end of an array that is there.
+    /// Adds at the end of an existing array.
     fn append(&mut self, path: &Pointer, values: impl IntoIterator<Item = impl Into<Arc<Value>>>) {
         for value in values {
             self.0.push(Operation { path: path.with_trailing_token("-"), op: Op::Add(value.into()) });
         }
     }
 
-    /// The same, or creates the array if it is absent: adding to an absent one fails.
+    /// Adds at the end of an array, or creates it if it is absent, because adding to an absent array fails.
     fn append_or_create(&mut self, path: &Pointer, present: bool, values: Vec<Value>) {
         if present {
             self.append(path, values);
@@ -235,7 +239,8 @@ impl Patch {
         }
     }
 
-    /// The same for values that all pods of a profile share, which are copied only into a new array.
+    /// Same as `append_or_create`, for values that all pods of a profile share. They are only copied into a
+    /// new array.
     fn append_or_create_shared(&mut self, path: &Pointer, present: bool, values: &[Arc<Value>]) {
         if present {
             self.append(path, values.iter().cloned());

@@ -1,4 +1,5 @@
-//! The annotations that a pod's author writes, on an otherwise ordinary pod: each line of the input is the value of one.
+//! The annotations that the author of a pod writes, on an ordinary pod. The input contains their values,
+//! separated by NUL bytes.
 #![no_main]
 
 mod common;
@@ -8,7 +9,7 @@ use bootlace_core::names;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
-/// The annotations, in the order of the input's parts.
+/// The annotations, in the order of the values in the input.
 const ANNOTATIONS: [&str; 7] = [
     names::ANNOTATION_PIPE_OUT,
     names::ANNOTATION_PIPE_IN,

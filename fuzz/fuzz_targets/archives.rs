@@ -1,4 +1,4 @@
-//! Archives as they stream in: nothing is written outside of the volume, and no more than the limits.
+//! Streams of archives: nothing is written outside of the volume or beyond the limits.
 #![no_main]
 
 use std::path::Path;
@@ -15,16 +15,16 @@ fuzz_target!(|input: &[u8]| {
         2 => ArchiveFormat::TarGz,
         _ => ArchiveFormat::Zip,
     };
-    let says = Archive { format, strip_components: u32::from(strip % 4), ..Archive::default() };
+    let archive = Archive { format, strip_components: u32::from(strip % 4), ..Archive::default() };
     let outside = tempfile::tempdir_in(memory()).expect("a folder");
     let root = outside.path().join("volume");
     std::fs::create_dir(&root).expect("a folder");
-    fuzzing::archive(bytes, usize::from(chunk) * 16, &says, &root).expect("a volume");
-    let left = std::fs::read_dir(outside.path()).expect("a folder").count();
-    assert_eq!(left, 1, "an archive wrote outside of the volume");
+    fuzzing::archive(bytes, usize::from(chunk) * 16, &archive, &root).expect("a volume");
+    let entries = std::fs::read_dir(outside.path()).expect("a folder").count();
+    assert_eq!(entries, 1, "an archive wrote outside of the volume");
 });
 
-/// Where files cost no disk.
+/// A file system in memory.
 fn memory() -> &'static Path {
     Path::new("/dev/shm")
 }

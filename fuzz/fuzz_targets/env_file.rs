@@ -1,5 +1,5 @@
-//! The file that the kubelet reads the boot env from: `NAME`, a NUL byte, the value. What is written has one line for the
-//! variable, and nothing of the value ends it early.
+//! The file from which the kubelet reads the boot env. The input is `NAME`, a NUL byte and the value. The
+//! file has one line for the variable, which the value does not end early.
 #![no_main]
 
 use bootlace::boot::fuzzing;
@@ -12,6 +12,6 @@ fuzz_target!(|input: &[u8]| {
     if let Some(file) = fuzzing::env_file(name, value) {
         let rest = file.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"='"));
         assert_eq!(rest.and_then(|rest| rest.strip_suffix(b"'\n")), Some(value));
-        assert!(!value.contains(&b'\''), "a value ends early");
+        assert!(!value.contains(&b'\''), "the value ends the line early");
     }
 });

@@ -1,4 +1,5 @@
-//! The files that the launcher reads: the boot env, and the names that stay the pod's. What is read is written as it was.
+//! The files that the launcher reads: the boot env, and the names of the variables of the pod. Encoding a
+//! parsed file returns the same bytes.
 #![no_main]
 
 use bootlace_launch::{environ, pod_env, references};

@@ -1,4 +1,5 @@
-//! The files that a task's launcher and the pipe sidecar leave each other: what is read is written as it was.
+//! The files between the launcher of a task and the pipe sidecar. Encoding a parsed file returns the same
+//! bytes.
 #![no_main]
 
 use bootlace_launch::handover::{Manifest, StoreResult};
@@ -8,7 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(manifest) = Manifest::parse(bytes) {
         assert_eq!(manifest.encode(), bytes);
     }
-    if let Ok(word) = StoreResult::parse(bytes) {
-        assert_eq!(word.encode(), bytes);
+    if let Ok(result) = StoreResult::parse(bytes) {
+        assert_eq!(result.encode(), bytes);
     }
 });

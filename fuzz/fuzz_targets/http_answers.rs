@@ -1,4 +1,4 @@
-//! What a server answers the hook's request: the address, a NUL byte, the response.
+//! Responses to the request of the hook. The input is the address, a NUL byte and the response.
 #![no_main]
 
 use bootlace_launch::fuzzing;

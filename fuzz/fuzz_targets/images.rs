@@ -1,4 +1,5 @@
-//! Images' names and the patterns that profiles allow them by: what is printed is read as the same.
+//! Image names, and the patterns with which profiles allow them. Parsing a printed name returns the same
+//! name.
 #![no_main]
 
 use bootlace_core::pod::Image;

@@ -1,4 +1,5 @@
-//! What a source's server answers: a pointer, a NUL byte, JSON. No error quotes a value.
+//! JSON responses of the server of a source. The input is a pointer, a NUL byte and JSON. No error contains a
+//! value.
 #![no_main]
 
 use bootlace::boot::fuzzing;

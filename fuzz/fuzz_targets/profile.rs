@@ -1,4 +1,4 @@
-//! A profile as somebody wrote it: read, checked and, where it passes, planned for a pod.
+//! The spec of a profile: parsed, validated and, if it is valid, planned for a pod.
 #![no_main]
 
 use bootlace_core::admission;

@@ -1,4 +1,4 @@
-//! A pull secret that a tenant wrote, asked for an image that a tenant named.
+//! A pull secret of a tenant, for an image that a tenant names.
 #![no_main]
 
 use bootlace::registry::fuzzing;

@@ -1,4 +1,4 @@
-//! Kubernetes' quantities in a pod's resources: no sum or ratio overflows.
+//! Kubernetes quantities in the resources of a pod: no sum or ratio overflows.
 #![no_main]
 
 use bootlace_core::quantity::Quantity;
@@ -10,7 +10,7 @@ fuzz_target!(|text: &str| {
     let Ok(other) = Quantity::parse(other) else { return };
     assert!(one.plus(other) >= one.min(other) || one.is_negative() || other.is_negative());
     let _ = one.scaled(one, other, true).units();
-    // Written out, Kubernetes takes no more than this for any number; by a suffix it does.
+    // Kubernetes does not accept larger numbers without a suffix.
     if one.units() < u64::MAX >> 1 && !one.is_negative() {
         assert_eq!(Quantity::parse(&one.to_string()), Ok(one));
     }

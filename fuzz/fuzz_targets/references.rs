@@ -1,4 +1,5 @@
-//! `$(NAME)` as Kubernetes expands it: what is escaped expands to itself, and what refers to nothing stays.
+//! `$(NAME)` as Kubernetes expands it: an escaped text expands to itself, and unknown references do not
+//! change.
 #![no_main]
 
 use bootlace_launch::expansion;

@@ -1,4 +1,4 @@
-//! What a registry answers: manifests, indexes, configurations, challenges.
+//! Responses of a registry: manifests, indexes, configurations, challenges.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

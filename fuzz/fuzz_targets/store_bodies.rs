@@ -1,8 +1,8 @@
-//! What pods send the store.
+//! The request bodies that pods send to the store.
 #![no_main]
 
 use bootlace_core::output::data;
-use bootlace::store::protocol::{EnvRequest, EventRequest, OutputRequest};
+use bootlace::store_client::protocol::{EnvRequest, EventRequest, OutputRequest};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {

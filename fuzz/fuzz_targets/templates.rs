@@ -1,5 +1,5 @@
-//! Templates of profiles, rendered for a pod whose labels and annotations somebody else wrote: what passes the check
-//! renders within its bounds, and a value never leaves its place.
+//! Templates of profiles, rendered for a pod with untrusted labels and annotations. A valid template renders
+//! within its limits, and a value does not change the structure around it.
 #![no_main]
 
 use bootlace_core::identity::Schedulers;
@@ -33,9 +33,9 @@ fuzz_target!(|text: &str| {
             continue;
         }
         let Ok(rendered) = template::render(template, &context, slot) else { continue };
-        assert!(rendered.len() <= 256 * 1024, "a template gave more than its limit");
+        assert!(rendered.len() <= 256 * 1024, "a rendered template exceeds the limit");
         if slot == Slot::Header {
-            assert!(!rendered.contains(['\r', '\n']), "a header's value ends its line");
+            assert!(!rendered.contains(['\r', '\n']), "the value of a header contains a line break");
         }
     }
 });

@@ -1,6 +1,7 @@
-//! One image as an OCI image layout in one tar file, which `ctr images import` and `skopeo` read.
+//! Writes an image as a tar file with an OCI image layout, for `ctr images import` and `skopeo`.
 //!
-//! Shapes: the OCI Image Format Specification 1.1, `image-layout.md`, `manifest.md` and `config.md`.
+//! The format is that of the OCI Image Format Specification 1.1, `image-layout.md`, `manifest.md` and
+//! `config.md`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,28 +15,28 @@ use tar::EntryType;
 
 use crate::layer::{Layer, header};
 
-/// The time that images say they were made at: a real one would change the digest.
+/// The creation time of all images. The real one would change the digest.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
-/// What a container runtime has to know beside the files. Empty means the runtime's default.
+/// The configuration of an image. Empty fields mean the default of the container runtime.
 #[derive(Default)]
 pub struct Config {
     /// `NAME=value` records.
     pub env: Vec<String>,
     /// The program and its first arguments.
     pub entrypoint: Vec<String>,
-    /// Arguments that a pod's `args` replace.
+    /// The arguments, which `args` of a pod replaces.
     pub cmd: Vec<String>,
-    /// `uid:gid`, in numbers: `runAsNonRoot` cannot check a name.
+    /// `uid:gid` as numbers, because `runAsNonRoot` cannot check names.
     pub user: String,
     /// Labels, such as `org.opencontainers.image.version`.
     pub labels: BTreeMap<String, String>,
 }
 
-/// Writes the image named `reference` to the file `output` and returns its manifest's digest (`sha256:…`).
+/// Writes the image `reference` to the file `output`, and returns the digest of its manifest (`sha256:…`).
 ///
 /// # Errors
-/// When a file of the layer or `output` cannot be written.
+/// If `output` cannot be written.
 pub fn write(output: &Path, reference: &str, layer: &Layer, config: &Config) -> Result<String> {
     let mut plain = Vec::new();
     layer.write(&mut plain)?;
@@ -62,7 +63,8 @@ pub fn write(output: &Path, reference: &str, layer: &Layer, config: &Config) -> 
     }))?;
     let mut described = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
     if let Some(described) = described.as_object_mut() {
-        // containerd takes the image's whole name from the first, other tools its tag from the second.
+        // containerd reads the full name of the image from the first annotation, other tools the tag from the
+        // second.
         let tag = reference.rsplit_once(':').map_or("latest", |(_, tag)| tag);
         described.insert(
             "annotations".to_owned(),
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn every_blob_lies_under_its_own_digest_and_the_index_names_the_manifest() {
+    fn every_blob_is_named_by_its_digest_and_the_index_names_the_manifest() {
         let (bytes, manifest) = build("blobs");
         let mut archive = tar::Archive::new(bytes.as_slice());
         let mut blobs = Vec::new();

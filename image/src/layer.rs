@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tar::{EntryType, Header};
 
-/// One layer under construction. Paths are absolute paths in the image; parent folders are added by themselves.
+/// The files of a layer. Paths are absolute paths in the image. Parent folders are added automatically.
 #[derive(Default)]
 pub struct Layer {
     /// Sorted, because the order of entries is part of the digest, and a folder must come before its files.
@@ -27,13 +27,13 @@ impl Layer {
         Self::default()
     }
 
-    /// Adds a folder; `mode` as for chmod.
+    /// Adds a folder. `mode` is as for chmod.
     #[must_use]
     pub fn folder(self, path: &str, mode: u32) -> Self {
         self.insert(path, Entry::Folder { mode })
     }
 
-    /// Adds a file that holds `content`; `mode` as for chmod.
+    /// Adds a file with `content`. `mode` is as for chmod.
     #[must_use]
     pub fn file(self, path: &str, mode: u32, content: impl Into<Vec<u8>>) -> Self {
         self.insert(path, Entry::File { mode, content: content.into() })
@@ -42,13 +42,13 @@ impl Layer {
     /// Adds a program, copied from `source` on this machine.
     ///
     /// # Errors
-    /// When `source` cannot be read.
+    /// If `source` cannot be read.
     pub fn program(self, path: &str, source: &Path) -> Result<Self> {
         let content = std::fs::read(source).with_context(|| format!("read {}", source.display()))?;
         Ok(self.file(path, 0o755, content))
     }
 
-    /// Adds a symbolic link to `target`, which is written as given.
+    /// Adds a symbolic link to `target`, which is not changed.
     #[must_use]
     pub fn symlink(self, path: &str, target: &str) -> Self {
         self.insert(path, Entry::Symlink { target: target.to_owned() })
@@ -65,10 +65,10 @@ impl Layer {
         self
     }
 
-    /// Writes the layer as a tar to `out`.
+    /// Writes the layer as a tar archive to `out`.
     ///
     /// # Errors
-    /// When `out` cannot be written, or a path is too long for a tar.
+    /// If `out` cannot be written, or a path is too long for the tar format.
     pub fn write(&self, out: impl Write) -> Result<()> {
         let mut tar = tar::Builder::new(out);
         for (path, entry) in &self.entries {
@@ -88,7 +88,7 @@ impl Layer {
     }
 }
 
-/// A header which depends on nothing but its arguments: owner root, and the first second of 1970.
+/// A header that depends only on its arguments: the owner is root, and the time is the start of 1970.
 pub(crate) fn header(kind: EntryType, mode: u32, size: usize) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn parents_come_before_their_files_whatever_order_they_were_added_in() {
+    fn parents_come_before_their_files_in_any_order_of_insertion() {
         let layer = Layer::new().file("/usr/local/bin/b", 0o755, "b").file("/etc/passwd", 0o644, "");
         assert_eq!(
             names(&layer),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_keeps_the_mode_that_was_asked_for() {
+    fn a_folder_has_the_given_mode() {
         let layer = Layer::new().folder("/tmp", 0o1777).file("/tmp/a", 0o644, "");
         let mut bytes = Vec::new();
         layer.write(&mut bytes).unwrap();

@@ -1,11 +1,11 @@
-//! OCI images without a container runtime, byte for byte the same each time.
+//! Builds reproducible OCI images without a container runtime.
 //!
-//! - [`layer`]: the files of an image, written as a tar in a fixed order with fixed times and owners.
-//! - [`archive`]: a layer and its configuration as an OCI image layout in one tar file.
-//! - [`product`]: Bootlace's own image.
+//! - [`layer`]: the files of an image, as a tar archive in a fixed order with fixed times and owners.
+//! - [`archive`]: a layer and its configuration as a tar file with an OCI image layout.
+//! - [`product`]: the Bootlace image.
 //!
-//! Hand-written because it is a page of code: the image tools that exist stamp the time of the build into the
-//! result, so that its digest would differ from build to build.
+//! Existing image tools write the time of the build into the image, so its digest would change with each
+//! build. This is little code instead.
 
 pub mod archive;
 pub mod layer;

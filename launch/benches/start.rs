@@ -1,12 +1,12 @@
-//! From start to exec: what the launcher adds to the start of a task.
+//! The time that the launcher adds to the start of a task.
 //!
-//! The task is the smallest there is: the launcher's own `--version`. It is started alone with the env that it ends up with,
-//! and with the launcher in front of it, which makes that env, in turns; the difference of the medians is the launcher's.
-//! The goal is under 1 ms.
+//! The task is minimal: `--version` of the launcher. It is started alternately without the launcher, with the
+//! complete env, and with the launcher, which creates that env. The difference of the medians is the time of
+//! the launcher. The goal is less than 1 ms.
 //!
-//! `cargo bench -p bootlace-launch` builds the binary as the image ships it and measures that one. std's clock
-//! and a median are enough here: a harness measures its own process, and this is about others'.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
+//! `cargo bench -p bootlace-launch` builds and measures the binary of the image. The clock of std and a
+//! median suffice: a benchmark harness measures its own process, and this benchmark measures other processes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ mod shipped;
 
 const ROUNDS: usize = 500;
 
-/// Variables that the container has without the boot env.
+/// The number of variables that the container has without the boot env.
 const OWN_VARIABLES: usize = 30;
 
 /// An output that the task does not write.
@@ -44,7 +44,7 @@ fn main() {
             let root = format!("--root={}", root.path().display());
             let exec = ["exec", "--container=base", &root, "--"];
             behind.push(time(task(&launcher).args(exec).arg(&launcher).arg("--version")));
-            // From start to end, with an output that there is nothing to wait for.
+            // From start to exit, with an output that does not exist, so that there is nothing to store.
             let handover = format!("--handover={}", handover.path().display());
             let run = ["run", "--container=base", &root, &handover, "--deadline=60", OUTPUT, "--"];
             below.push(time(task(&launcher).args(run).arg(&launcher).arg("--version").stdin(Stdio::null())));

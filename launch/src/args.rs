@@ -1,6 +1,6 @@
-//! The launcher's command line. It is written by Bootlace's webhook and read by nobody else, so it is strict.
+//! The command line of the launcher. Only the webhook of Bootlace writes it, so the parser is strict.
 //!
-//! Written by hand, because an argument parser would be half of this binary and most of them want UTF-8.
+//! Parsed by hand: an argument parser would be half of this binary, and most of them require UTF-8.
 
 mod run;
 
@@ -11,102 +11,103 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::code::{Code, Coded};
 use crate::hook::handler::Handler;
 use crate::hook::http::{Header, Request};
 use crate::hook::url::Url;
-use crate::hook::{OnUnreadable, Way};
+use crate::hook::{EnvDelivery, OnUnreadable};
 
 pub(crate) use run::{RunInvocation, Task};
 
 pub(crate) const HELP: &str = "\
-Bootlace's launcher: loads the boot env and execs the task.
+The launcher of Bootlace: loads the boot env and executes the task.
 
 launch init --container=NAME --timeout=SECONDS [FLAGS] -- COMMAND [ARGUMENT...]
-  Runs a boot image's COMMAND, and ends it at the time. It leaves what it gives in the folder of --out.
+  Runs the COMMAND of a boot image, which writes its results to the directory in --out. Kills it at the timeout.
     --out=DIR              (default /bootlace-out)
 
 launch exec --container=NAME [FLAGS] -- COMMAND [ARGUMENT...]
-  Loads the boot env and execs COMMAND in this same process.
+  Loads the boot env and executes COMMAND in the same process.
 
 launch run --container=NAME --handover=DIR --deadline=SECONDS OUTPUT... [FLAGS] -- COMMAND [ARGUMENT...]
-  Runs COMMAND as a child with the boot env. Where it ends with 0, hands its outputs over and ends with 0 itself
-  once they are stored. An OUTPUT is one of these; FILE is a path or a pattern, KIND is ConfigMap or Secret:
+  Runs COMMAND as a child process with the boot env. If it exits with 0, passes its outputs to the sidecar, and
+  exits with 0 when they are stored. OUTPUT is one of these; FILE is a path or a pattern, KIND is ConfigMap or Secret:
     --output=KEY:KIND:FILE
-    --optional-output=KEY:KIND:FILE        may be missing
-  --on-failure=store hands the outputs of a COMMAND over that failed, too.
+    --optional-output=KEY:KIND:FILE        the file can be missing
+  --on-failure=store       also stores the outputs of a COMMAND that fails
 
 launch hook --container=NAME --timeout=SECONDS [FLAGS] [--command=PROGRAM [--argument=WORD]...]...
     [HANDLER]
-  Proves that the container's first process holds the boot env, runs each --command, then HANDLER, which is one of:
+  Verifies that the first process of the container has the boot env, runs each --command, then HANDLER, one of:
     --sleep=SECONDS
     --http=URL [--header=NAME:VALUE]...    an empty host, as in https://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
   --env=launch|none|file|home|sourced
-                           how the boot env gets there (default launch); none: it does not, so there must be none;
-                           home: the hook writes it to $HOME/.env; sourced: the image's entrypoint reads it from a
-                           file whenever it likes, which cannot be proven
-  --unreadable=fail|warn   what to do where the first process may not be read (default fail)
+                           how the boot env is delivered (default launch); none: not at all, so it must be empty;
+                           home: the hook writes it to $HOME/.env; sourced: the entrypoint of the image reads it
+                           from a file at any time, which cannot be verified
+  --unreadable=fail|warn   what to do if the env of the first process cannot be read (default fail)
 
 FLAGS
-  --root=DIR               where the boot volume is mounted (default /bootlace)
-  --termination-log=FILE   the container's terminationMessagePath (default /dev/termination-log)
+  --root=DIR               the mount path of the boot volume (default /bootlace)
+  --termination-log=FILE   the terminationMessagePath of the container (default /dev/termination-log)
 
-EXIT CODES of init, where they are not the command's own
-  64 wrong arguments   74 folder cannot be written   75 not ended in time   126 cannot be run   127 not found
-EXIT CODES of exec and run, where the task did not start
-  64 wrong arguments   71 refused by the kernel   78 boot env missing or damaged
-  126 command cannot be run   127 command not found
+EXIT CODES of init: those of the command, or
+  64 invalid arguments   74 directory not writable   75 timed out   126 cannot be executed   127 not found
+EXIT CODES of exec and run, if the task did not start
+  64 invalid arguments   71 system call refused   78 boot env missing or damaged
+  126 command cannot be executed   127 command not found
 EXIT CODES of run
-  the task's own; 128+N where signal N ended it; 74 the task ended with 0, but its outputs are not stored
+  those of the task; 128+N if signal N killed it; 74 the task exited with 0, but its outputs are not stored
 EXIT CODES of hook
-  0 proven, or the task has ended   1 failed   64 wrong arguments
+  0 verified, or the task has exited   1 failed   64 invalid arguments
 ";
 
-/// What the launcher was asked to do.
+/// A parsed command line.
 #[derive(Debug)]
 pub(crate) enum Invocation {
     Init(InitInvocation),
     Exec(ExecInvocation),
     Hook(HookInvocation),
     Run(RunInvocation),
-    /// `run`, once it holds the boot env.
+    /// `run`, after it has loaded the boot env.
     Supervise(RunInvocation),
-    /// The child of `supervise`.
+    /// The child process of `supervise`.
     Task(Task),
     Help,
     Version,
 }
 
-/// Run a boot image's command within a time.
+/// Run the command of a boot image with a timeout.
 #[derive(Debug)]
 pub(crate) struct InitInvocation {
     pub(crate) place: Place,
     pub(crate) timeout: Duration,
-    /// Where the command leaves what it gives.
+    /// The directory for the results of the command.
     pub(crate) out: PathBuf,
     /// Never empty.
     pub(crate) argv: Vec<OsString>,
 }
 
-/// Load the boot env and exec a command.
+/// Load the boot env and execute a command.
 #[derive(Debug)]
 pub(crate) struct ExecInvocation {
     pub(crate) place: Place,
     /// Never empty.
     pub(crate) argv: Vec<OsString>,
-    /// How many words of it, at its start, are the launcher's and not the task's.
+    /// The number of words at its start that belong to the launcher, not to the task.
     pub(crate) own: usize,
 }
 
-/// Prove that the boot env arrived, then run the pod's own postStart handler.
+/// Verify that the task has the boot env, then run the postStart handler of the pod.
 #[derive(Debug)]
 pub(crate) struct HookInvocation {
     pub(crate) place: Place,
-    /// For the proof, the commands and the handler together.
+    /// For the verification, the commands and the handler together.
     pub(crate) timeout: Duration,
-    pub(crate) env: Way,
+    pub(crate) env: EnvDelivery,
     pub(crate) unreadable: OnUnreadable,
-    /// Commands with their arguments, none empty.
+    /// Commands with their arguments. None is empty.
     pub(crate) commands: Vec<Vec<OsString>>,
     pub(crate) handler: Option<Handler>,
 }
@@ -115,34 +116,40 @@ pub(crate) struct HookInvocation {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Place {
     pub(crate) container: OsString,
-    /// Where the boot volume is mounted.
+    /// The mount path of the boot volume.
     pub(crate) root: PathBuf,
-    /// The container's `terminationMessagePath`.
+    /// The `terminationMessagePath` of the container.
     pub(crate) termination_log: PathBuf,
 }
 
-/// What is wrong with the arguments. It names flags, never their values: a header may be a secret.
+/// Invalid arguments. The message contains names of flags, never their values: a header can be a secret.
 #[derive(Debug)]
 pub(crate) struct UsageError(String);
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; see `launch --help`", self.0)
+        write!(f, "invalid arguments: {}: see `launch --help`", self.0)
     }
 }
 
 impl Error for UsageError {}
 
 impl UsageError {
-    pub(crate) fn new(sentence: impl Into<String>) -> Self {
-        Self(sentence.into())
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
     }
 }
 
-/// Reads the arguments that follow the program's name.
+impl Coded for UsageError {
+    fn code(&self) -> Code {
+        Code::LauncherArgumentsInvalid
+    }
+}
+
+/// Parses the arguments after the name of the program.
 pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let Some(verb) = words.next() else {
-        return Err(UsageError::new("`init`, `exec`, `run` or `hook` is missing"));
+        return Err(UsageError::new("the command is missing: must be init, exec, run or hook"));
     };
     match verb.as_bytes() {
         b"init" => init(words).map(Invocation::Init),
@@ -153,7 +160,10 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Invocat
         b"task" => run::task(words).map(Invocation::Task),
         b"--help" => Ok(Invocation::Help),
         b"--version" => Ok(Invocation::Version),
-        _ => Err(UsageError::new(format!("{} is none of `init`, `exec`, `run` and `hook`", verb.display()))),
+        _ => Err(UsageError::new(format!(
+            "command \"{}\" is unknown: must be init, exec, run or hook",
+            verb.display()
+        ))),
     }
 }
 
@@ -165,27 +175,27 @@ fn init(words: impl Iterator<Item = OsString>) -> Result<InitInvocation, UsageEr
         match flag {
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
             b"out" => out = PathBuf::from(value),
-            _ => return place.take(flag, value),
+            _ => return place.parse(flag, value),
         }
         Ok(true)
     })?;
-    let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
+    let timeout = timeout.ok_or_else(|| UsageError::new("flag --timeout is missing"))?;
     match argv {
-        Some(argv) if !argv.is_empty() => Ok(InitInvocation { place: place.finish()?, timeout, out, argv }),
-        _ => Err(UsageError::new("`init` needs `--` and the image's command")),
+        Some(argv) if !argv.is_empty() => Ok(InitInvocation { place: place.build()?, timeout, out, argv }),
+        _ => Err(UsageError::new("init needs -- and a command")),
     }
 }
 
 fn exec(words: impl Iterator<Item = OsString>) -> Result<ExecInvocation, UsageError> {
     let mut place = PlaceFlags::default();
-    let argv = flags(words, |flag, value| place.take(flag, value))?;
-    Ok(ExecInvocation { argv: run::command("exec", argv)?, own: 0, place: place.finish()? })
+    let argv = flags(words, |flag, value| place.parse(flag, value))?;
+    Ok(ExecInvocation { argv: run::command("exec", argv)?, own: 0, place: place.build()? })
 }
 
 fn hook(words: impl Iterator<Item = OsString>) -> Result<HookInvocation, UsageError> {
     let mut place = PlaceFlags::default();
     let mut timeout = None;
-    let mut env = Way::default();
+    let mut env = EnvDelivery::default();
     let mut sleep = None;
     let mut http = None;
     let mut headers = Vec::new();
@@ -197,49 +207,49 @@ fn hook(words: impl Iterator<Item = OsString>) -> Result<HookInvocation, UsageEr
             b"command" => commands.push(vec![value.to_owned()]),
             b"argument" => match commands.last_mut() {
                 Some(command) => command.push(value.to_owned()),
-                None => return Err(UsageError::new("`--argument` needs a `--command` before it")),
+                None => return Err(UsageError::new("flag --argument needs a --command before it")),
             },
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
-            b"env" => env = Way::parse(value)?,
+            b"env" => env = EnvDelivery::parse(value)?,
             b"sleep" => sleep = Some(seconds("--sleep", value)?),
             b"http" => http = Some(url(value)?),
             b"header" => headers.push(header(value)?),
-            _ => return place.take(flag, value),
+            _ => return place.parse(flag, value),
         }
         Ok(true)
     })?;
 
     if !headers.is_empty() && http.is_none() {
-        return Err(UsageError::new("`--header` needs `--http`"));
+        return Err(UsageError::new("flag --header needs --http"));
     }
     let handler = match (sleep, http, argv) {
         (None, None, None) => None,
         (Some(duration), None, None) => Some(Handler::Sleep(duration)),
         (None, Some(url), None) => Some(Handler::Http(Request { url, headers })),
         (None, None, Some(argv)) if !argv.is_empty() => Some(Handler::Exec(argv)),
-        (None, None, Some(_)) => return Err(UsageError::new("`--` needs the handler's command after it")),
-        _ => return Err(UsageError::new("`--sleep`, `--http` and `--` exclude each other")),
+        (None, None, Some(_)) => return Err(UsageError::new("-- needs a command after it")),
+        _ => return Err(UsageError::new("--sleep, --http and -- are mutually exclusive")),
     };
-    let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
-    Ok(HookInvocation { place: place.finish()?, timeout, env, unreadable, commands, handler })
+    let timeout = timeout.ok_or_else(|| UsageError::new("flag --timeout is missing"))?;
+    Ok(HookInvocation { place: place.build()?, timeout, env, unreadable, commands, handler })
 }
 
-/// Hands each `--flag=value` to `take`, which says whether it knows the flag. Gives what follows `--`, where
-/// there is one.
+/// Passes each `--flag=value` to `parse`, which returns false for an unknown flag. Returns the words after
+/// `--`, if there is one.
 fn flags(
     mut words: impl Iterator<Item = OsString>,
-    mut take: impl FnMut(&[u8], &OsStr) -> Result<bool, UsageError>,
+    mut parse: impl FnMut(&[u8], &OsStr) -> Result<bool, UsageError>,
 ) -> Result<Option<Vec<OsString>>, UsageError> {
     while let Some(word) = words.next() {
         if word == "--" {
             return Ok(Some(words.collect()));
         }
         let Some((flag, value)) = split_flag(&word) else {
-            return Err(UsageError::new("a flag is not of the form `--name=value`"));
+            return Err(UsageError::new("a flag is invalid: must be --name=value"));
         };
-        if !take(flag, value)? {
+        if !parse(flag, value)? {
             return Err(UsageError::new(format!(
-                "`--{}` is not known here",
+                "flag --{} is unknown here",
                 OsStr::from_bytes(flag).display()
             )));
         }
@@ -261,7 +271,7 @@ struct PlaceFlags {
 }
 
 impl PlaceFlags {
-    fn take(&mut self, flag: &[u8], value: &OsStr) -> Result<bool, UsageError> {
+    fn parse(&mut self, flag: &[u8], value: &OsStr) -> Result<bool, UsageError> {
         match flag {
             b"container" => self.container = Some(container(value)?),
             b"root" => self.root = Some(PathBuf::from(value)),
@@ -271,38 +281,39 @@ impl PlaceFlags {
         Ok(true)
     }
 
-    fn finish(self) -> Result<Place, UsageError> {
+    fn build(self) -> Result<Place, UsageError> {
         Ok(Place {
-            container: self.container.ok_or_else(|| UsageError::new("`--container=NAME` is missing"))?,
+            container: self.container.ok_or_else(|| UsageError::new("flag --container is missing"))?,
             root: self.root.unwrap_or_else(|| PathBuf::from(crate::layout::MOUNT)),
             termination_log: self.termination_log.unwrap_or_else(|| PathBuf::from(crate::termination::LOG)),
         })
     }
 }
 
-/// A container's name is a DNS label (API validation), and it becomes a file's name here.
+/// The name of a container is a DNS label (API validation). It is used as a file name here.
 fn container(name: &OsStr) -> Result<OsString, UsageError> {
     let label = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
     if name.is_empty() || !name.as_bytes().iter().all(label) {
-        return Err(UsageError::new("`--container` is not the name of a container"));
+        return Err(UsageError::new("--container is invalid: must be the name of a container"));
     }
     Ok(name.to_owned())
 }
 
 fn seconds(flag: &str, value: &OsStr) -> Result<Duration, UsageError> {
     let whole = value.to_str().and_then(|text| text.parse().ok());
-    let whole = whole.ok_or_else(|| UsageError::new(format!("`{flag}` is not a whole number of seconds")))?;
+    let whole = whole
+        .ok_or_else(|| UsageError::new(format!("{flag} is invalid: must be a whole number of seconds")))?;
     Ok(Duration::from_secs(whole))
 }
 
 fn url(value: &OsStr) -> Result<Url, UsageError> {
-    Url::parse(value.as_bytes()).map_err(|error| UsageError::new(format!("`--http`: {error}")))
+    Url::parse(value.as_bytes()).map_err(|error| UsageError::new(format!("--http is invalid: {error}")))
 }
 
 fn header(value: &OsStr) -> Result<Header, UsageError> {
     split_once(value.as_bytes(), b':')
         .and_then(|(name, value)| Header::new(name, value))
-        .ok_or_else(|| UsageError::new("a `--header` is not `NAME:VALUE` on one line"))
+        .ok_or_else(|| UsageError::new("a --header is invalid: must be NAME:VALUE on one line"))
 }
 
 fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
@@ -327,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn exec_leaves_what_follows_the_dashes_alone() {
+    fn exec_does_not_parse_words_after_the_dashes() {
         let argv = ["sh", "", "--", "--container=other", "a\n\"b\""];
         let Ok(Invocation::Exec(exec)) =
             parse_strs(&[&["exec", "--container=base", "--"], &argv[..]].concat())
@@ -346,10 +357,13 @@ mod tests {
     }
 
     #[test]
-    fn hook_takes_one_handler_or_none() {
+    fn hook_accepts_one_handler_or_none() {
         assert!(hook(&[]).handler.is_none());
         assert_eq!(hook(&[]).timeout, Duration::from_secs(30));
-        assert_eq!((hook(&[]).env, hook(&["--env=sourced"]).env), (Way::Launch, Way::Sourced));
+        assert_eq!(
+            (hook(&[]).env, hook(&["--env=sourced"]).env),
+            (EnvDelivery::Launch, EnvDelivery::Sourced)
+        );
         assert!(matches!(hook(&["--sleep=5"]).handler, Some(Handler::Sleep(d)) if d.as_secs() == 5));
         assert!(
             matches!(hook(&["--", "sh", "-c", ""]).handler, Some(Handler::Exec(argv)) if argv.len() == 3)
@@ -359,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn hook_takes_commands_of_the_profiles_own() {
+    fn hook_accepts_commands_of_the_profile() {
         let hook = hook(&[
             "--env=file",
             "--unreadable=warn",
@@ -369,43 +383,46 @@ mod tests {
             "--command=b",
         ]);
         assert_eq!(hook.commands, [vec!["a", "--command=x", ""], vec!["b"]]);
-        assert_eq!((hook.env, hook.unreadable), (Way::File, OnUnreadable::Warn));
+        assert_eq!((hook.env, hook.unreadable), (EnvDelivery::File, OnUnreadable::Warn));
     }
 
     #[test]
-    fn refuses_what_it_does_not_know() {
+    fn rejects_invalid_arguments() {
         let hook = ["hook", "--container=base", "--timeout=1"];
-        for (args, sentence) in [
-            (&[][..], "`init`, `exec`, `run` or `hook` is missing"),
-            (&["walk"], "walk is none of"),
-            (&["init", "--container=base", "--", "sh"], "`--timeout=SECONDS` is missing"),
-            (&["init", "--container=base", "--timeout=1", "--"], "needs `--` and the image's command"),
-            (&["init", "--container=base", "--timeout=1", "--sleep=1", "--", "sh"], "`--sleep` is not known"),
-            (&["exec", "--container=base"], "needs `--` and the task's command"),
-            (&["exec", "--container=base", "--"], "needs `--` and the task's command"),
-            (&["exec", "--", "sh"], "`--container=NAME` is missing"),
-            (&["exec", "--container=../x", "--", "sh"], "not the name of a container"),
-            (&["exec", "--container=", "--", "sh"], "not the name of a container"),
-            (&["exec", "--container=base", "--timeout=1", "--", "sh"], "`--timeout` is not known here"),
-            (&["exec", "sh"], "not of the form"),
-            (&["hook", "--container=base"], "`--timeout=SECONDS` is missing"),
-            (&["hook", "--container=base", "--timeout=-1"], "not a whole number of seconds"),
-            (&[&hook[..], &["--sleep=1", "--", "sh"]].concat(), "exclude each other"),
-            (&[&hook[..], &["--"]].concat(), "needs the handler's command"),
-            (&[&hook[..], &["--argument=x"]].concat(), "needs a `--command` before it"),
-            (&[&hook[..], &["--env=shell"]].concat(), "`--env` is not one of"),
-            (&[&hook[..], &["--unreadable=no"]].concat(), "`--unreadable` is neither"),
-            (&[&hook[..], &["--header=A:b"]].concat(), "`--header` needs `--http`"),
-            (&[&hook[..], &["--http=ftp://a/"]].concat(), "`--http`"),
+        for (args, message) in [
+            (&[][..], "the command is missing: must be init, exec, run or hook"),
+            (&["walk"], "command \"walk\" is unknown"),
+            (&["init", "--container=base", "--", "sh"], "flag --timeout is missing"),
+            (&["init", "--container=base", "--timeout=1", "--"], "init needs -- and a command"),
+            (
+                &["init", "--container=base", "--timeout=1", "--sleep=1", "--", "sh"],
+                "flag --sleep is unknown",
+            ),
+            (&["exec", "--container=base"], "exec needs -- and a command"),
+            (&["exec", "--container=base", "--"], "exec needs -- and a command"),
+            (&["exec", "--", "sh"], "flag --container is missing"),
+            (&["exec", "--container=../x", "--", "sh"], "must be the name of a container"),
+            (&["exec", "--container=", "--", "sh"], "must be the name of a container"),
+            (&["exec", "--container=base", "--timeout=1", "--", "sh"], "flag --timeout is unknown here"),
+            (&["exec", "sh"], "must be --name=value"),
+            (&["hook", "--container=base"], "flag --timeout is missing"),
+            (&["hook", "--container=base", "--timeout=-1"], "must be a whole number of seconds"),
+            (&[&hook[..], &["--sleep=1", "--", "sh"]].concat(), "mutually exclusive"),
+            (&[&hook[..], &["--"]].concat(), "needs a command after it"),
+            (&[&hook[..], &["--argument=x"]].concat(), "needs a --command before it"),
+            (&[&hook[..], &["--env=shell"]].concat(), "--env is invalid"),
+            (&[&hook[..], &["--unreadable=no"]].concat(), "--unreadable is invalid"),
+            (&[&hook[..], &["--header=A:b"]].concat(), "flag --header needs --http"),
+            (&[&hook[..], &["--http=ftp://a/"]].concat(), "--http is invalid"),
             (&[&hook[..], &["--http=http://a/", "--header=A: b\r\nC: d"]].concat(), "on one line"),
         ] {
             let error = parse_strs(args).unwrap_err().to_string();
-            assert!(error.contains(sentence), "{args:?}: {error}");
+            assert!(error.contains(message), "{args:?}: {error}");
         }
     }
 
     #[test]
-    fn never_repeats_a_value() {
+    fn never_shows_a_value() {
         let error = parse_strs(&["hook", "--container=base", "--heador=Authorization: hunter2"]).unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }

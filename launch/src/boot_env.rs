@@ -1,4 +1,4 @@
-//! Reads what boot left for this container: the boot env and the container's keep list.
+//! Loads the files that boot wrote for this container: the boot env, its keep list, and its references.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -9,14 +9,15 @@ use crate::environ::{self, ParseError};
 use crate::{layout, pod_env, references};
 
 use crate::args::Place;
+use crate::code::{Code, Coded};
 use crate::merge::{self, Merged};
 use crate::resolve::{self, Resolved};
 
-/// The bytes of the files; [`BootEnv::over`] and [`BootEnv::resolve`] give them meaning.
+/// The bytes of the files. [`BootEnv::merge_over`] and [`BootEnv::resolve`] parse them.
 pub(crate) struct BootEnv {
     environ: File,
     keep: File,
-    /// Most pods refer to nothing that boot gives.
+    /// Missing if the container refers to no variable of the boot env, as in most pods.
     references: Option<File>,
 }
 
@@ -31,26 +32,29 @@ impl BootEnv {
         Ok(Self {
             environ: File::read(place.root.join(layout::FILE_ENVIRON))?,
             keep: File::read(of_container(layout::DIR_KEEP))?,
-            references: File::read_if_there(of_container(layout::DIR_REFERENCES))?,
+            references: File::read_if_exists(of_container(layout::DIR_REFERENCES))?,
         })
     }
 
-    /// The env that a process gets which would have started with `process`.
-    pub(crate) fn over<'a>(&'a self, process: &'a [(OsString, OsString)]) -> Result<Merged<'a>, LoadError> {
+    /// The env of a process that would start with the env `process` without the boot env.
+    pub(crate) fn merge_over<'a>(
+        &'a self,
+        process: &'a [(OsString, OsString)],
+    ) -> Result<Merged<'a>, LoadError> {
         let boot = environ::parse(&self.environ.bytes).map_err(|error| self.environ.damaged(error))?;
         let keep = pod_env::parse(&self.keep.bytes).map_err(|error| self.keep.damaged(error))?;
         Ok(merge::merge(process, &boot, &keep))
     }
 
-    /// What refers to the boot env in the spec of a process that gets `merged`: its variables, and its arguments, which
-    /// are those in `argv` behind the launcher's `own`.
+    /// Resolves references to the boot env in the variables and arguments of a process with the env `merged`.
+    /// The first `own` words of `argv` belong to the launcher.
     pub(crate) fn resolve<'a>(
         &self,
         merged: &Merged<'_>,
         argv: &'a [OsString],
         own: usize,
     ) -> Result<Resolved<'a>, LoadError> {
-        let Some(file) = &self.references else { return Ok(Resolved::of(argv)) };
+        let Some(file) = &self.references else { return Ok(Resolved::unchanged(argv)) };
         let texts = references::parse(&file.bytes).map_err(|error| file.damaged(error))?;
         let boot = environ::parse(&self.environ.bytes).map_err(|error| self.environ.damaged(error))?;
         Ok(resolve::resolve(&texts, &boot, merged, argv, own))
@@ -65,7 +69,7 @@ impl File {
         }
     }
 
-    fn read_if_there(path: PathBuf) -> Result<Option<Self>, LoadError> {
+    fn read_if_exists(path: PathBuf) -> Result<Option<Self>, LoadError> {
         match Self::read(path) {
             Err(LoadError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             read => read.map(Some),
@@ -77,7 +81,7 @@ impl File {
     }
 }
 
-/// Why there is no boot env. It never holds a value.
+/// The boot env cannot be loaded. The message never contains a value.
 #[derive(Debug)]
 pub(crate) enum LoadError {
     Unreadable { path: PathBuf, error: io::Error },
@@ -89,18 +93,24 @@ impl fmt::Display for LoadError {
         match self {
             Self::Unreadable { path, error } => write!(
                 f,
-                "{} cannot be read: {error}. The init container `bootlace-boot` writes it: check that it \
-                 completed, and that this container still mounts the volume `bootlace`",
+                "failed to read \"{}\": {error}: check that the init container \"bootlace-boot\" completed, and that this \
+                 container mounts the volume \"bootlace\"",
                 path.display()
             ),
-            Self::Damaged { path, error } => write!(
-                f,
-                "{} is damaged: {error}. Start the pod anew, so that the init container `bootlace-boot` \
-                 writes it again",
-                path.display()
-            ),
+            Self::Damaged { path, error } => {
+                write!(f, "\"{}\" is damaged: {error}: recreate the pod", path.display())
+            }
         }
     }
 }
 
 impl Error for LoadError {}
+
+impl Coded for LoadError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unreadable { .. } => Code::TaskEnvUnreadable,
+            Self::Damaged { .. } => Code::TaskEnvDamaged,
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! A command that is run to its end, within a limit.
+//! Runs a command until it exits, with a timeout.
 
 use std::ffi::OsString;
 use std::{fmt, io};
@@ -14,8 +14,7 @@ use crate::merge::Merged;
 use crate::program::{self, StartError};
 use crate::signals::Signals;
 
-/// Runs a command with an env, and hands on to it what signals this process is sent. Its output goes where this
-/// process's own goes.
+/// Runs a command with an env, and forwards signals to it. Its output is that of this process.
 pub(crate) fn run(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -> Result<Ended, ChildError> {
     // First, so that no signal is lost.
     let signals = Signals::block().map_err(ChildError::NotWaited)?;
@@ -25,24 +24,24 @@ pub(crate) fn run(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) ->
             return Ok(ended);
         }
         let Some(left) = deadline.left() else {
-            end(child);
-            return Err(ChildError::TookTooLong);
+            kill_and_reap(child);
+            return Err(ChildError::TimedOut);
         };
         match signals.next(Some(left)).map_err(ChildError::NotWaited)? {
             None | Some(Signal::SIGCHLD) => {}
-            // It is not reaped yet, so this reaches it or nobody.
+            // The child is not reaped yet, so its PID is not reused.
             Some(signal) => drop(kill(child, signal)),
         }
     }
 }
 
-/// How the child ended, once it has.
+/// How the child ended. `None` while it runs.
 fn reap(child: Pid) -> io::Result<Option<Ended>> {
     loop {
         return match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(_, code)) => Ok(Some(Ended::Exit(code))),
             Ok(WaitStatus::Signaled(_, signal, _)) => Ok(Some(Ended::Signal(Some(signal)))),
-            // It has been reaped: by a signal that has no name, which are the real-time ones.
+            // It is reaped, and was killed by a signal without a name, a real-time signal.
             Err(Errno::EINVAL) => Ok(Some(Ended::Signal(None))),
             Ok(_) => Ok(None),
             Err(Errno::EINTR) => continue,
@@ -51,26 +50,26 @@ fn reap(child: Pid) -> io::Result<Option<Ended>> {
     }
 }
 
-/// Ends the child itself. What it may have started goes with the container, which ends for it.
-fn end(child: Pid) {
+/// Kills the child itself. The processes that it started end with the container, which fails.
+fn kill_and_reap(child: Pid) {
     let _ = kill(child, Signal::SIGKILL);
     let _ = waitpid(child, None);
 }
 
-/// Why a command did not run to its end.
+/// A command did not exit by itself.
 #[derive(Debug)]
 pub(crate) enum ChildError {
     NotStarted(StartError),
     NotWaited(io::Error),
-    TookTooLong,
+    TimedOut,
 }
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// By itself, with this code.
+    /// It exited with this code.
     Exit(i32),
-    /// By this signal; none of the real-time ones has a name.
+    /// This signal killed it. `None` is a real-time signal, which has no name.
     Signal(Option<Signal>),
 }
 
@@ -79,7 +78,7 @@ impl Ended {
         self == Self::Exit(0)
     }
 
-    /// What a container runtime reports of a process that ended this way.
+    /// The exit code that a container runtime reports for such a process.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Exit(code) => exit::low_byte(code),
@@ -88,13 +87,13 @@ impl Ended {
     }
 }
 
-/// In words, of one that did not succeed.
+/// Describes a failure.
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exit(code) => write!(f, "its command ended with exit code {code}"),
-            Self::Signal(Some(signal)) => write!(f, "its command was ended by signal {}", *signal as i32),
-            Self::Signal(None) => f.write_str("its command was ended by a real-time signal"),
+            Self::Exit(code) => write!(f, "exit code {code}"),
+            Self::Signal(Some(signal)) => write!(f, "killed by signal {}", *signal as i32),
+            Self::Signal(None) => f.write_str("killed by a real-time signal"),
         }
     }
 }

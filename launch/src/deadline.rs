@@ -1,8 +1,8 @@
-//! One limit over several steps.
+//! A timeout for several operations.
 
 use std::time::{Duration, Instant};
 
-/// A point in time that no step may pass, and the limit that led to it.
+/// The end of a timeout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     start: Instant,
@@ -14,12 +14,12 @@ impl Deadline {
         Self { start: Instant::now(), limit }
     }
 
-    /// The whole limit, for sentences.
+    /// The whole timeout, for messages.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// What is left; `None` once it has passed, so that a timeout made from it is never zero.
+    /// The remaining time. `None` after the deadline, so that it is never zero.
     pub(crate) fn left(&self) -> Option<Duration> {
         self.limit.checked_sub(self.start.elapsed()).filter(|left| !left.is_zero())
     }

@@ -1,12 +1,13 @@
-//! An environment: names and values, sorted by name, each name once.
+//! An environment: unique names and their values, sorted by name.
 
 use std::ffi::OsStr;
 use std::{iter, slice};
 
-/// Sorted, so that a name is found fast and two of them are walked side by side. Nothing is lost by that: the kubelet
-/// takes service variables and `envFrom` from maps, in another order at each start, so no task can lean on one.
+/// An environment. It is sorted, so that lookups are fast and two environments can be merged in one pass. No
+/// task can depend on the order anyway: the kubelet reads service variables and `envFrom` from maps, in a
+/// different order at each start.
 ///
-/// A vector instead of a `BTreeMap`, which would cost an allocation a name and a search a variable.
+/// A `BTreeMap` would need an allocation for each name and a search for each variable.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Env<'a>(Vec<(&'a OsStr, &'a OsStr)>);
 
@@ -16,9 +17,9 @@ impl<'a> Env<'a> {
         self.0.get(at).map(|(_, value)| *value)
     }
 
-    /// Leaves out what `stays` does not keep.
-    pub(crate) fn retain(&mut self, mut stays: impl FnMut(&OsStr, &OsStr) -> bool) {
-        self.0.retain(|(name, value)| stays(name, value));
+    /// Removes the variables for which `keep` returns false.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&OsStr, &OsStr) -> bool) {
+        self.0.retain(|(name, value)| keep(name, value));
     }
 
     pub(crate) fn iter(&self) -> iter::Copied<slice::Iter<'_, (&'a OsStr, &'a OsStr)>> {
@@ -35,10 +36,10 @@ impl<'a> Env<'a> {
 }
 
 impl<'a> FromIterator<(&'a OsStr, &'a OsStr)> for Env<'a> {
-    /// Where a name comes twice the last value wins.
+    /// If a name occurs twice, the last value is used.
     fn from_iter<I: IntoIterator<Item = (&'a OsStr, &'a OsStr)>>(pairs: I) -> Self {
         let mut pairs: Vec<_> = pairs.into_iter().collect();
-        // Stable; and names that come sorted, as boot writes them, cost one comparison each.
+        // A stable sort. Sorted names, as boot writes them, need one comparison each.
         pairs.sort_by_key(|(name, _)| *name);
         pairs.dedup_by(|later, earlier| {
             let same = later.0 == earlier.0;

@@ -1,15 +1,16 @@
-//! The boot env's file format: `NAME=value` records, each ended by a NUL byte, as in `/proc/PID/environ`.
+//! The file format of the boot env: `NAME=value` records, each terminated by a NUL byte, as in
+//! `/proc/PID/environ`.
 //!
-//! Values hold any byte but NUL: newlines, quotes and bytes that are not UTF-8 need no escape, so nothing can
-//! break out of its record. Records keep their order; where a name comes twice the later record wins, as
-//! later sources win over earlier ones.
+//! Values can contain any byte except NUL. Newlines, quotes and bytes that are not UTF-8 need no escape, so a
+//! value cannot break the format. Records keep their order. If a name occurs twice, the later record
+//! overrides the earlier one, as later sources override earlier ones.
 
 use std::error::Error;
 use std::ffi::{CStr, OsStr};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-/// One environment variable that can be put into an environ file and into a process.
+/// An environment variable that is valid in an environ file and in a process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     name: &'a OsStr,
@@ -17,10 +18,10 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Checks a name and a value.
+    /// Creates a record from a name and a value.
     ///
     /// # Errors
-    /// The name is empty or holds `=` or NUL, or the value holds NUL.
+    /// The name is empty or contains `=` or NUL, or the value contains NUL.
     pub fn new(name: &'a OsStr, value: &'a OsStr) -> Result<Self, InvalidRecord> {
         if name.is_empty() {
             return Err(InvalidRecord::EmptyName);
@@ -34,37 +35,37 @@ impl<'a> Record<'a> {
         Ok(Self { name, value })
     }
 
-    /// The variable's name.
+    /// The name of the variable.
     #[must_use]
     pub fn name(&self) -> &'a OsStr {
         self.name
     }
 
-    /// The variable's value, which may be a secret.
+    /// The value of the variable, which can be a secret.
     #[must_use]
     pub fn value(&self) -> &'a OsStr {
         self.value
     }
 }
 
-/// Shows the name only: values may be secrets.
+/// Shows only the name, because values can be secrets.
 impl fmt::Debug for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Record({:?}, {} bytes)", self.name, self.value.len())
     }
 }
 
-/// Why a name and a value are no environment variable.
+/// The name and the value are not a valid environment variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidRecord {
-    /// The name has no bytes.
+    /// The name is empty.
     EmptyName,
-    /// The name holds `=`, which ends a name.
+    /// The name contains `=`, which terminates names.
     EqualsInName,
-    /// The name holds a NUL byte, which ends a record.
+    /// The name contains a NUL byte, which terminates records.
     NulInName,
-    /// The value holds a NUL byte, which ends a record.
+    /// The value contains a NUL byte, which terminates records.
     NulInValue,
 }
 
@@ -72,32 +73,32 @@ impl fmt::Display for InvalidRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EmptyName => "the name is empty",
-            Self::EqualsInName => "the name holds `=`",
-            Self::NulInName => "the name holds a NUL byte",
-            Self::NulInValue => "the value holds a NUL byte, which no environment variable can",
+            Self::EqualsInName => "the name contains `=`",
+            Self::NulInName => "the name contains a NUL byte",
+            Self::NulInValue => "the value contains a NUL byte",
         })
     }
 }
 
 impl Error for InvalidRecord {}
 
-/// Why bytes are no environ file and no keep list. It never holds a value.
+/// An environ file or a keep list is invalid. The message never contains a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// A record, counted from 1, is not `NAME=value`.
+    /// A record is not `NAME=value`.
     Malformed {
-        /// The record's number, from 1.
+        /// The number of the record. The first has the number 1.
         record: usize,
     },
-    /// A name in a keep list, counted from 1, is empty.
+    /// A name in a keep list is empty.
     EmptyName {
-        /// The record's number, from 1.
+        /// The number of the record. The first has the number 1.
         record: usize,
     },
-    /// The last record, counted from 1, has no NUL byte at its end: the file was cut short.
+    /// The last record has no NUL byte at its end: the file was truncated.
     Unterminated {
-        /// The record's number, from 1.
+        /// The number of the record. The first has the number 1.
         record: usize,
     },
 }
@@ -106,9 +107,9 @@ impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed { record } => write!(f, "record {record} is not `NAME=value`"),
-            Self::EmptyName { record } => write!(f, "record {record} is an empty name"),
+            Self::EmptyName { record } => write!(f, "record {record} has an empty name"),
             Self::Unterminated { record } => {
-                write!(f, "record {record} does not end with a NUL byte, so the file was cut short")
+                write!(f, "record {record} does not end with a NUL byte, so the file was truncated")
             }
         }
     }
@@ -116,20 +117,20 @@ impl fmt::Display for ParseError {
 
 impl Error for ParseError {}
 
-/// What a record takes, in bytes, when there are many of them.
+/// The typical size of a record in a large file, in bytes.
 const TYPICAL_LEN: usize = 32;
 
-/// Reads an environ file's records in their order.
+/// Parses the records of an environ file, in their order.
 ///
 /// # Errors
-/// A record is not `NAME=value`, or the last one is not ended.
+/// A record is not `NAME=value`, or the last one is not terminated.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Record<'_>>, ParseError> {
-    // Room for all is asked for at once; what of it is not used costs nothing.
+    // Reserves memory for all records at once. Unused pages cost nothing.
     let mut records = Vec::with_capacity(bytes.len() / TYPICAL_LEN + 1);
     let mut rest = bytes;
     while !rest.is_empty() {
         let record = records.len() + 1;
-        // std searches for the NUL byte by the word, which `split` does not.
+        // This function searches for the NUL byte word by word, unlike `split`.
         let text =
             CStr::from_bytes_until_nul(rest).map_err(|_| ParseError::Unterminated { record })?.to_bytes();
         records.push(split(text).ok_or(ParseError::Malformed { record })?);
@@ -138,7 +139,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Record<'_>>, ParseError> {
     Ok(records)
 }
 
-/// Writes records as an environ file, in their order. Sorted by name they are fastest to load.
+/// Encodes records as an environ file, in their order. Records that are sorted by name load fastest.
 #[must_use]
 pub fn encode<'a>(records: impl IntoIterator<Item = Record<'a>>) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -148,7 +149,7 @@ pub fn encode<'a>(records: impl IntoIterator<Item = Record<'a>>) -> Vec<u8> {
     bytes
 }
 
-/// Writes one variable behind others, unchecked: of names and values that come from a process.
+/// Appends a variable without validation, for names and values from a process.
 pub fn write(bytes: &mut Vec<u8>, name: &OsStr, value: &OsStr) {
     bytes.extend_from_slice(name.as_bytes());
     bytes.push(b'=');
@@ -156,7 +157,7 @@ pub fn write(bytes: &mut Vec<u8>, name: &OsStr, value: &OsStr) {
     bytes.push(0);
 }
 
-/// Splits what holds no NUL byte at its first `=`.
+/// Splits a record without its NUL byte at the first `=`.
 fn split(text: &[u8]) -> Option<Record<'_>> {
     let equals = text.iter().position(|&byte| byte == b'=').filter(|&equals| equals > 0)?;
     let (name, value) = text.split_at_checked(equals)?;
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_any_byte_but_nul() {
+    fn values_can_contain_any_byte_except_nul() {
         let bytes = b"EMPTY=\0EQUALS=a=b=\0LINES=one\ntwo\n\0QUOTES='\"$A`\0BYTES=\xff\xfe\0";
         assert_eq!(
             parse(bytes).unwrap(),
@@ -188,26 +189,26 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_holds_no_records() {
+    fn an_empty_file_has_no_records() {
         assert_eq!(parse(b"").unwrap(), []);
     }
 
     #[test]
-    fn refuses_what_is_no_record_and_names_its_number() {
+    fn rejects_an_invalid_record_and_names_its_number() {
         for (bytes, error) in [
             (&b"A=1\0hunter2\0"[..], ParseError::Malformed { record: 2 }),
             (b"=hunter2\0", ParseError::Malformed { record: 1 }),
             (b"A=1\0\0B=2\0", ParseError::Malformed { record: 2 }),
             (b"A=1\0B=hunter2", ParseError::Unterminated { record: 2 }),
         ] {
-            let refused = parse(bytes).unwrap_err();
-            assert_eq!(refused, error);
-            assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{refused}");
+            let actual = parse(bytes).unwrap_err();
+            assert_eq!(actual, error);
+            assert!(!format!("{actual} {actual:?}").contains("hunter2"), "{actual}");
         }
     }
 
     #[test]
-    fn refuses_to_make_what_could_not_be_read_back() {
+    fn rejects_invalid_names_and_values() {
         for (name, value, error) in [
             ("", "", InvalidRecord::EmptyName),
             ("A=B", "", InvalidRecord::EqualsInName),
@@ -225,9 +226,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_read_back(
+        fn parse_reverses_encode(
             pairs in prop::collection::vec(
-                (prop::collection::vec(any::<u8>().prop_filter("ends a name", |b| *b != 0 && *b != b'='), 1..20),
+                (prop::collection::vec(any::<u8>().prop_filter("terminates a name", |b| *b != 0 && *b != b'='), 1..20),
                  prop::collection::vec(1u8.., 0..200)),
                 0..20,
             )
@@ -241,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_written_back_byte_for_byte(bytes in prop::collection::vec(
+        fn encode_reverses_parse(bytes in prop::collection::vec(
             prop::sample::select(b"\0=AB\xff\n".as_slice()), 0..40,
         )) {
             if let Ok(records) = parse(&bytes) {

@@ -1,4 +1,4 @@
-//! `exec`: becomes the task, with the boot env.
+//! `exec`: executes the task with the boot env, in the same process.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -6,27 +6,28 @@ use std::{env, fmt};
 
 use crate::args::ExecInvocation;
 use crate::boot_env::{BootEnv, LoadError};
+use crate::code::{Code, Coded};
 use crate::exit;
 use crate::mark;
 use crate::program::{self, StartError};
 
-/// Replaces this process by the task. It only ever returns why that failed.
+/// Replaces this process with the task. Returns only if that fails.
 ///
-/// The task gets the same process, its arguments and every variable byte for byte, and the same open files,
-/// working directory and signals. What the launcher leaves in it is a bit of its core dump filter, by which the hook
-/// knows it ([`mark`]). std ignores SIGPIPE for itself; `CommandExt::exec` puts it back to its
-/// default, which is what container runtimes start processes with.
+/// The arguments and variables of the task stay byte for byte the same, as do its open files, working
+/// directory and signals. Only a bit of its core dump filter changes, by which the hook recognizes it
+/// ([`mark`]). std ignores SIGPIPE in this process; [`program::exec`] restores the default, with which
+/// container runtimes start processes.
 pub(crate) fn run(exec: &ExecInvocation) -> Result<Infallible, ExecError> {
     let process: Vec<_> = env::vars_os().collect();
     let boot = BootEnv::load(&exec.place).map_err(ExecError::NoBootEnv)?;
-    let merged = boot.over(&process).map_err(ExecError::NoBootEnv)?;
+    let merged = boot.merge_over(&process).map_err(ExecError::NoBootEnv)?;
     let resolved = boot.resolve(&merged, &exec.argv, exec.own).map_err(ExecError::NoBootEnv)?;
     let merged = merged.with(&resolved.env);
     mark::set();
     program::exec(&resolved.argv, &merged).map_err(ExecError::NotStarted)
 }
 
-/// Why the task was not started.
+/// The task was not started.
 #[derive(Debug)]
 pub(crate) enum ExecError {
     NoBootEnv(LoadError),
@@ -46,7 +47,7 @@ impl fmt::Display for ExecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoBootEnv(error) => {
-                write!(f, "the task was not started, because its boot env is missing: {error}")
+                write!(f, "failed to load the boot env, so the task was not started: {error}")
             }
             Self::NotStarted(error) => error.fmt(f),
         }
@@ -54,3 +55,12 @@ impl fmt::Display for ExecError {
 }
 
 impl Error for ExecError {}
+
+impl Coded for ExecError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoBootEnv(error) => error.code(),
+            Self::NotStarted(error) => error.code(),
+        }
+    }
+}

@@ -1,18 +1,18 @@
 //! References to variables, as Kubernetes expands them in a container's `command`, `args` and `env`.
 //!
-//! `$(NAME)` is a reference, `$$` stands for one `$`, and everything else stands for itself: a `$(` without its
-//! `)`, too (kubernetes/kubernetes, `third_party/forked/golang/expansion/expand.go`).
+//! `$(NAME)` is a reference, `$$` is an escaped `$`, and all other text is literal, including `$(` without
+//! `)` (kubernetes/kubernetes, `third_party/forked/golang/expansion/expand.go`).
 
 /// A part of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Stands for itself.
+    /// Literal text.
     Text(&'a str),
-    /// Stands for the value of the variable of this name; for itself where there is no such variable.
+    /// A reference to the variable of this name. Literal text if there is no such variable.
     Reference(&'a str),
 }
 
-/// The parts of `text`, in their order.
+/// Splits `text` into its parts.
 pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     let mut closes = true;
@@ -23,7 +23,8 @@ pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// `closes` turns false once no `)` is left: without it, a text of many `$(` would be searched to its end for each.
+/// `closes` becomes false when no `)` is left. Otherwise, each of many `$(` would cause a search to the end
+/// of the text.
 fn next<'a>(text: &'a str, closes: &mut bool) -> Option<(Piece<'a>, &'a str)> {
     let dollar = text.find('$').unwrap_or(text.len());
     if dollar > 0 {
@@ -45,7 +46,7 @@ fn next<'a>(text: &'a str, closes: &mut bool) -> Option<(Piece<'a>, &'a str)> {
     }
 }
 
-/// The names that `text` refers to, in their order.
+/// The names of the references in `text`, in their order.
 pub fn references(text: &str) -> impl Iterator<Item = &str> {
     pieces(text).filter_map(|piece| match piece {
         Piece::Reference(name) => Some(name),
@@ -53,8 +54,7 @@ pub fn references(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `text` with every reference replaced by what `value` gives for its name. A reference for which it gives nothing
-/// stays as it is.
+/// Replaces each reference in `text` with its `value`. A reference without a value stays unchanged.
 #[must_use]
 pub fn expand<'v>(text: &str, value: impl Fn(&str) -> Option<&'v [u8]>) -> Vec<u8> {
     let mut expanded = Vec::with_capacity(text.len());
@@ -70,13 +70,13 @@ pub fn expand<'v>(text: &str, value: impl Fn(&str) -> Option<&'v [u8]>) -> Vec<u
     expanded
 }
 
-/// What a reference reads like that cannot be resolved.
+/// The text of a reference that cannot be resolved.
 #[must_use]
 pub fn unresolved(name: &str) -> String {
     ["$(", name, ")"].concat()
 }
 
-/// `text` so that it is expanded to itself.
+/// Escapes `text`, so that its expansion is the same text.
 #[must_use]
 pub fn escape(text: &str) -> String {
     text.replace('$', "$$")
@@ -97,7 +97,7 @@ mod tests {
         String::from_utf8(expand(text, value)).unwrap()
     }
 
-    /// The cases of Kubernetes' own test, but for names (`expand_test.go`).
+    /// The cases of the test of Kubernetes (`expand_test.go`), with other names.
     #[test]
     fn expands_as_kubernetes_does() {
         for (text, expected) in [
@@ -125,22 +125,22 @@ mod tests {
         }
     }
 
-    /// The square of their number would take minutes.
+    /// Quadratic time would take minutes.
     #[test]
-    fn many_references_that_do_not_end_are_searched_once() {
+    fn many_unterminated_references_take_linear_time() {
         let text = "$(".repeat(1_000_000);
         assert_eq!(pieces(&text).filter(|piece| *piece == Piece::Text("$")).count(), 1_000_000);
         assert_eq!(expand(&text, |_| None), text.as_bytes());
     }
 
     #[test]
-    fn finds_what_a_text_refers_to() {
+    fn finds_the_names_of_references() {
         assert_eq!(references("$(A)$$(B) $(with.dot)$(C").collect::<Vec<_>>(), ["A", "with.dot"]);
     }
 
     proptest! {
         #[test]
-        fn what_is_escaped_is_expanded_to_itself(text in "[$()Aé]{0,20}") {
+        fn expand_reverses_escape(text in "[$()Aé]{0,20}") {
             prop_assert_eq!(expanded(&escape(&text)), text);
         }
     }

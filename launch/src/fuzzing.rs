@@ -1,5 +1,5 @@
-//! What the fuzz targets of `fuzz/` reach of the launcher that is private: what a pod's spec and the servers that it
-//! names say to the hook.
+//! Access for the fuzz targets in `fuzz/` to private code: the parsers for URLs in the spec of a pod, and for
+//! responses of servers.
 
 use std::io::{self, Cursor, Read, Write};
 use std::time::Duration;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::deadline::Deadline;
 use crate::hook::{http, url::Url};
 
-/// A server that sends `bytes`, a few at a time, and takes anything.
+/// A server that sends bytes, a few at a time, and accepts any request.
 struct Server<'a>(Cursor<&'a [u8]>, usize);
 
 impl Read for Server<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let most = into.len().min(self.1.max(1));
-        self.0.read(into.get_mut(..most).unwrap_or_default())
+        let max = into.len().min(self.1.max(1));
+        self.0.read(into.get_mut(..max).unwrap_or_default())
     }
 }
 
@@ -27,7 +27,7 @@ impl Write for Server<'_> {
     }
 }
 
-/// Reads a server's response, which comes `chunk` bytes at a time, and follows where it leads from `url`.
+/// Parses a response, which arrives in parts of `chunk` bytes, and resolves its location relative to `url`.
 pub fn http(url: &[u8], response: &[u8], chunk: usize) {
     let mut server = Server(Cursor::new(response), chunk);
     let location = http::location(&mut server, Deadline::after(Duration::from_secs(10)));

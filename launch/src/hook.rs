@@ -1,17 +1,17 @@
-//! `hook`: the container's postStart. It proves that the task holds the boot env (or puts it where the task looks for
-//! it), then runs the profile's own commands and the handler that the pod's spec had as its postStart, all inside
-//! one limit.
+//! `hook`: the postStart handler of the container. It verifies that the task has the boot env (or writes it
+//! to a file for the task), then runs the commands of the profile and the original postStart handler of the
+//! pod, all within one timeout.
 //!
-//! The kubelet has no limit of its own for a hook, and one that hangs blocks the pod's deletion
-//! (kubernetes/kubernetes, `pkg/kubelet/lifecycle/handlers.go`). A hook that fails makes it kill the
-//! container, with all that runs in it.
+//! The kubelet has no timeout for hooks, and a hook that hangs blocks the deletion of the pod
+//! (kubernetes/kubernetes, `pkg/kubelet/lifecycle/handlers.go`). If a hook fails, the kubelet kills the
+//! container with all its processes.
 
 pub(crate) mod handler;
-mod home;
+pub(crate) mod home;
 mod hosts;
 pub(crate) mod http;
 mod process;
-mod proof;
+pub(crate) mod proof;
 pub(crate) mod url;
 
 use std::error::Error;
@@ -20,6 +20,7 @@ use std::{env, fmt};
 
 use crate::args::{HookInvocation, UsageError};
 use crate::boot_env::{BootEnv, LoadError};
+use crate::code::{Code, Coded};
 use crate::deadline::Deadline;
 use crate::report;
 use crate::tls::Tls;
@@ -28,23 +29,23 @@ use home::HomeError;
 use process::Proc;
 use proof::{Proof, ProofError};
 
-/// How the boot env gets into the task's process.
+/// How the boot env is delivered to the task process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// The launcher in front of its command loads it.
+pub(crate) enum EnvDelivery {
+    /// The launcher loads it and executes the command of the task.
     #[default]
     Launch,
-    /// Not at all: what the container runs is not known.
+    /// Not at all, because the command of the container is unknown.
     None,
     /// The kubelet reads it from a file when it starts the container.
     File,
-    /// The task's entrypoint sources the file that the hook writes.
+    /// The entrypoint of the task sources the file that the hook writes.
     Home,
-    /// The image's entrypoint sources it from a file among its assets, whenever it likes: there is nothing to prove.
+    /// The entrypoint of the image sources a file in the assets at any time, which cannot be verified.
     Sourced,
 }
 
-impl Way {
+impl EnvDelivery {
     pub(crate) fn parse(word: &OsStr) -> Result<Self, UsageError> {
         match word.as_encoded_bytes() {
             b"launch" => Ok(Self::Launch),
@@ -52,18 +53,18 @@ impl Way {
             b"file" => Ok(Self::File),
             b"home" => Ok(Self::Home),
             b"sourced" => Ok(Self::Sourced),
-            _ => Err(UsageError::new("`--env` is not one of launch, none, file, home and sourced")),
+            _ => Err(UsageError::new("--env is invalid: must be launch, none, file, home or sourced")),
         }
     }
 }
 
-/// What becomes of a container whose first process may not be read, so that nothing is proven.
+/// What to do if the env of the first process cannot be read, so that the boot env cannot be verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OnUnreadable {
-    /// It fails.
+    /// Fail the container.
     #[default]
     Fail,
-    /// It runs on, and its termination message says so.
+    /// Let the container run, with a warning in its termination message.
     Warn,
 }
 
@@ -72,50 +73,52 @@ impl OnUnreadable {
         match word.as_encoded_bytes() {
             b"fail" => Ok(Self::Fail),
             b"warn" => Ok(Self::Warn),
-            _ => Err(UsageError::new("`--unreadable` is neither fail nor warn")),
+            _ => Err(UsageError::new("--unreadable is invalid: must be fail or warn")),
         }
     }
 }
 
-/// Bootlace puts the launcher in front of every command that it leaves to the hook to prove, and a container's command
-/// cannot change once its pod is created: whoever replaced it did so before.
-const NOT_LAUNCHED: &str = "its first process was not started by Bootlace's launcher, so the boot env is not in it: another \
-                            command has taken the task's place, as in a copy of the pod (`kubectl debug --copy-to`). It \
-                            runs on without the boot env";
+/// The warning for a container whose command is not the launcher. The command of a container cannot change
+/// after its pod was created, so it was replaced before.
+pub(crate) const NOT_LAUNCHED: &str = "its first process was not started by the launcher, so it runs without the boot env: another \
+                            command replaced that of the task, as in a copy of the pod (`kubectl debug --copy-to`)";
 
-/// Proves, then runs commands and handler, which takes `tls` where it is a request. A task that has ended before is no failure: it keeps its own result.
+/// Verifies the boot env, then runs the commands and the handler. A handler that is an HTTP request uses
+/// `tls`. If the task has exited before, the hook succeeds, so that the task keeps its result.
 pub(crate) fn run(hook: &HookInvocation, tls: Option<Tls>) -> Result<(), HookError> {
     let deadline = Deadline::after(hook.timeout);
-    // The kubelet runs a hook with the container's configured env, so this is what the task's process would
-    // hold without the boot env.
+    // The kubelet runs a hook with the configured env of the container: the env of the task process without
+    // the boot env.
     let process: Vec<_> = env::vars_os().collect();
     let boot = BootEnv::load(&hook.place).map_err(HookError::NoBootEnv)?;
-    let merged = boot.over(&process).map_err(HookError::NoBootEnv)?;
+    let merged = boot.merge_over(&process).map_err(HookError::NoBootEnv)?;
     let resolved = boot.resolve(&merged, &[], 0).map_err(HookError::NoBootEnv)?;
     let merged = merged.with(&resolved.env);
 
     let proc = Proc::mounted();
-    let proven = match hook.env {
-        Way::Sourced => Proof::Holds,
-        Way::Home => home::write(&proc, &merged).map_err(HookError::NotWritten)?,
-        way @ (Way::Launch | Way::None | Way::File) => {
-            proof::wait(&proc, &merged, way, hook.unreadable, deadline).map_err(HookError::NotProven)?
+    let proof = match hook.env {
+        EnvDelivery::Sourced => Proof::Verified,
+        EnvDelivery::Home => home::write(&proc, &merged).map_err(HookError::NotWritten)?,
+        delivery @ (EnvDelivery::Launch | EnvDelivery::None | EnvDelivery::File) => {
+            proof::wait(&proc, &merged, delivery, hook.unreadable, deadline)
+                .map_err(HookError::NotVerified)?
         }
     };
-    match &proven {
-        Proof::Holds => {}
+    match &proof {
+        Proof::Verified => {}
         Proof::Ended => return Ok(()),
-        Proof::Unreadable(error) => report::warning(error, &hook.place),
-        Proof::NotLaunched => report::warning(&NOT_LAUNCHED, &hook.place),
+        Proof::Unreadable(error) => report::warning(error, error.code(), &hook.place),
+        Proof::NotLaunched => report::warning(&NOT_LAUNCHED, Code::TaskReplaced, &hook.place),
     }
     for (number, command) in (1..).zip(&hook.commands) {
-        let ran = handler::exec(command, &merged, deadline);
-        match ran.map_err(|error| HookError::Command { number, error }) {
-            // They are made for the task, which does not run here.
-            Err(error) if matches!(proven, Proof::NotLaunched) => {
-                report::warning(&format_args!("{NOT_LAUNCHED}. {error}"), &hook.place);
+        let result = handler::exec(command, &merged, deadline);
+        match result.map_err(|error| HookError::Command { number, error }) {
+            // The commands are written for the task, which does not run here.
+            Err(error) if matches!(proof, Proof::NotLaunched) => {
+                let warning = format_args!("{NOT_LAUNCHED}; {error}");
+                report::warning(&warning, Code::TaskReplaced, &hook.place);
             }
-            ran => ran?,
+            result => result?,
         }
     }
     match &hook.handler {
@@ -124,13 +127,13 @@ pub(crate) fn run(hook: &HookInvocation, tls: Option<Tls>) -> Result<(), HookErr
     }
 }
 
-/// Why the hook failed.
+/// The hook failed.
 #[derive(Debug)]
 pub(crate) enum HookError {
     NoBootEnv(LoadError),
-    NotProven(ProofError),
+    NotVerified(ProofError),
     NotWritten(HomeError),
-    /// One of the profile's own commands failed, counted from 1.
+    /// A command of the profile failed. The first has the number 1.
     Command {
         number: usize,
         error: HandlerError,
@@ -141,15 +144,27 @@ pub(crate) enum HookError {
 impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoBootEnv(error) => write!(f, "its boot env is missing: {error}"),
-            Self::NotProven(error) => error.fmt(f),
+            Self::NoBootEnv(error) => write!(f, "failed to load the boot env: {error}"),
+            Self::NotVerified(error) => error.fmt(f),
             Self::NotWritten(error) => error.fmt(f),
             Self::Command { number, error } => {
-                write!(f, "command {number} of the BootProfile's `hook.commands` failed: {error}")
+                write!(f, "command {number} in hook.commands of the BootProfile failed: {error}")
             }
-            Self::Handler(error) => write!(f, "the pod's own postStart failed: {error}"),
+            Self::Handler(error) => write!(f, "the postStart handler of the pod failed: {error}"),
         }
     }
 }
 
 impl Error for HookError {}
+
+impl Coded for HookError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoBootEnv(error) => error.code(),
+            Self::NotVerified(error) => error.code(),
+            Self::NotWritten(_) => Code::HomeNotWritable,
+            Self::Command { .. } => Code::HookCommandFailed,
+            Self::Handler(_) => Code::PostStartFailed,
+        }
+    }
+}

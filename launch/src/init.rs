@@ -1,8 +1,8 @@
-//! `init`: runs a boot image of the pod's own, and ends it at its time.
+//! `init`: runs the command of a custom boot image, with a timeout.
 //!
-//! Kubernetes gives an init container no deadline: without this a program that hangs would hold its pod for ever.
-//! This process is process 1 of the container, so everything that the program has started ends with it, and what the
-//! runtime sends is handed on to the program.
+//! Kubernetes has no timeout for init containers, so a command that hangs would block the pod forever. This
+//! process is process 1 of the container: all processes of the command end with it, and it forwards signals
+//! to the command.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -12,24 +12,25 @@ use std::{env, fmt, fs, io};
 use crate::layout;
 
 use crate::args::InitInvocation;
-use crate::child::{self, ChildError};
+use crate::child::{self, ChildError, Ended};
+use crate::code::{Code, Coded};
 use crate::deadline::Deadline;
 use crate::exit;
 use crate::merge;
 use crate::report;
 
-/// Runs the program and gives its exit code; one that was ended by a signal gives what a shell would.
+/// Runs the command. Returns its exit code, or that of a shell if a signal killed it.
 pub(crate) fn run(init: &InitInvocation) -> Result<u8, InitError> {
     let deadline = Deadline::after(init.timeout);
-    let unwritable = |path: &Path| {
+    let not_writable = |path: &Path| {
         let path = path.to_owned();
-        move |error| InitError::NoOut { path, error }
+        move |error| InitError::NotWritable { path, error }
     };
-    // An earlier run of this container may have left a part.
-    clear(&init.out).map_err(unwritable(&init.out))?;
-    for folder in [layout::OUT_ENV, layout::OUT_FILES, layout::OUT_TMP] {
-        let folder = init.out.join(folder);
-        fs::create_dir(&folder).map_err(unwritable(&folder))?;
+    // An earlier run of this container can have left files.
+    clear(&init.out).map_err(not_writable(&init.out))?;
+    for directory in [layout::OUT_ENV, layout::OUT_FILES, layout::OUT_TMP] {
+        let directory = init.out.join(directory);
+        fs::create_dir(&directory).map_err(not_writable(&directory))?;
     }
     let process: Vec<_> = env::vars_os().collect();
     // There is no boot env yet.
@@ -37,37 +38,40 @@ pub(crate) fn run(init: &InitInvocation) -> Result<u8, InitError> {
         .map_err(|error| InitError::NotEnded { error, limit: init.timeout })?;
     if ended.succeeded() {
         let done = init.out.join(layout::OUT_DONE);
-        fs::write(&done, "").map_err(unwritable(&done))?;
+        fs::write(&done, "").map_err(not_writable(&done))?;
         return Ok(0);
     }
-    // Not the termination message: that stays the program's own, or the end of its log, which this line is.
-    report::line(&format!("its boot image failed: {ended}"), &init.place);
+    // Not in the termination message, which belongs to the command. Without one, the kubelet uses the end of
+    // the log.
+    report::log(&BootImageFailed(ended), Code::BootImageFailed, &init.place);
     Ok(ended.exit_code())
 }
 
-fn clear(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn clear(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        // Of the entry itself: a link is removed, not what it leads to.
+        // The type of the entry itself: a link is removed, and not its target.
         let remove = if entry.file_type()?.is_dir() { fs::remove_dir_all } else { fs::remove_file };
         remove(entry.path())?;
     }
     Ok(())
 }
 
-/// Why the program has no result of its own.
+/// The command did not exit by itself.
 #[derive(Debug)]
 pub(crate) enum InitError {
-    NoOut { path: PathBuf, error: io::Error },
+    NotWritable { path: PathBuf, error: io::Error },
     NotEnded { error: ChildError, limit: Duration },
 }
 
 impl InitError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NoOut { .. } | Self::NotEnded { error: ChildError::NotWaited(_), .. } => exit::NO_OUT,
+            Self::NotWritable { .. } | Self::NotEnded { error: ChildError::NotWaited(_), .. } => {
+                exit::DIRECTORY_NOT_WRITABLE
+            }
             Self::NotEnded { error: ChildError::NotStarted(error), .. } => error.exit_code(),
-            Self::NotEnded { error: ChildError::TookTooLong, .. } => exit::TOO_SLOW,
+            Self::NotEnded { error: ChildError::TimedOut, .. } => exit::TIMED_OUT,
         }
     }
 }
@@ -75,18 +79,20 @@ impl InitError {
 impl fmt::Display for InitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoOut { path, error } => write!(f, "{} cannot be written: {error}", path.display()),
-            Self::NotEnded { error: ChildError::NotStarted(error), .. } => write!(
-                f,
-                "its boot image has not the program that `boot.initImage.command` of the BootProfile names: {error}"
-            ),
-            Self::NotEnded { error: ChildError::NotWaited(error), .. } => {
-                write!(f, "its boot image cannot be waited for: {error}")
+            Self::NotWritable { path, error } => write!(f, "failed to write \"{}\": {error}", path.display()),
+            Self::NotEnded { error: ChildError::NotStarted(error), .. } => {
+                write!(
+                    f,
+                    "failed to start the boot image: {error}: check boot.initImage.command of the BootProfile"
+                )
             }
-            Self::NotEnded { error: ChildError::TookTooLong, limit } => write!(
+            Self::NotEnded { error: ChildError::NotWaited(error), .. } => {
+                write!(f, "failed to wait for the boot image: {error}")
+            }
+            Self::NotEnded { error: ChildError::TimedOut, limit } => write!(
                 f,
-                "its boot image had not ended after {} s and was killed: raise `boot.timeoutSeconds` of the \
-                 BootProfile, or find out in this container's log why it is slow",
+                "the boot image timed out after {} s and was killed: check the log of this container, or increase \
+                 boot.timeoutSeconds of the BootProfile",
                 limit.as_secs()
             ),
         }
@@ -94,3 +100,23 @@ impl fmt::Display for InitError {
 }
 
 impl Error for InitError {}
+
+impl Coded for InitError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotWritable { .. } => Code::BootImageDirectory,
+            Self::NotEnded { error: ChildError::NotStarted(_), .. } => Code::BootImageNotStarted,
+            Self::NotEnded { error: ChildError::NotWaited(_), .. } => Code::LauncherSystemCall,
+            Self::NotEnded { error: ChildError::TimedOut, .. } => Code::BootImageTimeout,
+        }
+    }
+}
+
+/// The message for a command that failed by itself.
+pub(crate) struct BootImageFailed(pub(crate) Ended);
+
+impl fmt::Display for BootImageFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the boot image failed: {}", self.0)
+    }
+}

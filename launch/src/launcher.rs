@@ -1,15 +1,15 @@
-//! The launcher: Bootlace's part inside the task's own container.
+//! The launcher, which runs in the container of the task.
 //!
-//! - `exec` is put in front of the task's command: it loads the boot env and execs the command, so that the
-//!   task is the same process, with nothing of the launcher left in it.
-//! - `run` is put there instead where the task declares outputs: the task is its child, and it ends as the task did
-//!   once those are stored.
-//! - `init` stands above the program of a boot image of the pod's own, and ends it at its time.
-//! - `hook` is the container's postStart: it proves that the task holds the boot env, then runs the pod's own
-//!   postStart handler.
+//! - `exec` loads the boot env and executes the command of the task in the same process. Nothing of the
+//!   launcher stays in it.
+//! - `run` replaces `exec` if the task has outputs: the task is its child process, and it exits like the task
+//!   when the outputs are stored.
+//! - `init` runs the command of a custom boot image, with a timeout.
+//! - `hook` is the postStart handler of the container: it verifies that the task has the boot env, then runs
+//!   the original postStart handler of the pod.
 //!
-//! The way of a start: `args` → `boot_env` → `merge` → `resolve` → `program`. What fails becomes one sentence on
-//! standard error and in the container's termination message (`report`), and one of the codes in `exit`.
+//! The steps of a start: `args` → `boot_env` → `merge` → `resolve` → `program`. A failure has one message, on
+//! standard error and in the termination message of the container (`report`), and an exit code (`exit`).
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,8 +18,8 @@ use crate::args::{self, ExecInvocation, Invocation};
 use crate::tls::Tls;
 use crate::{exec, exit, hook, init, report, run, supervise};
 
-/// Does what the process's arguments ask for, and gives what it is to end with. `tls` is for a hook that has a request to
-/// send; without it none is sent, be it with TLS or without.
+/// Runs the command in the arguments of the process, and returns the exit code. `tls` is for `httpGet`
+/// handlers, which fail without it even if their URL is plain HTTP.
 #[must_use]
 pub fn main(tls: Option<Tls>) -> ExitCode {
     match args::parse(std::env::args_os().skip(1)) {
@@ -30,8 +30,8 @@ pub fn main(tls: Option<Tls>) -> ExitCode {
                 ExitCode::from(error.exit_code())
             }
         },
-        Ok(Invocation::Exec(exec)) => become_task(&exec),
-        Ok(Invocation::Run(run)) => become_task(&run::supervise(run)),
+        Ok(Invocation::Exec(exec)) => exec_task(&exec),
+        Ok(Invocation::Run(run)) => exec_task(&run::supervise(run)),
         Ok(Invocation::Hook(hook)) => match hook::run(&hook, tls) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -60,14 +60,14 @@ pub fn main(tls: Option<Tls>) -> ExitCode {
     }
 }
 
-fn become_task(exec: &ExecInvocation) -> ExitCode {
+fn exec_task(exec: &ExecInvocation) -> ExitCode {
     let Err(error) = exec::run(exec);
     report::failure(&error, &exec.place);
     ExitCode::from(error.exit_code())
 }
 
 fn print(text: &str) -> ExitCode {
-    // `print!` would panic where nobody listens.
+    // `print!` panics if standard output is closed.
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

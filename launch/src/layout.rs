@@ -1,34 +1,34 @@
-//! Where the boot process leaves its files, seen from the task's container.
+//! The paths of the files from boot, in the container of the task.
 
-/// Where the boot volume is mounted.
+/// The mount path of the boot volume.
 pub const MOUNT: &str = "/bootlace";
 
-/// The boot env, below [`MOUNT`], in the format of [`crate::environ`].
+/// The boot env, relative to [`MOUNT`], in the format of [`crate::environ`].
 pub const FILE_ENVIRON: &str = "env/environ";
 
-/// The folder, below [`MOUNT`], of one file a task container, named like the container, in the format of
-/// [`crate::pod_env`]. It is there for every container that the launcher starts, and empty where the pod's spec
-/// sets no env: the launcher takes a missing file for a boot that did not finish.
+/// The directory of the keep lists, relative to [`MOUNT`]: one file for each task container, with its name,
+/// in the format of [`crate::pod_env`]. Every container with the launcher has one, which is empty if the spec
+/// sets no env, because the launcher treats a missing file as a boot that did not finish.
 pub const DIR_KEEP: &str = "env/keep";
 
-/// The folder, below [`MOUNT`], of the task containers' references to the boot env, in files named like them and in
-/// the format of [`crate::references`]. A container without such references has no file.
+/// The directory of the references to the boot env, relative to [`MOUNT`]: one file for each task container,
+/// with its name, in the format of [`crate::references`]. A container without references has no file.
 pub const DIR_REFERENCES: &str = "env/references";
 
-/// Where a boot image of the pod's own leaves what it gives.
+/// The mount path of the output directory of a custom boot image.
 pub const MOUNT_OUT: &str = "/bootlace-out";
 
-/// Below [`MOUNT_OUT`]: a file a variable, its content the value.
+/// In [`MOUNT_OUT`]: a directory with a file for each variable. The content is the value.
 pub const OUT_ENV: &str = "env";
 
-/// Below [`MOUNT_OUT`]: variables in the format of [`crate::environ`].
+/// In [`MOUNT_OUT`]: variables in the format of [`crate::environ`].
 pub const OUT_ENVIRON: &str = "environ";
 
-/// Below [`MOUNT_OUT`]: the task's files, in folders as the task sees them.
+/// In [`MOUNT_OUT`]: the files for the task, in the same directories as in the task.
 pub const OUT_FILES: &str = "files";
 
-/// Below [`MOUNT_OUT`]: room for the image's own work, which nobody reads.
+/// In [`MOUNT_OUT`]: temporary files of the image.
 pub const OUT_TMP: &str = "tmp";
 
-/// Below [`MOUNT_OUT`]: there once the image has succeeded.
+/// In [`MOUNT_OUT`]: a file that exists when the image has succeeded.
 pub const OUT_DONE: &str = ".done";

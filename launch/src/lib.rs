@@ -1,18 +1,20 @@
-//! The launcher, and the files that pass between it and Bootlace's other containers, as one source of truth for both
-//! sides.
+//! The launcher, and the formats of the files that it exchanges with the other containers of Bootlace.
 //!
-//! - [`layout`]: where they lie
-//! - [`environ`]: the boot env itself
-//! - [`pod_env`]: the names that the pod's own spec sets, which the boot env must not replace
-//! - [`references`]: what of the pod's own spec refers to the boot env, and [`expansion`]: what that means
-//! - [`handover`]: a task's outputs, on their way to the sidecar that stores them
-//! - [`termination`]: a container's last words
-//! - [`launcher`]: the program, and all that is private here; [`tls`]: what it can be given
+//! - [`layout`]: the paths of the files
+//! - [`environ`]: the boot env
+//! - [`pod_env`]: the variables in the spec of the pod, which the boot env must not override
+//! - [`references`]: the texts in the spec of the pod that refer to the boot env, and [`expansion`]: the
+//!   syntax of references
+//! - [`handover`]: the protocol that passes the outputs of a task to the sidecar
+//! - [`termination`]: the termination message of a container
+//! - [`code`]: the codes of messages
+//! - [`launcher`]: the program; [`tls`]: its interface for TLS
 //!
-//! It is a library because there are two such programs: this package's own, and that of `bootlace-launch-http`, which is
-//! laid where a hook has a request to send. What they link is counted in bytes, which is also why the errors here implement
-//! `Display` by hand.
+//! It is a library because there are two programs: that of this package, and that of `bootlace-launch-http`,
+//! which is installed in pods with an `httpGet` handler. Their size matters, which is also why errors
+//! implement `Display` by hand.
 
+pub mod code;
 pub mod environ;
 pub mod expansion;
 pub mod handover;
@@ -36,6 +38,8 @@ mod hook;
 mod init;
 mod mark;
 mod merge;
+#[cfg(test)]
+mod messages;
 mod outputs;
 mod program;
 mod report;

@@ -1,4 +1,4 @@
-//! The launcher that lies in every task's pod. It sends nothing over the network, and links nothing that could.
+//! The launcher of most pods. It sends nothing over the network, and links no code for that.
 
 use std::process::ExitCode;
 

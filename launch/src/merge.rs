@@ -1,7 +1,7 @@
-//! Precedence: the pod spec's own `env` > boot env > the image's ENV.
+//! Merges environments. Precedence: `env` in the spec of the pod > boot env > ENV of the image.
 //!
-//! A process cannot tell which of its variables came from the pod's spec and which from the image, so boot
-//! leaves a keep list of the spec's names.
+//! A process cannot distinguish variables of the spec from those of the image, so boot writes a keep list
+//! with the names in the spec.
 
 use std::ffi::{OsStr, OsString};
 
@@ -9,13 +9,12 @@ use crate::environ::Record;
 
 use crate::env::Env;
 
-/// The env that a process gets: [`Self::given`] over [`Self::own`].
+/// The env of a process: [`Self::given`] overrides [`Self::own`].
 #[derive(Debug)]
 pub(crate) struct Merged<'a> {
-    /// What the process held without the boot env.
+    /// The env of the process without the boot env.
     pub(crate) own: Env<'a>,
-    /// What only the boot env can have given: variables that the process did not hold, or held with another
-    /// value.
+    /// The variables of the boot env that the process did not have, or had with another value.
     pub(crate) given: Env<'a>,
 }
 
@@ -28,7 +27,7 @@ impl<'a> Merged<'a> {
         self.own.iter().filter(|(name, _)| self.given.get(name).is_none()).chain(self.given.iter())
     }
 
-    /// The same with variables of the pod's own as they read with the boot env.
+    /// Replaces variables of the pod with their resolved values.
     pub(crate) fn with<'b>(self, resolved: &'b [(OsString, OsString)]) -> Merged<'b>
     where
         'a: 'b,
@@ -42,22 +41,22 @@ impl<'a> Merged<'a> {
     }
 }
 
-/// Lays the boot env over the env of a process, but for the variables in `keep` that the process holds.
+/// Merges the boot env over the env of a process, except for variables in `keep` that the process has.
 pub(crate) fn merge<'a>(
     process: &'a [(OsString, OsString)],
     boot: &[Record<'a>],
     keep: &[&OsStr],
 ) -> Merged<'a> {
-    // Backwards, because where a process holds a name twice the first counts, as in getenv(3).
+    // In reverse order: if a name occurs twice in a process, the first value is used, as in getenv(3).
     let own: Env<'a> = process.iter().rev().map(|(name, value)| (&**name, &**value)).collect();
-    // Only the last of several records for one name counts, so they are brought together first.
+    // The last of several records of a name is used.
     let mut given: Env<'a> = boot.iter().map(|record| (record.name(), record.value())).collect();
-    // Both are sorted, so they are walked side by side.
+    // Both are sorted, so one pass suffices.
     let mut others = own.iter().peekable();
     given.retain(|name, value| {
         while others.next_if(|(other, _)| *other < name).is_some() {}
         match others.peek().filter(|(other, _)| *other == name) {
-            Some((_, held)) => *held != value && !keep.contains(&name),
+            Some((_, own)) => *own != value && !keep.contains(&name),
             None => true,
         }
     });
@@ -66,8 +65,8 @@ pub(crate) fn merge<'a>(
 
 #[cfg(test)]
 impl<'a> Merged<'a> {
-    /// Of made-up parts.
-    pub(crate) fn of(own: Env<'a>, given: Env<'a>) -> Self {
+    /// An env of these parts.
+    pub(crate) fn new(own: Env<'a>, given: Env<'a>) -> Self {
         Self { own, given }
     }
 }
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pod_wins_over_boot_and_boot_over_the_image() {
+    fn the_pod_overrides_boot_and_boot_overrides_the_image() {
         for (case, process, boot, keep, env, given) in [
             ("nothing", "", "", "", "", ""),
             ("added", "A=image", "B=boot", "", "A=image B=boot", "B=boot"),

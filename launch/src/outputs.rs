@@ -1,8 +1,8 @@
-//! A task's outputs: what it declared, what it wrote, and how that is handed over.
+//! The outputs of a task, from their declaration to the directory of the attempt.
 //!
-//! The way of an output: [`Declared`] → [`find`] → [`copy`] → the attempt's folder. The launcher runs as the task's
-//! own user in the task's own root, so it can reach only what the task could have written there itself: links are
-//! followed. What is refused is what would not end or has no content of its own.
+//! Steps: [`Declared`] → [`find`] → [`copy`]. The launcher has the user and the root directory of the task,
+//! so it can only read what the task could read. It follows links. It rejects files that can be endless or
+//! have no content.
 
 mod copy;
 mod find;
@@ -12,53 +12,54 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::code::{Code, Coded};
 use crate::handover::{Attempt, File, Kind, MAX_BYTES, MAX_FILES, Output, is_data_key};
 
 use crate::deadline::Deadline;
 
-/// An output as the pod declares it.
+/// An output in the spec of the pod.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Declared {
     pub(crate) key: String,
     pub(crate) kind: Kind,
-    /// A path or a pattern, relative to the container's working directory.
+    /// A path or a pattern, relative to the working directory of the container.
     pub(crate) file: OsString,
-    /// Whether it may be missing.
+    /// Whether the file can be missing.
     pub(crate) optional: bool,
 }
 
-/// Copies what is declared into the attempt's folder. Gives what there is; an optional output that is missing is
-/// not in it.
-pub(crate) fn hand_over(
+/// Copies the declared files to the directory of the attempt. Returns the outputs without optional ones that
+/// are missing.
+pub(crate) fn copy_all(
     declared: &[Declared],
     attempt: &Attempt,
     deadline: Deadline,
 ) -> Result<Vec<Output>, OutputError> {
     let mut outputs = Vec::new();
-    let mut handed = HandedOver { files: 0, bytes: 0 };
+    let mut copied = Copied { files: 0, bytes: 0 };
     for output in declared {
-        let of = |fault| OutputError { key: output.key.clone(), fault };
-        let paths = find::find(&output.file, deadline).map_err(of)?;
+        let error = |kind| OutputError { key: output.key.clone(), kind };
+        let paths = find::find(&output.file, deadline).map_err(error)?;
         let mut files = Vec::new();
         for path in paths {
-            files.push(handed.copy(path, &files, attempt, deadline).map_err(of)?);
+            files.push(copied.copy(path, &files, attempt, deadline).map_err(error)?);
         }
         if !files.is_empty() {
             outputs.push(Output { key: output.key.clone(), kind: output.kind, files });
         } else if !output.optional {
-            return Err(of(OutputErrorKind::Missing(output.file.clone())));
+            return Err(error(OutputErrorKind::Missing(output.file.clone())));
         }
     }
     Ok(outputs)
 }
 
-/// What was handed over so far.
-struct HandedOver {
+/// The totals of the copied files.
+struct Copied {
     files: usize,
     bytes: u64,
 }
 
-impl HandedOver {
+impl Copied {
     fn copy(
         &mut self,
         path: PathBuf,
@@ -69,7 +70,7 @@ impl HandedOver {
         let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_data_key(name));
         let Some(name) = name.map(str::to_owned) else { return Err(OutputErrorKind::Name(path)) };
         if siblings.iter().any(|file| file.name == name) {
-            return Err(OutputErrorKind::NameTwice(path));
+            return Err(OutputErrorKind::DuplicateName(path));
         }
         if self.files == MAX_FILES {
             return Err(OutputErrorKind::TooMany);
@@ -82,32 +83,32 @@ impl HandedOver {
     }
 }
 
-/// Why an output cannot be handed over.
+/// An output cannot be passed to the sidecar.
 #[derive(Debug)]
 pub(crate) struct OutputError {
     key: String,
-    fault: OutputErrorKind,
+    kind: OutputErrorKind,
 }
 
-/// What is wrong with an output. Paths stand in it, contents never.
+/// The problem with an output. The message contains paths, never contents.
 #[derive(Debug)]
 enum OutputErrorKind {
     Missing(OsString),
-    /// A link whose end is not there.
+    /// A link to a file that does not exist.
     Dangling(PathBuf),
-    Folder(PathBuf),
-    /// No regular file, and what it is.
+    Directory(PathBuf),
+    /// Not a regular file, and its type.
     Special(PathBuf, &'static str),
-    /// In a filesystem that holds no files of the task's.
+    /// A file in a filesystem of the kernel.
     Kernel(PathBuf),
     Unreadable(PathBuf, std::io::Error),
-    /// This many bytes.
+    /// The size in bytes.
     TooLarge(PathBuf, u64),
     TooMany,
     Changed(PathBuf),
-    /// No key of a `ConfigMap`.
+    /// Not a valid key of a `ConfigMap`.
     Name(PathBuf),
-    NameTwice(PathBuf),
+    DuplicateName(PathBuf),
     Pattern(OsString, &'static str),
     Deadline(std::time::Duration),
     Handover(std::io::Error),
@@ -115,69 +116,120 @@ enum OutputErrorKind {
 
 impl fmt::Display for OutputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "output {}: ", self.key)?;
-        match &self.fault {
+        write!(f, "output \"{}\": ", self.key)?;
+        match &self.kind {
             OutputErrorKind::Missing(file) => write!(
                 f,
-                "the task ended without writing {}. Write it, or declare the output with `optional: true`",
+                "the task did not write \"{}\": write it, or declare the output with `optional: true`",
                 file.display()
             ),
             OutputErrorKind::Dangling(path) => {
-                write!(f, "{} is a link to a file that is not there", path.display())
+                write!(f, "\"{}\" is a link to a file that does not exist", path.display())
             }
-            OutputErrorKind::Folder(path) => write!(
+            OutputErrorKind::Directory(path) => write!(
                 f,
-                "{} is a folder. Name one file, or a pattern such as `{}/*`",
+                "\"{}\" is a directory: declare a file, or a pattern such as \"{}/*\"",
                 path.display(),
                 path.display()
             ),
-            OutputErrorKind::Special(path, what) => {
-                write!(f, "{} is {what}; only regular files are stored", path.display())
+            OutputErrorKind::Special(path, file_type) => {
+                write!(f, "\"{}\" is {file_type}: must be a regular file", path.display())
             }
             OutputErrorKind::Kernel(path) => {
-                write!(f, "{} is a file of the kernel's; only files on a disk are stored", path.display())
+                write!(
+                    f,
+                    "\"{}\" is a file of the kernel, such as procfs: must be a regular file",
+                    path.display()
+                )
             }
             OutputErrorKind::Unreadable(path, error) => {
-                write!(f, "{} cannot be read: {error}", path.display())
+                write!(f, "failed to read \"{}\": {error}", path.display())
             }
             OutputErrorKind::TooLarge(path, bytes) => write!(
                 f,
-                "{} has {bytes} bytes; all outputs of a task together may have {MAX_BYTES}. Store large files \
-                 elsewhere, and their address as the output",
+                "\"{}\" has {bytes} bytes, and all outputs of a task together can have {MAX_BYTES}: store large files elsewhere, \
+                 and their address as the output",
                 path.display()
             ),
             OutputErrorKind::TooMany => write!(
                 f,
-                "a task may hand over {MAX_FILES} files, and there are more. Pack them into an archive, or \
-                 narrow the pattern"
+                "the outputs of the task have more than {MAX_FILES} files: pack them into an archive, or use a narrower pattern"
             ),
             OutputErrorKind::Changed(path) => write!(
                 f,
-                "{} changed while it was read. Let the task wait for whatever still writes it",
+                "\"{}\" changed while it was read: let the task wait for the process that writes it",
                 path.display()
             ),
             OutputErrorKind::Name(path) => write!(
                 f,
-                "the name of {} is no key of a ConfigMap or Secret: those have at most 253 of letters, digits, \
-                 `-`, `_` and `.`, and do not begin with `..`",
+                "the file name of \"{}\" is not a valid key of a ConfigMap or Secret: must have at most 253 letters, digits, `-`, \
+                 `_` and `.`, and must not start with `..`",
                 path.display()
             ),
-            OutputErrorKind::NameTwice(path) => write!(
+            OutputErrorKind::DuplicateName(path) => write!(
                 f,
-                "{} has the name of another of its files, and both would be the same key",
+                "\"{}\" has the same file name, and so the same key, as another file of the output",
                 path.display()
             ),
-            OutputErrorKind::Pattern(pattern, why) => {
-                write!(f, "{} cannot be a pattern: {why}", pattern.display())
+            OutputErrorKind::Pattern(pattern, reason) => {
+                write!(f, "the pattern \"{}\" is invalid: {reason}", pattern.display())
             }
             OutputErrorKind::Deadline(limit) => {
-                write!(f, "it could not be handed over within {} s", limit.as_secs())
+                write!(f, "timed out after {} s while copying files to the sidecar", limit.as_secs())
             }
             OutputErrorKind::Handover(error) => {
-                write!(f, "it cannot be copied to the sidecar's volume: {error}")
+                write!(f, "failed to write to the volume of the sidecar: {error}")
             }
         }
     }
 }
 
 impl Error for OutputError {}
+
+#[cfg(test)]
+impl OutputError {
+    /// An error of each kind.
+    pub(crate) fn examples() -> Vec<Self> {
+        use std::io::Error;
+        let path = || PathBuf::from("out/report.json");
+        let kinds = [
+            OutputErrorKind::Missing("out/*.json".into()),
+            OutputErrorKind::Dangling(path()),
+            OutputErrorKind::Directory("out".into()),
+            OutputErrorKind::Special(path(), "a named pipe"),
+            OutputErrorKind::Kernel("/proc/self/environ".into()),
+            OutputErrorKind::Unreadable(path(), Error::from_raw_os_error(13)),
+            OutputErrorKind::TooLarge(path(), 2_000_000),
+            OutputErrorKind::TooMany,
+            OutputErrorKind::Changed(path()),
+            OutputErrorKind::Name("out/a b".into()),
+            OutputErrorKind::DuplicateName(path()),
+            OutputErrorKind::Deadline(std::time::Duration::from_mins(1)),
+            OutputErrorKind::Handover(Error::from_raw_os_error(28)),
+        ];
+        let deadline = Deadline::after(std::time::Duration::from_mins(1));
+        let patterns =
+            ["out/*/", "**/report", "out/[a"].map(|pattern| find::find(pattern.as_ref(), deadline));
+        let kinds = kinds.into_iter().chain(patterns.into_iter().filter_map(Result::err));
+        kinds.map(|kind| Self { key: "Report".to_owned(), kind }).collect()
+    }
+}
+
+impl Coded for OutputError {
+    fn code(&self) -> Code {
+        match self.kind {
+            OutputErrorKind::Missing(_) => Code::TaskOutputMissing,
+            OutputErrorKind::Dangling(_)
+            | OutputErrorKind::Directory(_)
+            | OutputErrorKind::Special(..)
+            | OutputErrorKind::Kernel(_) => Code::TaskOutputNotRegular,
+            OutputErrorKind::Unreadable(..) | OutputErrorKind::Changed(_) => Code::TaskOutputUnreadable,
+            OutputErrorKind::TooLarge(..) | OutputErrorKind::TooMany => Code::TaskOutputsTooLarge,
+            OutputErrorKind::Name(_) | OutputErrorKind::DuplicateName(_) | OutputErrorKind::Pattern(..) => {
+                Code::TaskOutputNameInvalid
+            }
+            OutputErrorKind::Deadline(_) => Code::TaskOutputsTimeout,
+            OutputErrorKind::Handover(_) => Code::TaskHandoverFailed,
+        }
+    }
+}

@@ -1,18 +1,18 @@
-//! The keep list's file format: names of environment variables, each ended by a NUL byte.
+//! The file format of the keep list: names of environment variables, each terminated by a NUL byte.
 //!
-//! It names what the pod's spec sets itself for one container. Where the process holds such a variable when
-//! the launcher starts, its value stays: the pod's own `env` wins over the boot env. Everything else that the
-//! process holds comes from the image and gives way.
+//! It contains the variables that the spec of the pod sets for a container. If the process has such a
+//! variable when the launcher starts, the variable keeps its value, because the `env` of the pod overrides
+//! the boot env. The other variables of the process come from the image, and the boot env overrides them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::environ::ParseError;
 
-/// Reads a keep list's names in their order.
+/// Parses the names of a keep list, in their order.
 ///
 /// # Errors
-/// A name is empty, or the last one is not ended by NUL.
+/// A name is empty, or the last one is not terminated by NUL.
 pub fn parse(bytes: &[u8]) -> Result<Vec<&OsStr>, ParseError> {
     let mut names = Vec::new();
     for piece in bytes.split_inclusive(|&byte| byte == 0) {
@@ -26,8 +26,8 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<&OsStr>, ParseError> {
     Ok(names)
 }
 
-/// Writes names as a keep list, in their order. Empty names and names that hold NUL are left out: no process
-/// can hold a variable of such a name, so there is nothing to keep.
+/// Encodes names as a keep list, in their order. Omits empty names and names that contain NUL, because no
+/// process can have a variable of such a name.
 #[must_use]
 pub fn encode<'a>(names: impl IntoIterator<Item = &'a OsStr>) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -45,19 +45,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encoded_is_read_back() {
+    fn parse_reverses_encode() {
         let names = [OsStr::new("PATH"), OsStr::from_bytes(b"\xff"), OsStr::new("with.dot-and space")];
         assert_eq!(parse(&encode(names)).unwrap(), names);
         assert_eq!(parse(b"").unwrap(), [] as [&OsStr; 0]);
     }
 
     #[test]
-    fn leaves_out_what_no_process_can_hold() {
+    fn omits_invalid_names() {
         assert_eq!(encode(["".as_ref(), "A\0B".as_ref(), "C".as_ref()]), b"C\0");
     }
 
     #[test]
-    fn refuses_a_list_that_was_cut_short_or_holds_an_empty_name() {
+    fn rejects_a_truncated_list_and_an_empty_name() {
         assert_eq!(parse(b"A\0B"), Err(ParseError::Unterminated { record: 2 }));
         assert_eq!(parse(b"A\0\0"), Err(ParseError::EmptyName { record: 2 }));
     }

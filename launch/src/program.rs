@@ -1,7 +1,7 @@
-//! Finds a command's program and tells why one cannot be run.
+//! Finds and starts the program of a command.
 //!
-//! The rules are execvpe(3)'s, with the PATH of the env that the program gets: that is where the container
-//! runtime would have looked. There is no fallback to a shell, as the runtime has none.
+//! The rules are those of execvpe(3), with the PATH from the env of the program, as in a container runtime.
+//! There is no fallback to a shell, because runtimes have none.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
+use crate::code::{Code, Coded};
 use crate::environ;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
@@ -18,17 +19,16 @@ use nix::unistd::{Pid, execv, execve};
 use crate::exit;
 use crate::merge::Merged;
 
-/// Where to look when the env holds no PATH: what containerd and CRI-O set for an image without one.
+/// The PATH if the env has none: what containerd and CRI-O set for an image without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// `ENOEXEC`, which std has no name for: another architecture, or a script without `#!`.
+/// `ENOEXEC`, for which std has no name: another architecture, or a script without `#!`.
 const ENOEXEC: i32 = 8;
 
-/// What the kernel takes for one argument or variable, its NUL byte included (`MAX_ARG_STRLEN`).
+/// The maximum of the kernel for one argument or variable, including its NUL byte (`MAX_ARG_STRLEN`).
 const STRING_LIMIT: usize = 128 * 1024;
 
-/// Hands each place where the program of `argv` may lie to `start`, with the words as the kernel takes them, until one
-/// starts.
+/// Calls `start` with each possible path of the program of `argv`, until one starts.
 fn start<T>(
     argv: &[OsString],
     merged: &Merged<'_>,
@@ -46,7 +46,7 @@ fn start<T>(
             Ok(started) => return Ok(started),
             Err(error) => match Cause::of(error, &path, arguments, merged) {
                 Cause::NotFound => {}
-                // The same name may lie, runnable, further down the PATH.
+                // A later directory of PATH can contain an executable file of the same name.
                 cause @ (Cause::Directory | Cause::Denied) => failed = StartError::new(path, cause),
                 cause => return Err(StartError::new(path, cause)),
             },
@@ -55,14 +55,14 @@ fn start<T>(
     Err(failed)
 }
 
-/// Replaces this process by the command. It only ever returns why that failed.
+/// Replaces this process with the command. Returns only if that fails.
 ///
-/// Not by std's `Command`, which copies each variable three times and sorts them twice: for 1,000 of them that took
-/// longer than all else here together.
+/// Does not use `Command` of std, which copies each variable three times and sorts them twice: with 1,000
+/// variables, that took longer than the rest of the launcher.
 pub(crate) fn exec(argv: &[OsString], merged: &Merged<'_>) -> Result<Infallible, StartError> {
-    // std ignores it for this process, and what is ignored stays so. Runtimes start processes with its default.
+    // std ignores SIGPIPE in this process, and exec keeps that. Runtimes start processes with the default.
     sigpipe::reset();
-    // Where boot gives nothing, the environ passes as it is, byte for byte and in its order.
+    // An empty boot env leaves the environ as it is, byte for byte and in its order.
     if merged.given.is_empty() {
         return start(argv, merged, execv);
     }
@@ -71,10 +71,10 @@ pub(crate) fn exec(argv: &[OsString], merged: &Merged<'_>) -> Result<Infallible,
     start(argv, merged, |path, words| execve(path, words, &variables))
 }
 
-/// Starts the command as a child that holds no signal back and ignores none, whatever this process does.
+/// Starts the command as a child process that blocks and ignores no signal, unlike this process.
 ///
-/// Not by std, whose children inherit what their parent holds back: it could hold back only afterwards, and what is sent in
-/// between would be lost.
+/// Does not use std, whose child processes inherit blocked signals: this process could block them only after
+/// the start, and signals sent before that would be lost.
 pub(crate) fn spawn(argv: &[OsString], merged: &Merged<'_>) -> Result<Pid, StartError> {
     let environ = environ(merged);
     let variables = c_strings(&environ);
@@ -83,14 +83,14 @@ pub(crate) fn spawn(argv: &[OsString], merged: &Merged<'_>) -> Result<Pid, Start
         attributes
             .set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
         attributes.set_sigmask(&SigSet::empty())?;
-        // The one that std has this process ignore.
+        // std ignores it in this process.
         attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
         let files = PosixSpawnFileActions::init()?;
         posix_spawn(path, &files, &attributes, words, &variables)
     })
 }
 
-/// The variables in one piece of memory: what an environ file looks like is also what the kernel takes.
+/// The variables in one buffer: the format of an environ file is also that of the kernel.
 fn environ(merged: &Merged<'_>) -> Vec<u8> {
     let size = merged.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
     let mut bytes = Vec::with_capacity(size);
@@ -100,7 +100,7 @@ fn environ(merged: &Merged<'_>) -> Vec<u8> {
     bytes
 }
 
-/// The strings that lie, each with its NUL byte, one after the other.
+/// The NUL-terminated strings in a buffer.
 fn c_strings(bytes: &[u8]) -> Vec<&CStr> {
     let mut rest = bytes;
     std::iter::from_fn(|| {
@@ -111,12 +111,12 @@ fn c_strings(bytes: &[u8]) -> Vec<&CStr> {
     .collect()
 }
 
-/// It holds no NUL byte, as it came from the kernel.
+/// Never fails for words from the kernel, which contain no NUL byte.
 fn c_string(word: &OsStr) -> io::Result<CString> {
     Ok(CString::new(word.as_bytes())?)
 }
 
-/// The paths to try, each with a slash in it, so that nothing looks it up again.
+/// The paths to try. Each contains a slash, so that it is not looked up in PATH again.
 fn candidates(name: &OsStr, env: &Merged<'_>) -> Vec<PathBuf> {
     if name.is_empty() {
         return Vec::new();
@@ -133,7 +133,7 @@ fn candidates(name: &OsStr, env: &Merged<'_>) -> Vec<PathBuf> {
     .collect()
 }
 
-/// Why a command did not start: its program and the cause. Neither holds an argument's or a variable's value.
+/// A command did not start. The message never contains the value of an argument or a variable.
 #[derive(Debug)]
 pub(crate) struct StartError {
     program: PathBuf,
@@ -143,7 +143,7 @@ pub(crate) struct StartError {
 #[derive(Debug)]
 enum Cause {
     NotFound,
-    /// The file is there; what it names as its interpreter or dynamic loader is not.
+    /// The file exists, but its interpreter or dynamic loader does not.
     NoInterpreter,
     Directory,
     Denied,
@@ -161,7 +161,7 @@ impl StartError {
         Self::new(PathBuf::from(name), Cause::NotFound)
     }
 
-    /// What a shell, and a container runtime, exits with in the same case.
+    /// The exit code of a shell or a container runtime in the same case.
     pub(crate) fn exit_code(&self) -> u8 {
         match self.cause {
             Cause::NotFound | Cause::NoInterpreter => exit::NOT_FOUND,
@@ -175,36 +175,49 @@ impl fmt::Display for StartError {
         let program = self.program.display();
         match &self.cause {
             Cause::NotFound if self.program.as_os_str().as_bytes().contains(&b'/') => {
-                write!(f, "command `{program}` was not found in the container")
+                write!(f, "command \"{program}\" not found in the container")
             }
-            Cause::NotFound => write!(f, "command `{program}` was not found in any folder of PATH"),
+            Cause::NotFound => write!(f, "command \"{program}\" not found in any directory of PATH"),
             Cause::NoInterpreter => write!(
                 f,
-                "command `{program}` is there, but the interpreter or dynamic loader that it names is not"
+                "failed to execute \"{program}\": its interpreter or dynamic loader was not found in the container: check the first \
+                 line of a script, and whether the program was built for the C library of the image"
             ),
-            Cause::Directory => write!(f, "command `{program}` is a directory"),
+            Cause::Directory => write!(f, "failed to execute \"{program}\": it is a directory"),
             Cause::Denied => write!(
                 f,
-                "command `{program}` may not be executed: permission denied. Check its mode, the user that \
-                 the container runs as, and whether its volume is mounted noexec"
+                "failed to execute \"{program}\": permission denied: check the mode of the file, the user of the container, and \
+                 whether its volume is mounted with noexec"
             ),
             Cause::WrongFormat => write!(
                 f,
-                "command `{program}` is no program for this node: it was built for another architecture, or \
-                 it is a script that does not begin with `#!`"
+                "failed to execute \"{program}\": exec format error: it was built for another architecture, or is a script without \
+                 `#!` in its first line"
             ),
-            Cause::TooLarge(sizes) => write!(f, "command `{program}` cannot be started: {sizes}"),
-            Cause::Other(error) => write!(f, "command `{program}` cannot be started: {error}"),
+            Cause::TooLarge(sizes) => write!(f, "failed to execute \"{program}\": {sizes}"),
+            Cause::Other(error) => write!(f, "failed to execute \"{program}\": {error}"),
         }
     }
 }
 
 impl Error for StartError {}
 
+impl Coded for StartError {
+    fn code(&self) -> Code {
+        match self.cause {
+            Cause::NotFound => Code::TaskCommandNotFound,
+            Cause::NoInterpreter => Code::TaskInterpreterNotFound,
+            Cause::Directory | Cause::Denied | Cause::Other(_) => Code::TaskCommandNotExecutable,
+            Cause::WrongFormat => Code::TaskCommandFormat,
+            Cause::TooLarge(_) => Code::TaskArgumentsTooLarge,
+        }
+    }
+}
+
 impl Cause {
     fn of(error: io::Error, path: &Path, args: &[OsString], env: &Merged<'_>) -> Self {
         match error.kind() {
-            // The kernel says ENOENT both for the file and for the interpreter that it names.
+            // The kernel returns ENOENT both for the file and for its interpreter.
             io::ErrorKind::NotFound if fs::metadata(path).is_ok() => Self::NoInterpreter,
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::NotFound,
             io::ErrorKind::PermissionDenied if path.is_dir() => Self::Directory,
@@ -216,14 +229,14 @@ impl Cause {
     }
 }
 
-/// What is too large in a command: names and sizes.
+/// The sizes of arguments and variables that are too large, by name.
 #[derive(Debug, Default)]
 struct Sizes {
-    /// Strings over [`STRING_LIMIT`], as words for a reader.
+    /// Descriptions of the strings over [`STRING_LIMIT`].
     over: Vec<String>,
     args: usize,
     env: usize,
-    /// The part of `env` that boot gave.
+    /// The part of `env` from the boot env.
     boot: usize,
 }
 
@@ -242,8 +255,9 @@ impl Sizes {
             sizes.env += len + 1;
             sizes.boot += if by_boot { len + 1 } else { 0 };
             if len + 1 > STRING_LIMIT {
-                let from = if by_boot { "a source of the boot env" } else { "the pod's spec or the image" };
-                sizes.over.push(format!("env {} ({len} bytes, from {from})", name.display()));
+                let origin =
+                    if by_boot { "a source of the boot env" } else { "the spec of the pod or the image" };
+                sizes.over.push(format!("env {} ({len} bytes, from {origin})", name.display()));
             }
         }
         sizes
@@ -255,19 +269,43 @@ impl fmt::Display for Sizes {
         if self.over.is_empty() {
             write!(
                 f,
-                "its arguments ({} bytes) and its env ({} bytes, {} of them from the boot env) are more than the \
-                 kernel takes together, a quarter of the stack limit, which is 2 MiB by default",
+                "its arguments ({} bytes) and its env ({} bytes, {} of them from the boot env) exceed the limit of the kernel, \
+                 which is a quarter of the stack limit, 2 MiB by default",
                 self.args, self.env, self.boot
             )?;
         } else {
-            write!(f, "the kernel takes at most 128 KiB in one string; larger: {}", list(&self.over))?;
+            write!(
+                f,
+                "the kernel limits each argument and variable to 128 KiB, exceeded by {}",
+                list(&self.over)
+            )?;
         }
-        f.write_str(". Hand large values over as a file")
+        f.write_str(": pass large values in a file")
     }
 }
 
 fn list(words: &[String]) -> String {
     words.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+impl StartError {
+    /// An error of each kind.
+    pub(crate) fn examples() -> Vec<Self> {
+        let over = vec!["env SETTINGS (140000 bytes, from a source of the boot env)".to_owned()];
+        let error = |cause| Self::new(PathBuf::from("/app/run"), cause);
+        vec![
+            Self::not_found(OsStr::new("run")),
+            error(Cause::NotFound),
+            error(Cause::NoInterpreter),
+            error(Cause::Directory),
+            error(Cause::Denied),
+            error(Cause::WrongFormat),
+            error(Cause::TooLarge(Sizes { over, ..Sizes::default() })),
+            error(Cause::TooLarge(Sizes { over: vec![], args: 20, env: 3_000_000, boot: 2_900_000 })),
+            error(Cause::Other(io::Error::from_raw_os_error(5))),
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -277,7 +315,7 @@ mod tests {
 
     fn looked_up(name: &str, path: Option<&str>) -> Vec<String> {
         let own = path.map(|path| (OsStr::new("PATH"), OsStr::new(path))).into_iter().collect();
-        let env = Merged::of(own, Env::default());
+        let env = Merged::new(own, Env::default());
         candidates(name.as_ref(), &env).into_iter().map(|path| path.display().to_string()).collect()
     }
 
@@ -298,17 +336,17 @@ mod tests {
     }
 
     #[test]
-    fn names_what_is_too_large_but_not_its_value() {
+    fn names_the_large_variable_without_its_value() {
         let value = "hunter2".repeat(20_000);
         let env = [(OsStr::new("BIG"), OsStr::new(&value)), (OsStr::new("SMALL"), OsStr::new("1"))]
             .into_iter()
             .collect();
-        let env = Merged::of(Env::default(), env);
-        let sentence = Sizes::of(&["x".into(), "y".repeat(200_000).into()], &env).to_string();
+        let env = Merged::new(Env::default(), env);
+        let message = Sizes::of(&["x".into(), "y".repeat(200_000).into()], &env).to_string();
         assert_eq!(
-            sentence,
-            "the kernel takes at most 128 KiB in one string; larger: argument 2 (200000 bytes), env BIG \
-             (140004 bytes, from a source of the boot env). Hand large values over as a file"
+            message,
+            "the kernel limits each argument and variable to 128 KiB, exceeded by argument 2 (200000 bytes), env BIG (140004 \
+             bytes, from a source of the boot env): pass large values in a file"
         );
     }
 }

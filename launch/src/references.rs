@@ -1,28 +1,29 @@
-//! The references file's format: what of a container's spec refers to variables that boot may give.
+//! The format of the references file: the texts in the spec of a container that refer to variables that boot
+//! can provide.
 //!
-//! The kubelet expands `$(NAME)` in a container's `command`, `args` and `env` before the launcher runs, and leaves
-//! a reference as it is where it knows no variable of that name, be it one that boot gives. So boot leaves those
-//! texts for the launcher as the spec has them. They are records as in [`crate::environ`]: where a text stands,
-//! `=`, and the text.
+//! The kubelet expands `$(NAME)` in `command`, `args` and `env` of a container before the launcher runs, and
+//! does not change a reference to an unknown variable, such as one of the boot env. Therefore boot writes
+//! those texts for the launcher as they are in the spec. Each is a record as in [`crate::environ`]: the place
+//! of the text, `=`, and the text.
 
 use crate::environ::{self, ParseError};
 
-/// Where a text stands.
+/// The place of a text in the spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place<'a> {
-    /// The word at this position in `command` and `args` together, from 0.
+    /// The word at this position in `command` and `args` together. The first has the position 0.
     Argument(usize),
     /// The value of the variable of this name in `env`.
     Variable(&'a str),
 }
 
-/// What an argument's record begins with; its position follows.
+/// The start of the key of an argument, before its position.
 const ARGUMENT: &str = "argument:";
-/// What a variable's record begins with; its name follows.
+/// The start of the key of a variable, before its name.
 const VARIABLE: &str = "variable:";
 
 impl<'a> Place<'a> {
-    /// The name of its record.
+    /// The name of the record.
     #[must_use]
     pub fn key(&self) -> String {
         match self {
@@ -39,16 +40,16 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Reads a references file: places and texts, in the order in which they are to be expanded.
+/// Parses a references file: places and texts, in the order in which they have to be expanded.
 ///
 /// # Errors
-/// A record is none of this format, or the last one is not ended.
+/// A record does not have this format, or the last one is not terminated.
 pub fn parse<'a>(bytes: &'a [u8]) -> Result<Vec<(Place<'a>, &'a str)>, ParseError> {
-    let read = |(number, record): (usize, environ::Record<'a>)| {
+    let parse = |(number, record): (usize, environ::Record<'a>)| {
         let place = record.name().to_str().and_then(Place::from_key);
         place.zip(record.value().to_str()).ok_or(ParseError::Malformed { record: number })
     };
-    (1..).zip(environ::parse(bytes)?).map(read).collect()
+    (1..).zip(environ::parse(bytes)?).map(parse).collect()
 }
 
 #[cfg(test)]
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_back_from_its_key() {
+    fn a_place_is_parsed_from_its_key() {
         for place in
             [Place::Argument(0), Place::Argument(12), Place::Variable("URL"), Place::Variable("a.b:c")]
         {
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_place() {
+    fn rejects_an_invalid_place() {
         for bytes in [&b"argument:x=1\0"[..], b"URL=1\0", b"argument:0=\xff\0"] {
             assert_eq!(parse(bytes), Err(ParseError::Malformed { record: 1 }), "{bytes:?}");
         }

@@ -1,39 +1,41 @@
-//! Tells what failed, where people look: standard error and the container's termination message, which
-//! `kubectl describe` and every scheduler show.
+//! Reports failures on standard error and in the termination message of the container, which `kubectl
+//! describe` and every scheduler show.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
 use crate::args::{Place, UsageError};
+use crate::code::{Code, Coded};
 use crate::termination;
 
 /// Reports a failure of the container that the launcher runs in.
-pub(crate) fn failure(error: &dyn fmt::Display, place: &Place) {
-    tell(&sentence(error, place), &place.termination_log);
+pub(crate) fn failure(error: &dyn Coded, place: &Place) {
+    write(&message(error, error.code(), place), &place.termination_log);
 }
 
-/// Adds a line to the log, and leaves the termination message to whoever wrote it.
-pub(crate) fn line(what: &str, place: &Place) {
-    let _ = io::stderr().write_all(sentence(&what, place).as_bytes());
+/// Writes a message to the log only, where the termination message belongs to another program.
+pub(crate) fn log(text: &dyn fmt::Display, code: Code, place: &Place) {
+    let _ = io::stderr().write_all(message(text, code, place).as_bytes());
 }
 
-fn sentence(what: &dyn fmt::Display, place: &Place) -> String {
-    format!("bootlace: container {}: {what}\n", place.container.display())
+/// Reports a problem that does not fail the container. A termination message of the task replaces it.
+pub(crate) fn warning(text: &dyn fmt::Display, code: Code, place: &Place) {
+    write(&message(&format_args!("warning: {text}"), code, place), &place.termination_log);
 }
 
-/// Reports what did not fail the container, but should be known: the task's own message replaces it.
-pub(crate) fn warning(what: &impl fmt::Display, place: &Place) {
-    tell(&sentence(&format_args!("warning: {what}"), place), &place.termination_log);
-}
-
-/// Reports wrong arguments; they may not have named the termination message's file.
+/// Reports invalid arguments. The path of the termination message may be missing among them.
 pub(crate) fn usage(error: &UsageError) {
-    tell(&format!("bootlace: {error}\n"), Path::new(termination::LOG));
+    write(&format!("bootlace: {error} [{}]\n", error.code()), Path::new(termination::LOG));
 }
 
-/// Each of the two ways may be closed or missing, and then there is nobody left to tell.
-fn tell(sentence: &str, termination_log: &Path) {
-    let _ = io::stderr().write_all(sentence.as_bytes());
-    let _ = termination::write(termination_log, sentence);
+/// The whole message. Its code is at the end, where [`termination::write`] keeps it.
+pub(crate) fn message(text: &dyn fmt::Display, code: Code, place: &Place) -> String {
+    format!("bootlace: container \"{}\": {text} [{code}]\n", place.container.display())
+}
+
+/// Ignores errors: either destination can be closed or missing, and there is no other one.
+fn write(message: &str, termination_log: &Path) {
+    let _ = io::stderr().write_all(message.as_bytes());
+    let _ = termination::write(termination_log, message);
 }

@@ -1,5 +1,5 @@
-//! Resolves what the pod's own spec refers to with `$(NAME)` and boot gives, as the kubelet would have done, had it
-//! known the boot env.
+//! Resolves references `$(NAME)` to the boot env in the spec of the pod, as the kubelet would do if it knew
+//! the boot env.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -11,7 +11,7 @@ use crate::references::Place;
 
 use crate::merge::Merged;
 
-/// A process's arguments, and those of its own variables that refer to the boot env, resolved.
+/// The resolved arguments of a process, and those of its variables that refer to the boot env.
 #[derive(Debug)]
 pub(crate) struct Resolved<'a> {
     pub(crate) argv: Cow<'a, [OsString]>,
@@ -19,14 +19,14 @@ pub(crate) struct Resolved<'a> {
 }
 
 impl<'a> Resolved<'a> {
-    /// Of a process that refers to nothing.
-    pub(crate) fn of(argv: &'a [OsString]) -> Self {
+    /// A process without references.
+    pub(crate) fn unchanged(argv: &'a [OsString]) -> Self {
         Self { argv: Cow::Borrowed(argv), env: Vec::new() }
     }
 }
 
-/// Resolves `texts`, which are the spec's own words, for a process with the env `merged`, which the kubelet
-/// started with the words in `argv` behind the launcher's `own`. A text may refer to one that stands before it.
+/// Resolves `texts` of the spec for a process with the env `merged` and the arguments `argv`, whose first
+/// `own` words belong to the launcher. A text can refer to variables of earlier texts.
 pub(crate) fn resolve<'a>(
     texts: &[(Place<'_>, &str)],
     boot: &[Record<'_>],
@@ -34,18 +34,18 @@ pub(crate) fn resolve<'a>(
     argv: &'a [OsString],
     own: usize,
 ) -> Resolved<'a> {
-    let mut resolved = Resolved::of(argv);
+    let mut resolved = Resolved::unchanged(argv);
     for (place, text) in texts {
         match place {
             Place::Variable(name) => {
-                let Some(held) = merged.own.get(OsStr::new(name)) else { continue };
-                let value = expand(text, held, &resolved.env, boot, merged);
+                let Some(expanded) = merged.own.get(OsStr::new(name)) else { continue };
+                let value = expand(text, expanded, &resolved.env, boot, merged);
                 resolved.env.push(((*name).into(), value));
             }
             Place::Argument(position) => {
                 let position = position.saturating_add(own);
-                let Some(held) = argv.get(position) else { continue };
-                let value = expand(text, held, &resolved.env, boot, merged);
+                let Some(expanded) = argv.get(position) else { continue };
+                let value = expand(text, expanded, &resolved.env, boot, merged);
                 if let Some(word) = resolved.argv.to_mut().get_mut(position) {
                     *word = value;
                 }
@@ -55,29 +55,29 @@ pub(crate) fn resolve<'a>(
     resolved
 }
 
-/// `held` is what the kubelet made of the text.
+/// Expands a text. `expanded` is the text after its expansion by the kubelet.
 fn expand(
     text: &str,
-    held: &OsStr,
+    expanded: &OsStr,
     resolved: &[(OsString, OsString)],
     boot: &[Record<'_>],
     merged: &Merged<'_>,
 ) -> OsString {
-    let by_boot = |name: &str| {
-        let earlier = resolved.iter().rfind(|(of, _)| of == name).map(|(_, value)| &**value);
+    let from_boot = |name: &str| {
+        let earlier = resolved.iter().rfind(|(other, _)| other == name).map(|(_, value)| &**value);
         earlier.or_else(|| merged.given.get(OsStr::new(name)))
     };
-    // A reference that the kubelet left came before the pod's own variable of that name, if it has one:
+    // The kubelet does not resolve a reference if the variable of the pod is defined later, as in
     // `PATH=$(PATH):/opt/bin`.
-    let is_left = |name: &str| contains(held, &expansion::unresolved(name));
-    // A text may refer to what boot could have given and has not. Then the kubelet has resolved all of it, with values that
-    // may be gone by now: `PATH=$(PATH):/opt/bin` of an `envFrom`.
-    if !expansion::references(text).any(|name| by_boot(name).is_some() || is_left(name)) {
-        return held.to_owned();
+    let is_unresolved = |name: &str| contains(expanded, &expansion::unresolved(name));
+    // If boot did not provide the variables of a text, the kubelet has resolved the whole text, with values
+    // that can be overridden by now: `PATH=$(PATH):/opt/bin` with a PATH from `envFrom`.
+    if !expansion::references(text).any(|name| from_boot(name).is_some() || is_unresolved(name)) {
+        return expanded.to_owned();
     }
     let value = |name: &str| {
-        by_boot(name).or_else(|| {
-            if is_left(name) {
+        from_boot(name).or_else(|| {
+            if is_unresolved(name) {
                 boot.iter().rfind(|record| record.name() == name).map(Record::value)
             } else {
                 merged.own.get(OsStr::new(name))
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::merge::merge;
 
-    /// What the kubelet makes of a spec's `env` and `args`, where it knows `known` beside them.
+    /// Expands `env` and `args` of a spec like the kubelet, with the additional variables `known`.
     fn kubelet(
         known: &[(&str, &str)],
         env: &[(&str, &str)],
@@ -106,20 +106,20 @@ mod tests {
             known.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let expand = |text: &str, held: &[(String, String)]| {
             let value =
-                |name: &str| held.iter().rfind(|(of, _)| of == name).map(|(_, value)| value.as_bytes());
+                |name: &str| held.iter().rfind(|(other, _)| other == name).map(|(_, value)| value.as_bytes());
             String::from_utf8(expansion::expand(text, value)).unwrap()
         };
         for (name, text) in env {
             let value = expand(text, &held);
-            held.retain(|(of, _)| of != name);
+            held.retain(|(other, _)| other != name);
             held.push(((*name).to_owned(), value));
         }
         let args = args.iter().map(|text| expand(text, &held)).collect();
         (held, args)
     }
 
-    /// The launcher resolves what the kubelet left, and comes to what the kubelet would have come to with the boot
-    /// env among the variables that it knows first, as in an `envFrom`.
+    /// The kubelet and the launcher together have the same result as the kubelet with the boot env in an
+    /// `envFrom`.
     #[track_caller]
     fn same_as_the_kubelet(
         env_from: &[(&str, &str)],
@@ -127,8 +127,8 @@ mod tests {
         args: &[&str],
         boot: &[(&str, &str)],
     ) {
-        let not_kept = |(name, _): &&(&str, &str)| !env_from.iter().any(|(of, _)| of == name);
-        let known: Vec<_> = boot.iter().filter(not_kept).chain(env_from).copied().collect();
+        let is_overridable = |(name, _): &&(&str, &str)| !env_from.iter().any(|(other, _)| other == name);
+        let known: Vec<_> = boot.iter().filter(is_overridable).chain(env_from).copied().collect();
         let (expected_env, expected_args) = kubelet(&known, env, args);
 
         let (held, words) = kubelet(env_from, env, args);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_and_variables_read_what_boot_gives() {
+    fn arguments_and_variables_refer_to_the_boot_env() {
         same_as_the_kubelet(
             &[("FROM", "cm")],
             &[
@@ -168,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_may_build_on_boots_of_its_own_name() {
+    fn a_variable_can_refer_to_the_boot_variable_of_its_name() {
         same_as_the_kubelet(&[], &[("PATH", "$(PATH):/opt/bin")], &["$(PATH)"], &[("PATH", "/boot")]);
         same_as_the_kubelet(&[], &[("LATE", "$(A)"), ("A", "pod")], &["$(LATE)$(A)"], &[("A", "boot")]);
     }
 
     #[test]
-    fn a_variable_may_build_on_the_pods_own_of_its_own_name() {
+    fn a_variable_can_refer_to_an_earlier_variable_of_its_name() {
         let boot = [("A", "boot"), ("B", "1")];
         same_as_the_kubelet(&[("A", "cm")], &[("A", "$(A):x")], &["$(A)", "$(B)"], &boot);
     }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_does_not_hold_is_left_out() {
+    fn what_a_process_does_not_hold_is_unresolved_out() {
         let merged = merge(&[], &[], &[]);
         let texts = [(Place::Variable("GONE"), "$(A)"), (Place::Argument(3), "$(A)")];
         let resolved = resolve(&texts, &[], &merged, &[], 0);

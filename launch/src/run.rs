@@ -1,29 +1,30 @@
-//! `run`: like `exec`, but the task is a child whose outputs are handed over when it has ended.
+//! `run`: like `exec`, but the task is a child process whose outputs are stored when it has exited.
 //!
-//! Three programs follow one another, all of them this one, because each can then be set up by safe calls from
-//! within:
+//! This program runs three times with different commands, so that each step can set up its process with safe
+//! functions:
 //!
-//! | verb | process | does |
+//! | command | process | task |
 //! |---|---|---|
-//! | `run` | the container's first | loads the boot env, and execs `supervise` with it |
-//! | `supervise` | the same | forks `task`, forwards signals, reaps, hands the outputs over |
-//! | `task` | its child | sets itself up as a container's first process would be, and execs the command |
+//! | `run` | the first process of the container | loads the boot env, and executes `supervise` with it |
+//! | `supervise` | the same process | starts `task`, forwards signals, reaps processes, passes the outputs to the sidecar |
+//! | `task` | its child process | sets itself up like the first process of a container, and executes the command |
 //!
-//! So the container's first process holds the boot env, which is what the hook looks at, and the task inherits it.
+//! The first process of the container has the boot env, so that the hook can verify it, and the task inherits
+//! it.
 
 use std::env;
 use std::ffi::OsString;
 
 use crate::args::{ExecInvocation, RunInvocation};
 
-/// What `run` execs.
+/// The command that `run` executes.
 pub(crate) fn supervise(run: RunInvocation) -> ExecInvocation {
     let mut argv = vec![this_program(), "supervise".into()];
     argv.extend(env::args_os().skip(2));
     ExecInvocation { own: argv.len().saturating_sub(run.argv.len()), place: run.place, argv }
 }
 
-/// Where this program lies. Its own name says it, as Bootlace's webhook writes a path there; `/proc` need not be
+/// The path of this program. The webhook writes it as the name of the program, so `/proc` does not have to be
 /// mounted.
 pub(crate) fn this_program() -> OsString {
     env::args_os().next().unwrap_or_default()

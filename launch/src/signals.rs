@@ -1,4 +1,4 @@
-//! The signals that the launcher is sent.
+//! The signals of the launcher.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,19 +9,19 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// Every signal of this process, held back and handed out one by one.
+/// All signals of this process, blocked and read one by one.
 pub(crate) struct Signals(SignalFd);
 
 impl Signals {
-    /// Holds every signal back. The faults among them still end the process where it causes them itself.
+    /// Blocks all signals. Faults of the process itself still kill it.
     pub(crate) fn block() -> io::Result<Self> {
         let all = SigSet::all();
         all.thread_set_mask()?;
         Ok(Self(SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
 
-    /// The next signal, or `None` after a time. Real-time signals, which have no name, are passed over.
-    pub(crate) fn next(&self, within: Option<Duration>) -> io::Result<Option<Signal>> {
+    /// The next signal, or `None` after the timeout. Skips real-time signals, which have no name.
+    pub(crate) fn next(&self, timeout: Option<Duration>) -> io::Result<Option<Signal>> {
         loop {
             if let Some(info) = self.0.read_signal()? {
                 match i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
@@ -29,9 +29,9 @@ impl Signals {
                     None => continue,
                 }
             }
-            let timeout = match within {
+            let timeout = match timeout {
                 None => PollTimeout::NONE,
-                // Rounded up, so that a time below a millisecond is none that spins.
+                // Rounded up, because a timeout of less than a millisecond would be a busy loop.
                 Some(time) => {
                     PollTimeout::try_from(time + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
                 }

@@ -1,5 +1,5 @@
-//! The place where a launcher that has TLS puts it around a connection. This package has none: it would be several times
-//! its size, in the memory of every task.
+//! The interface for TLS. This package has no implementation, which would multiply its size in the memory of
+//! every task.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,24 +9,24 @@ use std::time::Duration;
 
 use crate::deadline::Deadline;
 
-/// Speaks TLS over a connection to the host of this name or address.
+/// Starts TLS on a connection to the host of this name or address.
 pub type Tls = fn(Connection, &str) -> Result<Box<dyn Stream>, TlsError>;
 
-/// What a request and its response go over.
+/// A stream for a request and its response.
 pub trait Stream: Read + Write {}
 
 impl<T: Read + Write> Stream for T {}
 
-/// Why there is no TLS.
+/// TLS cannot be started.
 #[derive(Debug)]
 pub enum TlsError {
-    /// What the server says is no TLS.
-    NotSpoken,
+    /// The response of the server is not TLS.
+    NotSupported,
     /// The handshake failed.
     Failed(io::Error),
 }
 
-/// A connection, with a deadline that no step passes.
+/// A connection with a deadline for all operations.
 #[derive(Debug)]
 pub struct Connection {
     tcp: TcpStream,

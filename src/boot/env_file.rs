@@ -1,10 +1,11 @@
-//! The boot env as the kubelet reads it for `fileKeyRef`: `NAME='value'`, a literal in single quotes.
+//! The env file that the kubelet reads for `fileKeyRef`: `NAME='value'`, with literals in single quotes.
 //!
-//! What that dialect cannot hold is an error, never a wrong value in the task. The rules are those of the kubelet's
-//! reader since Kubernetes 1.35 (kubernetes/kubernetes, `pkg/kubelet/util/env/env_util.go`) and of its use
-//! (`pkg/kubelet/kubelet_pods.go`).
+//! A value that this format cannot represent is an error, never a wrong value in the task. The rules are
+//! those of the kubelet since Kubernetes 1.35 (kubernetes/kubernetes, `pkg/kubelet/util/env/env_util.go` and
+//! `pkg/kubelet/kubelet_pods.go`).
 
-/// Bytes of a line with its end: what the kubelet's scanner takes (Go, `bufio.MaxScanTokenSize`).
+/// Maximum size of a line including its end: the limit of the kubelet's scanner (Go,
+/// `bufio.MaxScanTokenSize`).
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// Appends a variable to `file`.
@@ -35,28 +36,28 @@ pub(super) fn append(file: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(),
     }
 }
 
-/// Why the kubelet cannot be handed a value by file.
+/// Why the kubelet cannot read a variable from the env file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotInFile {
-    /// The kubelet's reader takes it for a comment, or for another name.
-    #[error("its name begins with # or a space, or ends with a space, which the kubelet cannot read there")]
+    /// The kubelet would read a comment, or another name.
+    #[error("its name starts with # or a space, or ends with a space, which the kubelet cannot read")]
     Name,
-    /// The kubelet takes it for missing.
-    #[error("its value is empty, which the kubelet takes for missing")]
+    /// The kubelet treats an empty value as missing.
+    #[error("its value is empty, which the kubelet treats as missing")]
     Empty,
-    /// There is no escape for it.
-    #[error("its value holds a single quote, which ends a value in that file")]
+    /// The format has no escape for a single quote.
+    #[error("its value contains a single quote, which ends a value in the env file")]
     Quote,
-    /// The kubelet's reader drops the first of the two.
-    #[error("its value holds a carriage return at a line's end, which the kubelet drops")]
+    /// The kubelet drops the carriage return.
+    #[error("its value has a carriage return at the end of a line, which the kubelet drops")]
     CarriageReturn,
-    /// The kubelet hands text to the container runtime.
-    #[error("its value is not UTF-8, which the kubelet cannot hand on")]
+    /// The kubelet passes strings to the container runtime.
+    #[error("its value is not UTF-8, which the kubelet cannot pass to a process")]
     NotUtf8,
-    /// The kubelet's reader stops there.
-    #[error("a line of its value takes {size} bytes, and the kubelet reads {MAX_LINE_BYTES} at most")]
+    /// The kubelet's scanner stops at a longer line.
+    #[error("a line of its value has {size} bytes, but the kubelet reads at most {MAX_LINE_BYTES}")]
     LongLine {
-        /// Its size in bytes, the name and the quotes included.
+        /// Size of the line in bytes, including the name and the quotes.
         size: usize,
     },
 }
@@ -67,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    /// The kubelet's reader, rule by rule.
+    /// The rules of the kubelet's parser.
     fn kubelet_reads(file: &[u8], key: &str) -> Result<String, String> {
         // Go's `bufio.ScanLines`: a line ends with a newline, and a carriage return before it is dropped.
         let mut lines = file.split_inclusive(|&byte| byte == b'\n').map(|line| {
@@ -109,9 +110,9 @@ mod tests {
         Ok(String::new())
     }
 
-    /// The kubelet takes more names than a shell does.
+    /// The kubelet accepts more names than a shell.
     #[test]
-    fn a_name_is_one_that_the_kubelet_reads() {
+    fn names_that_the_kubelet_can_read_are_accepted() {
         for name in ["A", "spring.datasource.url", "db-user", "Logging:LogLevel", "1A", "A B", "A#B", "'"] {
             let mut file = Vec::new();
             append(&mut file, name, b"x").unwrap();
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_reach_the_task_as_something_else_is_refused() {
+    fn values_that_the_kubelet_would_change_are_refused() {
         assert_eq!(refused(b""), Some(NotInFile::Empty));
         assert_eq!(refused(b"it's"), Some(NotInFile::Quote));
         assert_eq!(refused(b"a\r\nb"), Some(NotInFile::CarriageReturn));
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_as_long_as_the_kubelet_reads() {
+    fn lines_up_to_the_limit_of_the_kubelet_are_accepted() {
         let longest = MAX_LINE_BYTES - "A=''\n".len();
         for (value, fits) in [
             (vec![b'x'; longest], true),

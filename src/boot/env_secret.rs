@@ -1,4 +1,4 @@
-//! What boot has the store do: make the Secret of the boot env, and the Event that tells how the boot went.
+//! Requests of boot to the store: create the Secret with the boot env, and record the Event with the result.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,63 +9,66 @@ use reqwest::Method;
 
 use super::error::BootError;
 use super::merge::MergedContent;
-use crate::store::client::{Client, ClientError};
-use crate::store::env::is_key;
-use crate::store::protocol::{EnvRequest, EnvStored, EventKind, MAX_ENV_BYTES, MAX_NAME_BYTES, PATH_ENV};
+use crate::store_client::protocol::{
+    EnvRequest, EnvStored, EventKind, MAX_ENV_BYTES, MAX_NAME_BYTES, PATH_ENV, is_env_key,
+};
+use crate::store_client::{ClientError, EVENT_TIMEOUT, StoreClient};
+use bootlace_core::code::{Code, Coded};
 
-/// How long boot tries to have its env stored: time for a replica to be started anew.
+/// Time limit for storing the env: long enough for a replica of the store to restart.
 const ENV_TIME: Duration = Duration::from_mins(1);
-/// How long a failure may take to be told. It stands in the termination message already.
-const FAILURE_TIME: Duration = Duration::from_secs(5);
-/// How long a success may take to be told: the task waits for it.
+/// Time limit for reporting a success, because the task waits for it.
 const SUCCESS_TIME: Duration = Duration::from_secs(1);
 
-/// Has the boot env stored as `secret`, and says what came of it.
+/// Lets the store create `secret` with the env, and describes the result.
 pub(super) async fn put_env(
-    client: &Client<'_>,
+    client: &StoreClient<'_>,
     secret: &str,
     env: &EnvRequest,
 ) -> Result<&'static str, EnvSecretError> {
-    // Strings by name: it cannot fail.
+    // Serializing strings by name cannot fail.
     let body = serde_json::to_vec(env).unwrap_or_default();
     let answer = client.request(Method::PUT, PATH_ENV, body.into(), ENV_TIME).await?;
-    match answer.read()? {
+    match answer.parse()? {
         EnvStored { created: true, .. } => Ok("created"),
         // An earlier attempt of this boot may have had it made, though no answer came, or an earlier boot.
-        EnvStored { booted_before, .. } if answer.asked_before || booted_before => {
-            Ok("made by an earlier attempt, whose values stay")
+        EnvStored { booted_before, .. } if answer.may_be_repeated || booted_before => {
+            Ok("already created by an earlier attempt, whose values are kept")
         }
-        EnvStored { .. } => Err(EnvSecretError::Taken { secret: secret.to_owned() }),
+        EnvStored { .. } => Err(EnvSecretError::AlreadyExists { secret: secret.to_owned() }),
     }
 }
 
-/// Tells how the boot went, in bounded time.
+/// Reports the result of the boot within a time limit.
 pub(super) async fn report_outcome(
-    client: &Client<'_>,
+    client: &StoreClient<'_>,
     outcome: EventKind,
     note: String,
 ) -> Result<(), ClientError> {
-    let time = if outcome == EventKind::Booted { SUCCESS_TIME } else { FAILURE_TIME };
+    let time = if outcome == EventKind::Booted { SUCCESS_TIME } else { EVENT_TIMEOUT };
     client.report(outcome, note, time).await
 }
 
-/// The boot env as the store takes it.
+/// The boot env as a request to the store.
 ///
 /// # Errors
-/// Where a Secret cannot hold it, or the kubelet could not give it to a process.
+/// If a variable cannot be a key of a Secret, or the kubelet could not pass it to a process.
 pub(super) fn env(content: &MergedContent<'_>) -> Result<EnvRequest, BootError> {
     let mut env = BTreeMap::new();
     let mut bytes = 0;
     for (name, from) in &content.env {
-        let value = from.given.record(name)?.value().as_bytes();
+        let value = from.value.record(name)?.value().as_bytes();
         let name = name.to_string();
-        let unfit =
-            |why| EnvSecretError::Unfit { source_name: from.source.to_owned(), name: name.clone(), why };
-        if !is_key(&name) {
-            return Err(unfit(UnfitVariable::NotAKey).into());
+        let invalid = |reason| EnvSecretError::InvalidVariable {
+            source_name: from.source.to_owned(),
+            name: name.clone(),
+            reason,
+        };
+        if !is_env_key(&name) {
+            return Err(invalid(InvalidReason::NotAKey).into());
         }
         if str::from_utf8(value).is_err() {
-            return Err(unfit(UnfitVariable::NotText).into());
+            return Err(invalid(InvalidReason::NotText).into());
         }
         bytes += name.len() + value.len();
         env.insert(name, ByteString(value.to_vec()));
@@ -76,69 +79,80 @@ pub(super) fn env(content: &MergedContent<'_>) -> Result<EnvRequest, BootError> 
     Ok(EnvRequest { env })
 }
 
-/// Why the store cannot take the boot env. No message holds a value or the token.
+/// Why the env cannot be stored. No message contains a value or the token.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvSecretError {
-    /// A variable does not fit into a Secret.
-    #[error("variable {name:?} of source {source_name:?} {why}")]
-    Unfit {
-        /// The source that gave it.
+    /// A variable cannot be stored in a Secret.
+    #[error("variable {name:?} of source {source_name:?} {reason}")]
+    InvalidVariable {
+        /// The source of the variable.
         source_name: String,
-        /// Its name.
+        /// The name of the variable.
         name: String,
-        /// Why not.
-        why: UnfitVariable,
+        /// The reason.
+        reason: InvalidReason,
     },
-    /// The boot env does not fit into a Secret.
+    /// The env is too large for a Secret.
     #[error(
-        "the boot env takes {bytes} bytes, names included, and the task takes it from a Secret, which holds {MAX_ENV_BYTES} \
-         at most: give large values as files, or add `command` to the container, so that the launcher can load them"
+        "the boot env has {bytes} bytes including names, but a Secret contains at most {MAX_ENV_BYTES}: provide large \
+         values as files, or add `command` to the container, so that the launcher can load them"
     )]
     TooLarge {
-        /// Its size.
+        /// The size of the env.
         bytes: usize,
     },
-    /// The store cannot be asked, or does not do it.
+    /// The store cannot be reached or refused the request.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// Somebody else made a Secret of that name.
+    /// A Secret of that name exists and is not from this pod.
     #[error(
-        "Secret {secret} is there already, and this pod did not have it made: a copy of another pod keeps its name, so \
-         create the task anew from its own manifest; or delete the Secret"
+        "Secret {secret} already exists and was not created for this pod, which may be a copy of another one: create \
+         the pod from its original manifest, or delete the Secret"
     )]
-    Taken {
-        /// The Secret.
+    AlreadyExists {
+        /// The name of the Secret.
         secret: String,
     },
 }
 
-/// Why a variable does not fit into a Secret.
+/// Why a variable cannot be stored in a Secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UnfitVariable {
-    /// No key of a Secret has such a name.
+pub enum InvalidReason {
+    /// The name is not a valid key.
     #[error(
-        "has a name that no key of a Secret can have, which are made of letters, digits, `-`, `_` and `.` and take \
-         {MAX_NAME_BYTES} bytes at most: rename it, leave it out (exclude), or add `command` to the container, so that the \
-         launcher can load it"
+        "has a name that is not a valid key of a Secret: must have letters, digits, `-`, `_` and `.`, and at most \
+         {MAX_NAME_BYTES} bytes; rename it, exclude it, or add `command` to the container, so that the launcher can load \
+         it"
     )]
     NotAKey,
-    /// Its value is no text.
+    /// The value is not UTF-8.
     #[error(
-        "is no text in UTF-8, and the kubelet gives a process nothing else from a Secret: give it as a file, or add \
+        "is not UTF-8, but the kubelet only passes UTF-8 from a Secret to a process: provide it as a file, or add \
          `command` to the container, so that the launcher can load it"
     )]
     NotText,
 }
 
+impl Coded for EnvSecretError {
+    fn code(&self) -> Code {
+        match self {
+            Self::InvalidVariable { .. } => Code::VariableNotDeliverable,
+            Self::TooLarge { .. } => Code::EnvTooLargeForSecret,
+            Self::Client(error) => error.code(),
+            Self::AlreadyExists { .. } => Code::EnvSecretTaken,
+        }
+    }
+}
+
 impl EnvSecretError {
-    /// Whether another try later may help.
+    /// Whether a retry may succeed.
     pub(super) fn is_temporary(&self) -> bool {
         matches!(self, Self::Client(error) if error.is_temporary())
     }
 
-    /// Whether it is what the sources gave.
+    /// Whether the content of the sources is the cause.
     pub(super) fn is_content(&self) -> bool {
-        matches!(self, Self::Unfit { .. } | Self::TooLarge { .. })
+        matches!(self, Self::InvalidVariable { .. } | Self::TooLarge { .. })
     }
 }
 
@@ -150,12 +164,12 @@ mod tests {
 
     fn content(name: &str, value: &[u8]) -> MergedContent<'static> {
         let name = EnvName::parse(name, Rename::Keys).unwrap();
-        let given = EnvValue::parse(&name, value.to_vec(), true).unwrap();
-        MergedContent { env: [(name, FromSource { source: "login", given })].into(), files: FileTree::new() }
+        let value = EnvValue::parse(&name, value.to_vec(), true).unwrap();
+        MergedContent { env: [(name, FromSource { source: "login", value })].into(), files: FileTree::new() }
     }
 
     #[test]
-    fn a_secret_takes_what_can_be_its_keys() {
+    fn only_valid_keys_are_stored_in_a_secret() {
         for name in ["A", "connectionString.standard", "db-user", "2fa"] {
             assert!(env(&content(name, b"x")).unwrap().env.contains_key(name), "{name}");
         }
@@ -163,11 +177,12 @@ mod tests {
         for name in ["Logging:LogLevel", "A B", "..a", &long] {
             let error = env(&content(name, b"hunter2")).err().unwrap();
             assert_eq!(error.exit_code(), 65, "{name}");
-            let said = error.to_string();
-            let start =
-                format!("variable {name:?} of source \"login\" has a name that no key of a Secret can have");
-            assert!(said.starts_with(&start) && said.contains("leave it out (exclude)"), "{said}");
-            assert!(!said.contains("hunter2"), "{said}");
+            let message = error.to_string();
+            let start = format!(
+                "variable {name:?} of source \"login\" has a name that is not a valid key of a Secret"
+            );
+            assert!(message.starts_with(&start) && message.contains("exclude it"), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Why a task cannot be booted, as one sentence and as an exit code.
+//! Errors of a boot, with their exit codes.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,54 +8,55 @@ use super::env_secret::EnvSecretError;
 use super::layout::LayoutError;
 use super::source::SourceError;
 use super::volume::VolumeError;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::entry::{EnvError, PathError};
 use bootlace_core::{json_error, names};
 
-/// Why a task cannot be booted. Each message is one line that names the source, the entry and the remedy, and
-/// holds no value of a source.
+/// Why a task cannot boot. Each message is one line that names the source, the entry and the remedy, and
+/// contains no value of a source.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// Nobody said what to do.
+    /// `BOOTLACE_SPEC` is not set.
     #[error(
-        "{} is not set: it says what to boot, and Bootlace's webhook writes it into the boot container's env",
+        "{} is not set: the webhook writes it; run this program only as the container that Bootlace injects",
         names::ENV_BOOT_SPEC
     )]
     NoSpec,
-    /// What boot is told cannot be understood.
+    /// `BOOTLACE_SPEC` cannot be parsed.
     #[error(
-        "{} is not what `bootlace boot` {} understands: {what}. Use a boot image of the webhook's own version",
+        "failed to parse {} ({problem}): use a boot image of the same version as the webhook; this image has version {}",
         names::ENV_BOOT_SPEC,
         env!("CARGO_PKG_VERSION")
     )]
     Spec {
-        /// What is wrong with it, and where.
-        what: String,
+        /// The problem and its position.
+        problem: String,
     },
-    /// A name under `keep` cannot be a file's.
-    #[error("{} has keep[{container:?}], which is no container's name: {error}", names::ENV_BOOT_SPEC)]
+    /// A name under `keep` is not a valid file name.
+    #[error("{} is invalid: keep[{container:?}] is not a container name: {error}", names::ENV_BOOT_SPEC)]
     Container {
         /// The name.
         container: String,
-        /// What is wrong with it.
+        /// The problem.
         error: PathError,
     },
-    /// The boot image holds no launcher.
+    /// The boot image has no launcher.
     #[error(
-        "the launcher {path:?} cannot be read: {error}. A boot image must hold it: take it from Bootlace's image"
+        "failed to read the launcher {path:?} ({error}): copy it from the Bootlace image into the boot image"
     )]
     Launcher {
-        /// Where it should be.
+        /// The expected path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// A source's content cannot be had.
+    /// A source cannot be fetched.
     #[error(transparent)]
     Source(Box<SourceFailure>),
-    /// Two sources give files that cannot exist beside each other.
+    /// Two sources provide files of which one is the folder of the other.
     #[error(
-        "source {later:?} gives the file {path:?} and source {earlier:?} gives the file {other:?}, and a path cannot \
-         be both a file and a folder: rename one of them"
+        "source {later:?} provides the file {path:?} and source {earlier:?} the file {other:?}, but a path cannot be \
+         both a file and a folder: rename one of them"
     )]
     FileAndFolder {
         /// The later source.
@@ -67,10 +68,10 @@ pub enum BootError {
         /// Its file.
         other: String,
     },
-    /// A source sets what the pod's spec does not ask the kubelet for.
+    /// A source sets a variable that the pod spec does not read from the env file.
     #[error(
-        "source {source_name:?} sets the variable {name:?}, and the kubelet hands over only what env.file.keys of \
-         BootProfile {profile:?} lists: list it there"
+        "source {source_name:?} sets the variable {name:?}, but the kubelet only delivers the variables in \
+         env.file.keys of BootProfile {profile:?}: add it there"
     )]
     NoFileKey {
         /// The source.
@@ -80,10 +81,10 @@ pub enum BootError {
         /// The profile.
         profile: String,
     },
-    /// The kubelet cannot be handed a value by file.
+    /// The kubelet cannot read a value from the env file.
     #[error(
-        "source {source_name:?} sets the variable {name:?}, which cannot be handed over with env.mode File: {error}. \
-         Change it, or set another env.mode in BootProfile {profile:?}"
+        "source {source_name:?} sets the variable {name:?}, which env.mode File cannot deliver because {error}: change \
+         it, or set another env.mode in BootProfile {profile:?}"
     )]
     NotInFile {
         /// The source.
@@ -92,13 +93,13 @@ pub enum BootError {
         name: String,
         /// The profile.
         profile: String,
-        /// Why.
+        /// The reason.
         error: NotInFile,
     },
-    /// A shell that reads `$HOME/.env` cannot hold a variable of that name.
+    /// A shell that reads `$HOME/.env` cannot set a variable of that name.
     #[error(
-        "source {source_name:?} sets the variable {name:?}, which no shell takes from $HOME/.env, where env.mode Hook \
-         puts it: leave it out (exclude), give it a name of letters, digits and _ that no shell keeps for itself, or set \
+        "source {source_name:?} sets the variable {name:?}, which a shell cannot read from $HOME/.env, where env.mode \
+         Hook writes it: exclude it, rename it to letters, digits and _ and to no name that shells reserve, or set \
          another env.mode in BootProfile {profile:?}"
     )]
     NotForShell {
@@ -109,54 +110,51 @@ pub enum BootError {
         /// The profile.
         profile: String,
     },
-    /// The layout has no place for what a source gave.
+    /// The content conflicts with the layout.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// What the sources gave cannot be written as env.
-    #[error("the boot env cannot be written: {0}")]
+    /// A variable cannot be written as env.
+    #[error("failed to write the boot env: {0}")]
     Env(#[from] EnvError),
-    /// The volume does not take it.
+    /// The volume cannot be written.
     #[error(transparent)]
     Volume(#[from] VolumeError),
-    /// A Secret is asked for, and no store.
-    #[error(
-        "{} has envSecret and no store: it is the webhook that says where the store is, with --store-url",
-        names::ENV_BOOT_SPEC
-    )]
+    /// The spec has `envSecret`, but no store.
+    #[error("{} has envSecret but no store: set --store-url of the webhook", names::ENV_BOOT_SPEC)]
     NoStore,
-    /// The store does not take the env.
+    /// The store did not store the env.
     #[error(transparent)]
     Store(#[from] EnvSecretError),
-    /// The system gives boot no event loop.
-    #[error("boot cannot start: {0}")]
+    /// The event loop cannot be created.
+    #[error("failed to start the event loop: {0}")]
     Start(io::Error),
 }
 
-/// Which source's content cannot be had, and why.
+/// A source that cannot be fetched, and the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("source {name:?} ({title}) of BootProfile {profile:?}: {error}")]
 pub struct SourceFailure {
-    /// The source's name in the profile.
+    /// The name of the source in the profile.
     pub name: String,
-    /// Its kind and the object's name.
+    /// The kind of the source and the name of the object.
     pub title: String,
     /// The profile.
     pub profile: String,
-    /// Why.
+    /// The reason.
     #[source]
     pub error: SourceError,
 }
 
 impl BootError {
-    /// The exit code, in the words of `sysexits.h`. A pod's failure policy may act on them.
+    /// The exit code, named as in `sysexits.h`. A pod failure policy can use it.
     ///
-    /// | code | name | whose turn it is |
+    /// | code | name | cause |
     /// |---|---|---|
-    /// | 64 | usage | the boot container is set up wrongly: its image or its spec |
-    /// | 65 | data | a source gives what cannot be given to a task |
-    /// | 69 | unavailable | what a source names is not there or cannot be read, or the store refuses |
-    /// | 74 | I/O | the volume does not take it: it is full, or not writable |
-    /// | 75 | temporary | the profile's time is over, or a server or the store cannot be reached or answers 408, 429 or 5xx |
+    /// | 64 | usage | the boot container is misconfigured: its image or its spec |
+    /// | 65 | data | the content of a source is invalid or cannot be delivered |
+    /// | 69 | unavailable | a source does not exist or cannot be read, or the store refuses |
+    /// | 74 | I/O | the volume is full or cannot be written |
+    /// | 75 | temporary | a timeout, or a server or the store cannot be reached or responds with 408, 429 or 5xx |
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         const USAGE: u8 = 64;
@@ -165,16 +163,19 @@ impl BootError {
         const IO: u8 = 74;
         const TEMPORARY: u8 = 75;
 
-        fn of_source(error: &SourceError) -> u8 {
+        fn source_exit_code(error: &SourceError) -> u8 {
             match error {
-                SourceError::Refused { .. } | SourceError::Content(_) | SourceError::Archive(_) => DATA,
+                SourceError::Refused { .. }
+                | SourceError::Content(_)
+                | SourceError::Archive(_)
+                | SourceError::TooLarge { .. } => DATA,
                 SourceError::Http(error) if error.is_content() => DATA,
                 SourceError::Http(error) if error.is_temporary() => TEMPORARY,
                 SourceError::Missing(_) | SourceError::Unreadable { .. } | SourceError::Http(_) => {
                     UNAVAILABLE
                 }
-                SourceError::Key { error, .. } => of_source(error),
-                SourceError::TooSlow { .. } => TEMPORARY,
+                SourceError::Key { error, .. } => source_exit_code(error),
+                SourceError::TimedOut { .. } => TEMPORARY,
                 SourceError::Volume(_) => IO,
             }
         }
@@ -185,7 +186,7 @@ impl BootError {
             | Self::Spec { .. }
             | Self::Container { .. }
             | Self::Launcher { .. } => USAGE,
-            Self::Source(failure) => of_source(&failure.error),
+            Self::Source(failure) => source_exit_code(&failure.error),
             Self::Store(error) if error.is_content() => DATA,
             Self::Store(error) if error.is_temporary() => TEMPORARY,
             Self::Store(_) => UNAVAILABLE,
@@ -199,9 +200,28 @@ impl BootError {
         }
     }
 
-    /// What is wrong with the spec's JSON.
+    /// The error for a spec whose JSON is invalid.
     pub(super) fn spec(error: &serde_json::Error) -> Self {
-        Self::Spec { what: json_error::describe(error) }
+        Self::Spec { problem: json_error::describe(error) }
+    }
+}
+
+impl Coded for BootError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoSpec => Code::BootSpecMissing,
+            Self::Spec { .. } | Self::Container { .. } | Self::NoStore => Code::BootSpecInvalid,
+            Self::Launcher { .. } => Code::LauncherMissing,
+            Self::Source(failure) => failure.error.code(),
+            Self::FileAndFolder { .. } => Code::EntriesConflict,
+            Self::NoFileKey { .. } => Code::FileKeyNotListed,
+            Self::NotInFile { .. } | Self::NotForShell { .. } => Code::VariableNotDeliverable,
+            Self::Layout(error) => error.code(),
+            Self::Env(_) => Code::VariableNotAllowed,
+            Self::Volume(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Start(_) => Code::BootNotStarted,
+        }
     }
 }
 
@@ -211,8 +231,8 @@ mod tests {
     use bootlace_core::plan::BootSpec;
 
     #[test]
-    fn a_spec_that_cannot_be_read_is_described_without_its_values() {
-        let sentence =
+    fn errors_of_an_invalid_spec_quote_no_values() {
+        let message =
             |json: &str| BootError::spec(&serde_json::from_str::<BootSpec>(json).unwrap_err()).to_string();
         let head = r#"{"task":{},"profile":{"name":"default","generation":1},"timeoutSeconds":"#;
         let cases = [
@@ -220,16 +240,16 @@ mod tests {
             ("1".to_owned(), "not JSON at line 1 column"),
             (r#"1,"sources":[{"name":"a","from":{"ftp":{}}}]}"#.to_owned(), "unknown variant `ftp`"),
             (r#"1,"sources":[{"name":"a"}]}"#.to_owned(), "missing field `from`"),
-            // A source's own words are the profile's.
+            // Field names inside a source come from the profile.
             (
                 r#"1,"sources":[{"name":"a","from":{"inline":{"sha256":"hunter2"}}}]}"#.to_owned(),
                 "unknown field `sha256`",
             ),
         ];
-        for (tail, what) in cases {
-            let sentence = sentence(&format!("{head}{tail}"));
-            assert!(sentence.contains(what), "{sentence}");
-            assert!(!sentence.contains("hunter2"), "{sentence}");
+        for (tail, problem) in cases {
+            let message = message(&format!("{head}{tail}"));
+            assert!(message.contains(problem), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
     }
 }

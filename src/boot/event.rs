@@ -1,4 +1,4 @@
-//! What boot tells: facts, and the line that says them to people. No fact is a value of a source.
+//! Events of a boot, and their text. No event contains a value of a source.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use bootlace_core::entry::EnvValue;
 use bootlace_core::identity::Identity;
 use bootlace_core::injected_config::ProfileRef;
 
-/// Something that happened. Its words quote names with escapes, so that no name can begin a line of its own.
+/// Something that happened. The text quotes names with escapes, so that no name can start a new line.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum LogEvent<'a> {
-    /// Boot begins.
+    /// The boot starts.
     Begun { version: &'static str, task: &'a Identity, profile: &'a ProfileRef },
-    /// What a reader should know of a source beside its sizes.
+    /// Additional information about a source.
     Noted { source: &'a str, kind: &'a str, note: &'a str },
-    /// A source is fetched.
+    /// A source was fetched.
     Fetched {
         source: &'a str,
         kind: &'a str,
@@ -28,11 +28,11 @@ pub(crate) enum LogEvent<'a> {
         amount: Amount,
         milliseconds: Millis,
     },
-    /// A later source gives what an earlier one has given.
+    /// A source overrides an entry of an earlier one.
     Overridden { source: &'a str, entry: EntryName, name: &'a str, earlier: &'a str },
-    /// The store has put the env into a Secret.
-    Stored { secret: &'a str, how: &'static str, milliseconds: Millis },
-    /// The pod's own spec gives a container what a source gives, too.
+    /// The store stored the env in a Secret.
+    Stored { secret: &'a str, result: &'static str, milliseconds: Millis },
+    /// The pod spec sets a variable of a source for a container.
     Retained { container: &'a str, name: &'a str },
     /// Everything is on the volume.
     Booted {
@@ -40,18 +40,19 @@ pub(crate) enum LogEvent<'a> {
         amount: Amount,
         milliseconds: Millis,
     },
-    /// No Event on the pod tells of the boot.
-    EventNotRecorded { why: String },
-    /// Boot failed.
+    /// The result could not be recorded as an Event.
+    EventNotRecorded { reason: String },
+    /// The boot failed.
     Failed {
         exit_code: u8,
+        code: &'static str,
         #[serde(skip)]
         error: &'a BootError,
     },
 }
 
 impl LogEvent<'_> {
-    /// How grave it is, in the words of the webhook's log.
+    /// The severity, as in the log of the webhook.
     pub(crate) fn level(&self) -> &'static str {
         match self {
             Self::Begun { .. }
@@ -71,12 +72,12 @@ impl fmt::Display for LogEvent<'_> {
         match self {
             Self::Begun { version, task, profile } => {
                 let task = task.describe();
-                let of =
+                let for_task =
                     if task.is_empty() { String::new() } else { format!(" for {}", task.escape_debug()) };
                 let ProfileRef { name, generation } = profile;
                 write!(
                     f,
-                    "bootlace {version}: booting{of} with BootProfile {name:?}, generation {generation}"
+                    "bootlace {version}: booting{for_task} with BootProfile {name:?}, generation {generation}"
                 )
             }
             Self::Noted { source, kind, note } => write!(f, "source {source:?} ({kind}): {note}"),
@@ -86,36 +87,36 @@ impl fmt::Display for LogEvent<'_> {
             Self::Overridden { source, entry, name, earlier } => {
                 write!(f, "source {source:?} overrides the {entry} {name:?} of source {earlier:?}")
             }
-            Self::Stored { secret, how, milliseconds } => {
-                write!(f, "env in Secret {secret}: {how}, in {milliseconds}")
+            Self::Stored { secret, result, milliseconds } => {
+                write!(f, "env Secret {secret}: {result}, in {milliseconds}")
             }
-            Self::EventNotRecorded { why } => write!(f, "no Event tells of this boot: {why}"),
+            Self::EventNotRecorded { reason } => write!(f, "failed to record an Event: {reason}"),
             Self::Retained { container, name } => write!(
                 f,
-                "container {container:?} gets the variable {name:?} from its own spec, which wins over the sources"
+                "container {container:?} sets the variable {name:?} in the pod spec, which takes precedence over the sources"
             ),
             Self::Booted { amount, milliseconds } => write!(f, "booted: {amount} in {milliseconds}"),
-            Self::Failed { error, exit_code: _ } => write!(f, "bootlace: {error}"),
+            Self::Failed { error, code, exit_code: _ } => write!(f, "bootlace: {error} [{code}]"),
         }
     }
 }
 
-/// How much there is: `2 variables (1 secret), 1 file, 3.4 KiB`.
+/// An amount of content: `2 variables (1 secret), 1 file, 3.4 KiB`.
 #[derive(Clone, Copy, Default, Serialize)]
 pub(crate) struct Amount {
-    /// Variables, the secret ones included.
+    /// Variables, including secret ones.
     pub(crate) variables: usize,
-    /// Variables that their source keeps secret.
+    /// Secret variables.
     pub(crate) secrets: usize,
     /// Files.
     pub(crate) files: usize,
-    /// All values and files in bytes.
+    /// Size of all values and files in bytes.
     pub(crate) bytes: u64,
 }
 
 impl Amount {
-    /// How much these are.
-    pub(crate) fn of<'a>(
+    /// The amount of these variables and files.
+    pub(crate) fn new<'a>(
         env: impl Iterator<Item = &'a EnvValue>,
         files: impl Iterator<Item = &'a Staged>,
     ) -> Self {
@@ -145,7 +146,7 @@ impl fmt::Display for Amount {
     }
 }
 
-/// A size as people read it: `312 B`, `3.4 KiB`.
+/// A human-readable size: `312 B`, `3.4 KiB`.
 pub(super) struct Bytes(pub(super) u64);
 
 impl fmt::Display for Bytes {
@@ -159,7 +160,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A time in milliseconds, to a tenth: `0.4 ms`.
+/// A duration in milliseconds, to a tenth: `0.4 ms`.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Millis(f64);
 

@@ -1,23 +1,23 @@
-//! Keys of a source that the profile leaves out.
+//! Keys of a source that the profile excludes.
 
 use wildmatch::WildMatch;
 
 use super::sink::Sink;
 
-/// How many of the keys that are left out a line of the log lists.
+/// How many excluded keys a log line lists.
 const LISTED_KEYS: usize = 20;
 
-/// The profile's patterns, and the keys that they have met.
+/// The patterns of the profile, and the keys that matched them.
 pub(crate) struct ExcludedKeys {
     patterns: Vec<WildMatch>,
-    /// The first ones.
+    /// The first excluded keys.
     keys: Vec<String>,
     more: usize,
 }
 
 impl ExcludedKeys {
-    /// By these patterns.
-    pub(crate) fn by(patterns: &[String]) -> Self {
+    /// Creates the matcher for these patterns.
+    pub(crate) fn new(patterns: &[String]) -> Self {
         Self {
             patterns: patterns.iter().map(|pattern| WildMatch::new(pattern)).collect(),
             keys: Vec::new(),
@@ -25,18 +25,18 @@ impl ExcludedKeys {
         }
     }
 
-    /// Whether `key` is left out.
-    pub(crate) fn leaves_out(&mut self, key: &str) -> bool {
-        let is_left_out = self.patterns.iter().any(|pattern| pattern.matches(key));
-        if is_left_out && self.keys.len() < LISTED_KEYS {
+    /// Whether `key` is excluded.
+    pub(crate) fn excludes(&mut self, key: &str) -> bool {
+        let is_excluded = self.patterns.iter().any(|pattern| pattern.matches(key));
+        if is_excluded && self.keys.len() < LISTED_KEYS {
             self.keys.push(key.to_owned());
-        } else if is_left_out {
+        } else if is_excluded {
             self.more += 1;
         }
-        is_left_out
+        is_excluded
     }
 
-    /// Leaves a line in the log on what was left out.
+    /// Logs which keys were excluded.
     pub(crate) fn note(self, sink: &mut Sink<'_>) {
         if self.keys.is_empty() {
             return;
@@ -44,6 +44,6 @@ impl ExcludedKeys {
         let more = self.more;
         let listed: Vec<_> = self.keys.iter().map(|key| format!("{key:?}")).collect();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        sink.note(format!("left out by exclude: {}{more}", listed.join(", ")));
+        sink.note(format!("excluded: {}{more}", listed.join(", ")));
     }
 }

@@ -1,4 +1,4 @@
-//! Fetches all sources at the same time, within the profile's time.
+//! Fetches all sources concurrently, within the time limit of the profile.
 
 use std::time::Duration;
 
@@ -14,23 +14,23 @@ use super::source::{NamedSource, SourceError};
 use super::volume::Volume;
 use bootlace_core::plan::BootSpec;
 
-/// What the source of a name gave.
+/// The content of a source.
 pub(crate) struct Fetched<'a> {
-    /// The source's name in the profile.
+    /// The name of the source in the profile.
     pub(crate) name: &'a str,
-    /// What it gave.
-    pub(crate) found: SourceContent,
+    /// Its content.
+    pub(crate) content: SourceContent,
 }
 
-/// The event loop of a boot: one thread, as boot only ever waits.
+/// The event loop of a boot. One thread is enough, because boot only waits.
 pub(crate) fn runtime() -> Result<Runtime, BootError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BootError::Start)
 }
 
-/// Fetches `sources` and gives what they found, in their order.
+/// Fetches `sources` and returns their content, in the same order.
 ///
 /// # Errors
-/// The first error of any of them; the others are left where they stand.
+/// The first error of any source; the other fetches are cancelled.
 pub(crate) async fn all<'a>(
     sources: &'a [NamedSource<'a>],
     spec: &BootSpec<'_>,
@@ -41,24 +41,25 @@ pub(crate) async fn all<'a>(
     let deadline = begun + Duration::from_secs(spec.timeout_seconds.into());
     let fetch = async |NamedSource { name, optional, limits, source }: &'a NamedSource<'a>| {
         let mut sink = Sink::new(volume, *limits).allowing(&spec.allow).renaming(source.rename());
-        let in_time = tokio::time::timeout_at(deadline, source.fetch(&mut sink)).await;
-        let too_slow = || SourceError::too_slow(spec.timeout_seconds, "boot.timeoutSeconds", source.doing());
-        match in_time.unwrap_or_else(|_| Err(too_slow())) {
+        let result = tokio::time::timeout_at(deadline, source.fetch(&mut sink)).await;
+        let timed_out =
+            || SourceError::timed_out(spec.timeout_seconds, "boot.timeoutSeconds", source.in_progress());
+        match result.unwrap_or_else(|_| Err(timed_out())) {
             Ok(()) => {}
             Err(error) if *optional && error.is_unavailable() => {
                 sink.clear();
-                sink.note(format!("left out, as it is optional: {error}"));
+                sink.note(format!("skipped because it is optional: {error}"));
             }
             Err(error) => return Err(failure(name, source.title(), spec, error)),
         }
-        let found = sink.into_found();
+        let content = sink.into_content();
         let kind = source.title();
-        for note in &found.notes {
+        for note in &content.notes {
             report.log(&LogEvent::Noted { source: name, kind: &kind, note });
         }
         let milliseconds = begun.elapsed().into();
-        report.log(&LogEvent::Fetched { source: name, kind: &kind, amount: found.amount(), milliseconds });
-        Ok(Fetched { name, found })
+        report.log(&LogEvent::Fetched { source: name, kind: &kind, amount: content.amount(), milliseconds });
+        Ok(Fetched { name, content })
     };
     future::try_join_all(sources.iter().map(fetch)).await
 }
@@ -80,10 +81,10 @@ mod tests {
     use super::*;
     use crate::boot::source::FetchSource;
     use bootlace_core::entry::Rename;
+    use bootlace_core::identity::Identity;
     use bootlace_core::injected_config::ProfileRef;
-    use bootlace_core::profile::spec::{Layout, LogFormat};
 
-    /// A source that does what its closure does.
+    /// A source whose fetch is a closure.
     struct Fake<F>(F);
 
     impl<F: AsyncFn(&mut Sink<'_>) -> Result<(), SourceError>> FetchSource for Fake<F> {
@@ -108,24 +109,8 @@ mod tests {
     }
 
     fn fetch(sources: &[NamedSource<'_>], timeout_seconds: u32) -> (Result<Vec<String>, BootError>, String) {
-        let spec = BootSpec {
-            store: None,
-            env_secret: None,
-            task: bootlace_core::identity::Identity::default(),
-            profile: ProfileRef { name: "default".to_owned(), generation: 1 },
-            timeout_seconds,
-            log_format: LogFormat::default(),
-            layout: Layout::default(),
-            sources: Vec::new().into(),
-            keep: std::collections::BTreeMap::new(),
-            held: std::collections::BTreeMap::new(),
-            references: std::collections::BTreeMap::new(),
-            built_on: std::collections::BTreeMap::new(),
-            http_get: false,
-            by_shell: false,
-            file_keys: None,
-            allow: Vec::new().into(),
-        };
+        let profile = ProfileRef { name: "default".to_owned(), generation: 1 };
+        let spec = BootSpec::minimal(Identity::default(), profile, timeout_seconds);
         let root = tempfile::tempdir().unwrap();
         let volume = Volume::open(root.path(), "default").unwrap();
         let mut log = Vec::new();
@@ -136,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_fetched_at_the_same_time_and_kept_in_their_order() {
+    fn sources_are_fetched_concurrently_and_keep_their_order() {
         let reached = Rc::new(Notify::new());
         let waits = Rc::clone(&reached);
         let sources = [
@@ -157,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_never_answers_is_cut_off_and_named() {
+    fn a_source_that_never_responds_times_out_with_its_name() {
         let sources = [
             named("quick", async |_: &mut Sink<'_>| Ok(())),
             named("hangs", async |_: &mut Sink<'_>| std::future::pending().await),
@@ -166,12 +151,12 @@ mod tests {
         assert_eq!(error.exit_code(), 75);
         assert_eq!(
             error.to_string(),
-            r#"source "hangs" (fake) of BootProfile "default": it was not fetched within 0 s: raise boot.timeoutSeconds, or find out why it is slow"#
+            r#"source "hangs" (fake) of BootProfile "default": timed out after 0 s: raise boot.timeoutSeconds, or check why the source is slow"#
         );
     }
 
     #[test]
-    fn one_failure_ends_the_others() {
+    fn one_failure_cancels_the_other_fetches() {
         let dropped = Cell::new(false);
         let sources = [
             named("hangs", async |_: &mut Sink<'_>| {
@@ -186,7 +171,7 @@ mod tests {
         assert!(dropped.get());
     }
 
-    /// Notes that it was dropped.
+    /// Records that it was dropped.
     struct Guard<'a>(&'a Cell<bool>);
 
     impl Drop for Guard<'_> {

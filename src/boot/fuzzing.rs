@@ -1,4 +1,4 @@
-//! What the fuzz targets of `fuzz/` reach of boot: what it reads from servers that a profile names.
+//! Entry points for the fuzz targets of `fuzz/`: parsers of responses from servers that a profile names.
 
 use std::io;
 
@@ -13,49 +13,49 @@ use super::volume::Volume;
 use crate::http::Body;
 use bootlace_core::profile::remote::Archive;
 
-/// Bytes that an archive may give, and files.
+/// Limits for the content of an archive.
 const LIMITS: bootlace_core::plan::boot_spec::SourceLimits =
     bootlace_core::plan::boot_spec::SourceLimits { bytes: 1 << 20, files: 256 };
 
-/// Unpacks an archive that comes in chunks of `chunk` bytes into a volume at `root`.
+/// Unpacks an archive, which arrives in chunks of `chunk` bytes, into a volume at `root`.
 ///
 /// # Errors
-/// Where the volume cannot be made.
+/// If the volume cannot be created.
 ///
 /// # Panics
-/// Where more than the limits was given.
-pub fn archive(bytes: &[u8], chunk: usize, says: &Archive, root: &std::path::Path) -> io::Result<()> {
+/// If the content exceeds the limits.
+pub fn archive(bytes: &[u8], chunk: usize, settings: &Archive, root: &std::path::Path) -> io::Result<()> {
     let volume = Volume::open(root, "default").map_err(io::Error::other)?;
     let mut sink = Sink::new(&volume, Some(LIMITS));
     let chunks: Vec<_> = bytes.chunks(chunk.max(1)).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
     let body = stream::iter(chunks).boxed();
     let mut body = Body::new(body, "https://example.com/a".to_owned(), Default::default(), 1 << 20, None);
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let unpacked = runtime.block_on(archive::unpack(&mut body, says, &mut sink));
-    let amount = sink.into_found().amount();
+    let unpacked = runtime.block_on(archive::unpack(&mut body, settings, &mut sink));
+    let amount = sink.into_content().amount();
     assert!(unpacked.is_err() || amount.bytes <= LIMITS.bytes, "an archive gave more than its limit");
     Ok(())
 }
 
-/// Reads a JSON answer, and takes the object at `pointer` as env.
+/// Parses a JSON response, and reads the object at `pointer` as env and as files.
 ///
 /// # Errors
-/// Where the volume cannot be made.
+/// If the volume cannot be created.
 pub fn answer(json: &[u8], pointer: &str, root: &std::path::Path) -> io::Result<()> {
     let volume = Volume::open(root, "default").map_err(io::Error::other)?;
-    for gives in [EntryKind::Env, EntryKind::Files] {
+    for kind in [EntryKind::Env, EntryKind::Files] {
         let mut sink = Sink::new(&volume, Some(LIMITS));
-        let given =
-            json::object(json, pointer).and_then(|object| json::give(object, gives, "", &[], &mut sink));
-        // What is wrong with an answer is said without its values: errors reach the log.
-        if let Err(error) = given {
+        let written = json::object(json, pointer)
+            .and_then(|object| json::write_entries(object, kind, "", &[], &mut sink));
+        // Errors are logged, so they must not contain values.
+        if let Err(error) = written {
             assert!(!error.to_string().contains("hunter2"), "an error quotes a value");
         }
     }
     Ok(())
 }
 
-/// Writes a variable to the file that the kubelet reads.
+/// Writes a variable to the env file for the kubelet.
 #[must_use]
 pub fn env_file(name: &str, value: &[u8]) -> Option<Vec<u8>> {
     let mut file = Vec::new();

@@ -1,8 +1,8 @@
-//! What a layout adds to the task's files. Optimus' is the boot env, once more, in two files that a shell sources: its
-//! plugin images do so before they start.
+//! The files that a layout adds to the assets. The layout of Optimus has the boot env a second time, in two
+//! files that the plugin images of Optimus source before they start.
 //!
-//! The dialect is that of Optimus' own client: `NAME='value'`, and a quote in a value as `'\''`, which every POSIX shell
-//! reads as it was, whatever bytes it holds.
+//! The format is that of the Optimus client: `NAME='value'`, with a quote in a value as `'\''`, which every
+//! POSIX shell reads unchanged, whatever bytes the value contains.
 //! <https://github.com/goto/optimus/blob/main/client/cmd/job/run_input.go>
 
 use std::collections::HashSet;
@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::BootError;
 use super::merge::{FromSource, MergedContent};
 use super::per_container::ContainerFiles;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::entry::{AssetPath, EnvName, EnvValue, can_be_sourced};
 use bootlace_core::names;
 use bootlace_core::plan::BootSpec;
@@ -18,16 +19,16 @@ use bootlace_core::profile::spec::Layout;
 
 /// An env file among the assets.
 pub(crate) struct EnvFile {
-    /// Its name below the assets folder.
+    /// The name in the assets folder.
     pub(crate) name: &'static str,
-    /// What it holds: secrets, too.
+    /// The content, which includes secrets.
     pub(crate) content: Vec<u8>,
 }
 
-/// The env files that the layout has; none in Bootlace's own.
+/// The env files of the layout; none in the layout of Bootlace.
 ///
 /// # Errors
-/// Where a source's file lies in the place of one, or a variable cannot come out of one.
+/// If a source provides a file with the same path, or a shell cannot read a variable from the file.
 pub(crate) fn env_files(
     content: &MergedContent<'_>,
     spec: &BootSpec<'_>,
@@ -43,11 +44,11 @@ fn optimus(
     content: &MergedContent<'_>,
     containers: &[ContainerFiles<'_>],
 ) -> Result<Vec<EnvFile>, BootError> {
-    // Sourced, they would win over what the pod's spec sets itself: what does is left out.
+    // Sourcing the file would override the variables of the pod spec, so these are omitted.
     let kept: HashSet<&str> = containers.iter().flat_map(|container| &container.keep).copied().collect();
     let mut env = EnvFile { name: names::FILE_OPTIMUS_ENV, content: Vec::new() };
     let mut secret = EnvFile { name: names::FILE_OPTIMUS_SECRET, content: Vec::new() };
-    for (name, FromSource { source, given }) in &content.env {
+    for (name, FromSource { source, value }) in &content.env {
         if kept.contains(name.as_str()) {
             continue;
         }
@@ -56,8 +57,8 @@ fn optimus(
                 LayoutError::NotForShell { giver: (*source).to_owned(), name: name.to_string() }.into()
             );
         }
-        let file = if given.is_secret() { &mut secret } else { &mut env };
-        assign(&mut file.content, name, given)?;
+        let file = if value.is_secret() { &mut secret } else { &mut env };
+        assign(&mut file.content, name, value)?;
     }
     for EnvFile { name, .. } in [&env, &secret] {
         check_is_free(name, content)?;
@@ -91,25 +92,25 @@ fn check_is_free(name: &str, content: &MergedContent<'_>) -> Result<(), LayoutEr
     }
 }
 
-/// Why a layout has no place for what a source gave.
+/// Why content conflicts with the layout.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
-    /// A source's file lies where the layout puts one of its own.
+    /// A source provides a file at the path of an env file.
     #[error(
-        "source {giver:?} gives the file {path:?}, where assets.layout Optimus puts an env file: rename it, or set \
-         the layout to Bootlace"
+        "source {giver:?} provides the file {path:?}, but assets.layout Optimus writes an env file there: rename it, or \
+         set assets.layout to Bootlace"
     )]
     Taken {
         /// The source.
         giver: String,
-        /// Its file.
+        /// The path of the file.
         path: String,
     },
-    /// A shell would not take a variable out of the file.
+    /// A shell cannot read the variable from the file.
     #[error(
-        "source {giver:?} gives the variable {name:?}, which no shell takes from the env files of assets.layout Optimus: \
-         give it a name of letters, digits and _ that no shell keeps for itself, leave it out (exclude), or set the \
-         layout to Bootlace"
+        "source {giver:?} sets the variable {name:?}, which a shell cannot read from the env files of assets.layout \
+         Optimus: exclude it, rename it to letters, digits and _ and to no name that shells reserve, or set assets.layout \
+         to Bootlace"
     )]
     NotForShell {
         /// The source.
@@ -117,6 +118,15 @@ pub enum LayoutError {
         /// The variable.
         name: String,
     },
+}
+
+impl Coded for LayoutError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Taken { .. } => Code::EntriesConflict,
+            Self::NotForShell { .. } => Code::VariableNotDeliverable,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +140,7 @@ mod tests {
     use super::*;
     use bootlace_core::entry::Rename;
 
-    /// What a shell's child holds after the shell sourced `file` as the plugin images do.
+    /// The env of a child process after the shell sourced `file` as the plugin images do.
     fn sourced(shell: &str, file: &[u8]) -> BTreeMap<String, Vec<u8>> {
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(path.path(), file).unwrap();
@@ -159,20 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_dialect_of_optimus() {
+    fn the_format_is_that_of_the_optimus_client() {
         assert_eq!(file(&[b"a b", b"it's", b""]), b"V0='a b'\nV1='it'\\''s'\nV2=''\n");
     }
 
-    /// One process for each shell has all bytes, and each of these.
+    /// One process for each shell tests all bytes, and each of these values.
     #[test]
-    fn shells_read_what_was_written() {
+    fn shells_read_the_original_values() {
         let all: Vec<u8> = (1..=255).collect();
         let values: [&[u8]; 7] =
             [&all, b"'", b"''\\'", b"$HOME `id` $(id) \\n \\", b"a\nB='c'\n\r\n", b"", b"\"#!&;|"];
         for shell in ["sh", "bash"] {
-            let held = sourced(shell, &file(&values));
+            let env = sourced(shell, &file(&values));
             for (position, value) in values.iter().enumerate() {
-                assert_eq!(held[&format!("V{position}")], *value, "{shell}");
+                assert_eq!(env[&format!("V{position}")], *value, "{shell}");
             }
         }
     }

@@ -1,72 +1,73 @@
-//! The memory that boot may use. What it writes to a volume in memory counts as its own, and a container that exceeds its
-//! limit is killed without a word. So boot looks at its cgroup before it writes, and stops with a sentence.
+//! The memory that boot may use. Files on a volume in memory count as memory of boot, and the kernel kills a
+//! container that exceeds its limit without a message. So boot checks its cgroup before it writes, and fails
+//! with a message.
 
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a container finds its own cgroup.
+/// Mount path of the container's cgroup.
 pub(crate) const CGROUP: &str = "/sys/fs/cgroup";
 
-/// Bytes that are left to the kernel's own books: its counters lag behind by some pages a CPU.
+/// Margin for the kernel's accounting, whose counters lag by some pages for each CPU.
 const MARGIN: u64 = 1 << 20;
 
-/// The memory that the cgroup of this process has left.
+/// The memory that is left in the cgroup of this process.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryBudget {
     group: Option<Group>,
-    /// Bytes that may be used before the cgroup is looked at again.
-    unseen: Cell<u64>,
+    /// Bytes that can be used before the cgroup is read again.
+    reserved: Cell<u64>,
 }
 
-/// A memory cgroup with a limit, by the names that its version gives to its files.
+/// A memory cgroup with a limit, and the file names of its cgroup version.
 #[derive(Debug)]
 struct Group {
     folder: PathBuf,
     usage: &'static str,
-    /// Pages of files that the kernel drops when it needs room.
+    /// The page cache, which the kernel drops when it needs memory.
     files: [&'static str; 2],
     limit: u64,
 }
 
-/// The limit does not leave room for more.
+/// The limit does not leave enough memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MemoryExhausted {
     /// The limit.
     pub(crate) limit: u64,
-    /// What is used.
+    /// The memory in use.
     pub(crate) used: u64,
-    /// What is wanted beside it.
+    /// The additional memory that is needed.
     pub(crate) wanted: u64,
 }
 
 impl MemoryBudget {
-    /// Of the cgroup mounted at `root`; without bounds where it has no limit or cannot be read.
-    pub(crate) fn of(root: &Path) -> Self {
-        Self { group: version_2(root).or_else(|| version_1(&root.join("memory"))), unseen: Cell::new(0) }
+    /// Reads the cgroup mounted at `root`. There is no limit if the cgroup has none or cannot be read.
+    pub(crate) fn read(root: &Path) -> Self {
+        Self { group: version_2(root).or_else(|| version_1(&root.join("memory"))), reserved: Cell::new(0) }
     }
 
-    /// Whether `bytes` more can be used, which then count as used.
+    /// Reserves `bytes`, if so much memory is left.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<(), MemoryExhausted> {
-        let unseen = self.unseen.get();
-        if self.group.is_none() || bytes <= unseen {
-            self.unseen.set(unseen.saturating_sub(bytes));
+        let reserved = self.reserved.get();
+        if self.group.is_none() || bytes <= reserved {
+            self.reserved.set(reserved.saturating_sub(bytes));
             return Ok(());
         }
         let left = self.left_for(bytes)?;
         // The process itself may grow meanwhile.
-        self.unseen.set((left / 4).saturating_sub(bytes));
+        self.reserved.set((left / 4).saturating_sub(bytes));
         Ok(())
     }
 
-    /// Whether `bytes` more could be used.
+    /// Checks whether `bytes` could be reserved.
     pub(crate) fn check(&self, bytes: u64) -> Result<(), MemoryExhausted> {
         self.left_for(bytes).map(drop)
     }
 
     fn left_for(&self, bytes: u64) -> Result<u64, MemoryExhausted> {
         let Some(group) = &self.group else { return Ok(u64::MAX) };
-        // What cannot be read any more is no reason to fail.
+        // A cgroup that can no longer be read does not fail the boot.
         let Some(used) = group.used() else { return Ok(u64::MAX) };
         let left = group.limit.saturating_sub(MARGIN).saturating_sub(used);
         if bytes > left { Err(MemoryExhausted { limit: group.limit, used, wanted: bytes }) } else { Ok(left) }
@@ -89,17 +90,17 @@ fn version_2(folder: &Path) -> Option<Group> {
 }
 
 fn version_1(folder: &Path) -> Option<Group> {
-    /// Without a limit the file holds the largest number that a multiple of the page size can be.
+    /// Without a limit, the file contains the largest multiple of the page size.
     const UNLIMITED: u64 = 1 << 62;
     let stat = fs::read_to_string(folder.join("memory.stat")).ok()?;
-    // The lowest of the limits above it, too: of the pod, say.
+    // The lowest limit in the hierarchy, which includes that of the pod.
     let limit = field(&stat, "hierarchical_memory_limit").filter(|limit| *limit < UNLIMITED)?;
     let folder = folder.to_owned();
     let files = ["total_inactive_file", "total_active_file"];
     Some(Group { folder, usage: "memory.usage_in_bytes", files, limit })
 }
 
-/// `max`, which means no limit, is no number.
+/// Parses a file with a number. `max`, which means no limit, is not a number.
 fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
@@ -131,12 +132,12 @@ mod tests {
                 ("memory.stat", format!("anon 1\ninactive_file {}\nactive_file {}", files / 2, files / 2)),
             ],
         );
-        let memory = MemoryBudget::of(root.path());
+        let memory = MemoryBudget::read(root.path());
         (root, memory)
     }
 
     #[test]
-    fn what_the_limit_does_not_hold_is_not_taken() {
+    fn memory_beyond_the_limit_is_not_reserved() {
         let (_root, memory) = version_2_with(&(64 * MIB).to_string(), 40 * MIB, 10 * MIB);
         assert_eq!(memory.reserve(20 * MIB), Ok(()));
         let (limit, used, wanted) = (64 * MIB, 30 * MIB, 34 * MIB);
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn many_small_pieces_are_counted_between_two_looks() {
+    fn small_reservations_are_counted_between_two_reads_of_the_cgroup() {
         let (root, memory) = version_2_with(&(64 * MIB).to_string(), 30 * MIB, 0);
         let mut taken = 0;
         while memory.reserve(16 * 1024).is_ok() {
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lower_limit_of_the_pod_counts_where_it_can_be_seen() {
+    fn the_lower_limit_of_the_pod_applies_if_it_is_visible() {
         let root = tempfile::tempdir().unwrap();
         let limit = format!("hierarchical_memory_limit {}", 32 * MIB);
         write(
@@ -169,17 +170,17 @@ mod tests {
                 ("memory.stat", format!("{limit}\ntotal_inactive_file {MIB}\ntotal_active_file 0")),
             ],
         );
-        let memory = MemoryBudget::of(root.path());
+        let memory = MemoryBudget::read(root.path());
         let exhausted = memory.reserve(13 * MIB).unwrap_err();
         assert_eq!((exhausted.limit, exhausted.used), (32 * MIB, 19 * MIB));
         assert_eq!(memory.reserve(12 * MIB), Ok(()));
     }
 
     #[test]
-    fn without_a_limit_or_a_cgroup_everything_is_taken() {
+    fn without_a_limit_or_a_cgroup_any_amount_is_reserved() {
         let (_root, memory) = version_2_with("max", MIB, 0);
         assert_eq!(memory.reserve(u64::MAX), Ok(()));
-        assert_eq!(MemoryBudget::of(Path::new("/nowhere")).reserve(u64::MAX), Ok(()));
+        assert_eq!(MemoryBudget::read(Path::new("/nowhere")).reserve(u64::MAX), Ok(()));
         let root = tempfile::tempdir().unwrap();
         write(
             &root.path().join("memory"),
@@ -188,6 +189,6 @@ mod tests {
                 ("memory.stat", "hierarchical_memory_limit 9223372036854771712".to_owned()),
             ],
         );
-        assert_eq!(MemoryBudget::of(root.path()).reserve(u64::MAX), Ok(()));
+        assert_eq!(MemoryBudget::read(root.path()).reserve(u64::MAX), Ok(()));
     }
 }

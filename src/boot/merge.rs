@@ -1,4 +1,4 @@
-//! Puts together what the sources gave: where two give the same, the later one wins, and the log says so.
+//! Merges the content of the sources: a later source overrides an earlier one, and the log reports it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::source::EntryName;
 use super::volume::Staged;
 use bootlace_core::entry::{EnvName, EnvValue, FileTree};
 
-/// What the task gets.
+/// The merged content for the task.
 pub(crate) struct MergedContent<'a> {
     /// Env by name.
     pub(crate) env: BTreeMap<EnvName, FromSource<'a, EnvValue>>,
@@ -18,34 +18,34 @@ pub(crate) struct MergedContent<'a> {
     pub(crate) files: FileTree<FromSource<'a, Staged>>,
 }
 
-/// Something with the name of the source that gave it.
+/// An entry and the source that it comes from.
 pub(crate) struct FromSource<'a, T> {
-    /// The source's name in the profile.
+    /// The name of the source in the profile.
     pub(crate) source: &'a str,
-    /// What it gave.
-    pub(crate) given: T,
+    /// The value or the file.
+    pub(crate) value: T,
 }
 
-/// Merges what the sources gave, in their order.
+/// Merges the content of the sources, in their order.
 ///
 /// # Errors
-/// Where one source's file lies where another's needs a folder.
+/// If a file of one source is at the path of a folder of another one.
 pub(crate) fn merge<'a>(
     sources: Vec<Fetched<'a>>,
     report: &BootLog<'_>,
 ) -> Result<MergedContent<'a>, BootError> {
     let mut content = MergedContent { env: BTreeMap::new(), files: FileTree::new() };
-    for Fetched { name: source, found } in sources {
-        for (name, given) in found.env {
+    for Fetched { name: source, content: source_content } in sources {
+        for (name, value) in source_content.env {
             let entry = name.to_string();
             if let Some(FromSource { source: earlier, .. }) =
-                content.env.insert(name, FromSource { source, given })
+                content.env.insert(name, FromSource { source, value })
             {
                 let (entry, name) = (EntryName::Variable, &*entry);
                 report.log(&LogEvent::Overridden { source, entry, name, earlier });
             }
         }
-        for (path, given) in found.files {
+        for (path, value) in source_content.files {
             let entry = path.to_string();
             if let Some((other, earlier)) = content.files.obstacle(&path) {
                 return Err(BootError::FileAndFolder {
@@ -56,7 +56,7 @@ pub(crate) fn merge<'a>(
                 });
             }
             if let Some(FromSource { source: earlier, .. }) =
-                content.files.insert(path, FromSource { source, given })
+                content.files.insert(path, FromSource { source, value })
             {
                 let (entry, name) = (EntryName::File, &*entry);
                 report.log(&LogEvent::Overridden { source, entry, name, earlier });
@@ -67,14 +67,14 @@ pub(crate) fn merge<'a>(
 }
 
 impl MergedContent<'_> {
-    /// Whether there is a variable called `name`.
-    pub(crate) fn gives(&self, name: &str) -> bool {
+    /// Whether there is a variable `name`.
+    pub(crate) fn has_variable(&self, name: &str) -> bool {
         self.env.contains_key(name)
     }
 
-    /// How much it is.
+    /// The amount of content.
     pub(crate) fn amount(&self) -> Amount {
-        let files = self.files.iter().map(|(_, from)| &from.given);
-        Amount::of(self.env.values().map(|from| &from.given), files)
+        let files = self.files.iter().map(|(_, from)| &from.value);
+        Amount::new(self.env.values().map(|from| &from.value), files)
     }
 }

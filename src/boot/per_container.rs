@@ -1,5 +1,6 @@
-//! What each task container finds beside the boot env: which of its own variables win, what of its spec refers to the
-//! boot env, and the env as the kubelet reads it, where that is the way.
+//! The files of each task container in addition to the boot env: which variables of its spec take precedence,
+//! which parts of its spec refer to the boot env, and the env file for the kubelet, if the env mode is
+//! `File`.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -16,21 +17,21 @@ use bootlace_core::plan::BootSpec;
 
 /// Files for one task container.
 pub(crate) struct ContainerFiles<'a> {
-    /// Its name.
+    /// The name of the container.
     pub(crate) name: &'a str,
-    /// The names that its own spec sets and boot has, too.
+    /// Variables that both the container's spec and boot set.
     pub(crate) keep: BTreeSet<&'a str>,
-    /// Its references file; none where it refers to nothing.
+    /// The references file, if the spec of the container has references.
     pub(crate) references: Option<Vec<u8>>,
-    /// The kubelet's env file; none where the env takes another way.
+    /// The env file for the kubelet, if the env mode is `File`.
     pub(crate) env_file: Option<Vec<u8>>,
 }
 
-/// What each container of `spec` gets with `content`. `env` is boot's own, in which it finds the names of what the
-/// kubelet will give to the containers.
+/// Creates the files of each container of `spec`. `env` is the env of boot, which contains the names that the
+/// kubelet will pass to the containers.
 ///
 /// # Errors
-/// Where the kubelet cannot be handed the env by file.
+/// If the kubelet cannot read a variable from the env file.
 pub(crate) fn all<'a>(
     spec: &'a BootSpec<'_>,
     content: &MergedContent<'_>,
@@ -48,10 +49,10 @@ pub(crate) fn all<'a>(
             });
         }
     }
-    spec.keep.iter().map(|(name, kept)| one(spec, name, kept, content, env, report)).collect()
+    spec.keep.iter().map(|(name, kept)| for_container(spec, name, kept, content, env, report)).collect()
 }
 
-fn one<'a>(
+fn for_container<'a>(
     spec: &'a BootSpec<'_>,
     container: &'a str,
     kept: &'a [std::borrow::Cow<'_, str>],
@@ -59,12 +60,13 @@ fn one<'a>(
     env: &'a [(OsString, OsString)],
     report: &BootLog<'_>,
 ) -> Result<ContainerFiles<'a>, BootError> {
-    let held = spec.held.get(container).into_iter().flat_map(|prefix| held_names(env, prefix));
-    let held: BTreeSet<&str> = held.filter(|name| content.gives(name)).collect();
-    for name in &held {
+    let from_sources =
+        spec.env_from_prefixes.get(container).into_iter().flat_map(|prefix| names_with_prefix(env, prefix));
+    let retained: BTreeSet<&str> = from_sources.filter(|name| content.has_variable(name)).collect();
+    for name in &retained {
         report.log(&LogEvent::Retained { container, name });
     }
-    let keep: BTreeSet<&str> = held.iter().copied().chain(kept.iter().map(|name| &**name)).collect();
+    let keep: BTreeSet<&str> = retained.iter().copied().chain(kept.iter().map(|name| &**name)).collect();
 
     if spec.by_shell {
         let by_shell = content.env.iter().filter(|(name, _)| !keep.contains(name.as_str()));
@@ -77,7 +79,7 @@ fn one<'a>(
     let texts = spec.references.get(container);
     let references = texts.map(|texts| {
         let record = |(key, text): &'a (String, std::borrow::Cow<'_, str>)| {
-            // A text that holds NUL reaches no process, so there is nothing to resolve.
+            // A string with NUL cannot be passed to a process, so there is nothing to resolve.
             Record::new(OsStr::new(key), OsStr::new(&**text)).ok()
         };
         environ::encode(texts.iter().filter_map(record))
@@ -85,19 +87,19 @@ fn one<'a>(
     let built_on = spec.built_on.get(container);
     let in_file = |name: &str| {
         let built_on = || built_on.into_iter().flatten().any(|other| other == name);
-        !held.contains(name) && (!keep.contains(name) || built_on())
+        !retained.contains(name) && (!keep.contains(name) || built_on())
     };
     let env_file = spec.file_keys.is_some().then(|| env_file(spec, content, in_file)).transpose()?;
     Ok(ContainerFiles { name: container, keep, references, env_file })
 }
 
-/// The names in boot's env that begin with `prefix`, without it.
-fn held_names<'a>(env: &'a [(OsString, OsString)], prefix: &str) -> impl Iterator<Item = &'a str> {
-    // What is not UTF-8 is no name that boot could give.
+/// The names in the env of boot that start with `prefix`, without the prefix.
+fn names_with_prefix<'a>(env: &'a [(OsString, OsString)], prefix: &str) -> impl Iterator<Item = &'a str> {
+    // Boot only sets names in UTF-8.
     env.iter().filter_map(move |(name, _)| name.to_str()?.strip_prefix(prefix))
 }
 
-/// The variables for which `is_in` holds, in the kubelet's dialect.
+/// The variables that `is_in` selects, in the format of the kubelet.
 fn env_file(
     spec: &BootSpec<'_>,
     content: &MergedContent<'_>,
@@ -105,7 +107,7 @@ fn env_file(
 ) -> Result<Vec<u8>, BootError> {
     let mut file = Vec::new();
     for (name, from) in content.env.iter().filter(|(name, _)| is_in(name.as_str())) {
-        env_file::append(&mut file, name.as_str(), from.given.bytes()).map_err(|error| {
+        env_file::append(&mut file, name.as_str(), from.value.bytes()).map_err(|error| {
             BootError::NotInFile {
                 source_name: from.source.to_owned(),
                 name: name.to_string(),

@@ -1,24 +1,24 @@
-//! The volume that carries everything from boot to the task.
+//! The volume that passes the result of boot to the task.
 //!
-//! # Whole or not at all
-//! - Everything is written to a numbered file in `.staging` first, on the same file system, and renamed to its
-//!   place: no process ever sees half a file, and no name that a source chose is used before all names of all
-//!   sources are known to fit together.
-//! - The env file is removed first and renamed last. The launcher starts no task without it, so a task that
-//!   starts finds a whole boot.
-//! - Boot may run again in the same pod (after a node's restart, an in-place restart, or when the kubelet lost
-//!   the record of its end), also over what a killed run left. The kubelet starts init containers only while
-//!   no main container runs (`computeInitContainerActions`), so nobody reads the volume then, and boot removes
-//!   what an earlier run left *before* it fetches: with old and new side by side, a volume that is more than
-//!   half full could be booted only once.
-//! - The folder `assets` itself stays, with its inode: task containers mount it by `subPath`, which is a bind
+//! # Atomicity
+//! - Every file is first written to `.staging` under a number, on the same file system, and then renamed. So
+//!   no process sees an incomplete file, and no name from a source is used before all names of all sources
+//!   are known to be compatible.
+//! - The env file is removed first and renamed last. The launcher does not start a task without it, so a task
+//!   that starts has a complete boot.
+//! - Boot may run again in the same pod (after a restart of the node, an in-place restart, or if the kubelet
+//!   lost its record), also after a run that was killed. The kubelet only starts init containers while no
+//!   main container runs (`computeInitContainerActions`), so no process reads the volume then, and boot
+//!   removes the files of an earlier run *before* it fetches: with both on the volume, one that is more than
+//!   half full could only be booted once.
+//! - The folder `assets` keeps its inode, because task containers mount it by `subPath`, which is a bind
 //!   mount of that inode.
 //!
 //! # Links
-//! Task containers mount the volume read-only, so nobody but boot writes to it while boot runs, and a walk in
-//! std suffices where an untrusted writer would need `openat2` or cap-std. What an earlier writer left cannot
-//! lead boot astray: a link in place of one of Bootlace's own folders is an error, everything in them is
-//! removed without following links, and from then on every folder is one that this run made.
+//! Task containers mount the volume read-only, so only boot writes to it while it runs, and std suffices,
+//! where an untrusted writer would require `openat2` or cap-std. Files of an earlier writer cannot redirect
+//! boot: a link in place of one of Bootlace's folders is an error, everything in the folders is removed
+//! without following links, and after that, this run has created every folder.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -37,23 +37,24 @@ use super::layout::EnvFile;
 use super::memory::{MemoryBudget, MemoryExhausted};
 use super::merge::MergedContent;
 use super::per_container::ContainerFiles;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::entry::check_name;
 use bootlace_core::identity::Identity;
 use bootlace_core::injected_config::ProfileRef;
 use bootlace_core::names;
 use bootlace_core::plan::BootSpec;
 
-/// Where files are written before they are renamed to their place, below the volume's root.
+/// The staging folder, below the root of the volume.
 const DIR_STAGING: &str = ".staging";
 
-/// Bytes of memory that a file takes beside its content: its inode, its name, and the rest of its last page.
+/// Bytes of memory for a file in addition to its content: its inode, its name, and the rest of its last page.
 const FILE_BYTES: u64 = 8 << 10;
 
 /// The folder of the launcher.
 const DIR_BIN: &str = "bin";
 
-// Readable for every user, because a task may run as any; what is secret is protected by the volume itself,
-// which only this pod's containers mount. Modes are set after the fact, so that the umask has no say.
+// Readable by every user, because a task may run as any; secrets are protected because only the containers of
+// this pod mount the volume. Modes are set explicitly, so that the umask does not matter.
 const MODE_FILE: u32 = 0o444;
 const MODE_PROGRAM: u32 = 0o555;
 const MODE_FOLDER: u32 = 0o755;
@@ -62,14 +63,14 @@ const MODE_FOLDER: u32 = 0o755;
 #[derive(Debug)]
 pub(crate) struct Volume {
     root: PathBuf,
-    /// For the sentence that says where its size is set.
+    /// For the error message that names the field with the size limit.
     profile: String,
     next: Cell<u64>,
-    /// What is written counts against it.
+    /// The memory that files on the volume count against.
     memory: Rc<MemoryBudget>,
 }
 
-/// A file in the staging folder that is being written.
+/// An incomplete file in the staging folder.
 pub(crate) struct StagedFile {
     path: StagingPath,
     number: u64,
@@ -79,24 +80,24 @@ pub(crate) struct StagedFile {
     memory: Rc<MemoryBudget>,
 }
 
-/// A file in the staging folder that is written in full.
+/// A complete file in the staging folder.
 pub(crate) struct Staged {
     path: StagingPath,
     number: u64,
     size: u64,
 }
 
-/// A file in the staging folder. What is not renamed to its place is removed: the volume is memory.
+/// The path of a file in the staging folder. If the file is not renamed, it is removed to free its memory.
 struct StagingPath(PathBuf);
 
 impl Drop for StagingPath {
     fn drop(&mut self) {
-        // Gone where it was renamed. Anything else that is wrong here is so for the next write, which tells.
+        // Does not exist if it was renamed. The next write reports any other error.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// A file on the volume that nobody gets: its room is free again once it is dropped.
+/// A temporary file on the volume, which is removed when it is dropped.
 pub(crate) struct Scratch {
     staged: StagedFile,
 }
@@ -107,7 +108,7 @@ impl Scratch {
         self.staged.write(chunk)
     }
 
-    /// The file from its beginning, with a position of its own.
+    /// Opens the file for reading, from its beginning.
     pub(crate) fn reader(&self) -> Result<File, VolumeError> {
         let StagedFile { path, profile, .. } = &self.staged;
         File::open(&path.0).map_err(|error| VolumeError::new(&path.0, profile, error))
@@ -120,17 +121,17 @@ impl Staged {
         self.size
     }
 
-    /// Its number: files that were begun later have a higher one.
+    /// The number of the file, which increases with each new file.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 }
 
 impl Volume {
-    /// Takes over the volume at `root`: makes Bootlace's own folders and removes what an earlier run left.
+    /// Opens the volume at `root`: creates the folders of Bootlace and removes the files of an earlier run.
     ///
     /// # Errors
-    /// Where the volume is not there, cannot be written, or holds what is not Bootlace's.
+    /// If the volume does not exist, cannot be written, or contains something else in place of a folder.
     pub(crate) fn open(root: &Path, profile: &str) -> Result<Self, VolumeError> {
         if !root.is_dir() {
             return Err(VolumeError::NotMounted { root: root.to_owned() });
@@ -149,22 +150,22 @@ impl Volume {
         Ok(volume)
     }
 
-    /// The same, which takes no more than there is of `memory`.
+    /// Limits the volume to the memory that is left in `memory`.
     pub(crate) fn within(self, memory: MemoryBudget) -> Self {
         Self { memory: Rc::new(memory), ..self }
     }
 
-    /// Whether `bytes` more would fit into memory.
+    /// Checks whether `bytes` more fit into memory.
     pub(crate) fn has_memory(&self, bytes: u64) -> Result<(), VolumeError> {
         self.memory.check(bytes).map_err(|exhausted| VolumeError::no_memory(exhausted, &self.profile))
     }
 
-    /// The number that the next file gets.
+    /// The number of the next file.
     pub(crate) fn next_number(&self) -> u64 {
         self.next.get()
     }
 
-    /// Begins a file in the staging folder.
+    /// Creates a file in the staging folder.
     pub(crate) fn stage(&self) -> Result<StagedFile, VolumeError> {
         let taken = self.memory.reserve(FILE_BYTES);
         taken.map_err(|exhausted| VolumeError::no_memory(exhausted, &self.profile))?;
@@ -176,12 +177,13 @@ impl Volume {
         Ok(StagedFile { path, number, file, size: 0, profile, memory })
     }
 
-    /// Begins a file that never gets a place.
+    /// Creates a temporary file.
     pub(crate) fn scratch(&self) -> Result<Scratch, VolumeError> {
         Ok(Scratch { staged: self.stage()? })
     }
 
-    /// Puts everything into its place: the launcher, the assets, who the task is, and the env last.
+    /// Writes everything to its final path: the launcher, the assets, the identity of the task, and the env
+    /// last.
     pub(crate) fn write(
         &self,
         content: &MergedContent<'_>,
@@ -219,7 +221,7 @@ impl Volume {
                     self.make_folder(&assets.join(folder))?;
                 }
             }
-            self.rename(&from.given, &assets.join(path.as_path()))?;
+            self.rename(&from.value, &assets.join(path.as_path()))?;
         }
         Ok(())
     }
@@ -257,7 +259,7 @@ impl Volume {
     }
 
     fn write_env(&self, content: &MergedContent<'_>) -> Result<(), BootError> {
-        let records = content.env.iter().map(|(name, from)| from.given.record(name));
+        let records = content.env.iter().map(|(name, from)| from.value.record(name));
         let records = records.collect::<Result<Vec<_>, _>>()?;
         Ok(self.write_file(&self.root.join(names::FILE_ENV), &environ::encode(records))?)
     }
@@ -272,7 +274,7 @@ impl Volume {
         fs::rename(&staged.path.0, target).map_err(self.failed(target))
     }
 
-    /// Makes a folder in one that exists; it may exist, but not as a link.
+    /// Creates a folder in an existing one. It may exist already, but not as a link.
     fn make_folder(&self, path: &Path) -> Result<(), VolumeError> {
         match fs::create_dir(path) {
             Ok(()) => {
@@ -280,7 +282,7 @@ impl Volume {
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let found = fs::symlink_metadata(path).map_err(self.failed(path))?;
-                if found.is_dir() { Ok(()) } else { Err(VolumeError::NotOurs { path: path.to_owned() }) }
+                if found.is_dir() { Ok(()) } else { Err(VolumeError::NotAFolder { path: path.to_owned() }) }
             }
             Err(error) => Err(self.failed(path)(error)),
         }
@@ -293,7 +295,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Removes whatever lies at `path`, and no link's target.
+    /// Removes the file or folder at `path`, without following links.
     fn remove(&self, path: &Path) -> Result<(), VolumeError> {
         let removed = match fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => fs::remove_dir_all(path),
@@ -319,7 +321,7 @@ impl StagedFile {
         Ok(())
     }
 
-    /// Ends the file: from now on it can be read by everybody and written by nobody.
+    /// Completes the file: from now on, every user can read it and none can write it.
     pub(crate) fn seal(self) -> Result<Staged, VolumeError> {
         self.seal_as(MODE_FILE)
     }
@@ -335,57 +337,68 @@ impl StagedFile {
 /// Why the volume cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
-    /// There is no folder.
-    #[error("{root:?} is not there: mount the volume {:?} there in the boot container", names::VOLUME)]
+    /// The mount path does not exist.
+    #[error("{root:?} does not exist: mount the volume {:?} there in the boot container", names::VOLUME)]
     NotMounted {
-        /// Where the volume should be.
+        /// The mount path.
         root: PathBuf,
     },
-    /// A folder's name is taken by something else.
+    /// Something else is at the path of a folder.
     #[error(
-        "{path:?} is not a folder, although only Bootlace writes there: let no other container mount the volume {:?}",
+        "{path:?} is not a folder, although only Bootlace writes there: do not mount the volume {:?} in other containers",
         names::VOLUME
     )]
-    NotOurs {
+    NotAFolder {
         /// The folder.
         path: PathBuf,
     },
-    /// There is no room left.
+    /// The volume is full.
     #[error(
-        "the volume is full: raise volume.sizeLimit in BootProfile {profile:?}, and with it the memory under \
-         boot.resources.limits, which the volume counts against"
+        "the volume is full: raise volume.sizeLimit of BootProfile {profile:?}, and boot.resources.limits.memory with it, \
+         because the volume counts as memory of boot"
     )]
     Full {
         /// The profile.
         profile: String,
     },
-    /// The container's memory does not hold it.
+    /// The memory limit of the container is too low.
     #[error(
-        "boot may use {} of memory, {} of it are used, and {} more are needed, because what is written to the volume counts \
-         as memory: raise limits.memory of the pod's containers or its spec.resources, which boot's limit follows, or \
-         boot.resources.limits of BootProfile {profile:?}, or let the sources bring less",
-        Bytes(*limit),
+        "boot needs {} more memory, but {} of its limit of {} are in use, and files on the volume count as memory: raise \
+         limits.memory of the pod's containers or its spec.resources, from which boot's limit is derived, raise \
+         boot.resources.limits.memory of BootProfile {profile:?}, or fetch less data",
+        Bytes(*wanted),
         Bytes(*used),
-        Bytes(*wanted)
+        Bytes(*limit)
     )]
     NoMemory {
         /// The limit in bytes.
         limit: u64,
-        /// What is used.
+        /// The memory in use.
         used: u64,
-        /// What is to be written.
+        /// The size to be written.
         wanted: u64,
         /// The profile.
         profile: String,
     },
-    /// The system refuses.
-    #[error("{path:?} cannot be written: {error}")]
+    /// The system refuses the write.
+    #[error("failed to write {path:?}: {error}")]
     Unwritable {
-        /// What was to be written or removed.
+        /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
+}
+
+impl Coded for VolumeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotMounted { .. } | Self::NotAFolder { .. } => Code::VolumeNotMounted,
+            Self::Full { .. } => Code::VolumeFull,
+            Self::NoMemory { .. } => Code::BootMemoryTooLow,
+            Self::Unwritable { .. } => Code::VolumeNotWritable,
+        }
+    }
 }
 
 impl VolumeError {
@@ -406,21 +419,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_volume_says_which_field_to_raise() {
-        // A device that answers every write as a full file system does.
+    fn a_full_volume_names_the_field_to_raise() {
+        // A device that fails every write as a full file system does.
         let file = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let path = StagingPath(PathBuf::from("/nowhere/0"));
         let (profile, memory) = ("default".to_owned(), Rc::default());
         let mut staged = StagedFile { path, number: 0, file, size: 0, profile, memory };
         assert_eq!(
             staged.write(b"hunter2").unwrap_err().to_string(),
-            "the volume is full: raise volume.sizeLimit in BootProfile \"default\", and with it the memory under \
-             boot.resources.limits, which the volume counts against"
+            "the volume is full: raise volume.sizeLimit of BootProfile \"default\", and boot.resources.limits.memory with \
+             it, because the volume counts as memory of boot"
         );
     }
 
     #[test]
-    fn only_bootlaces_own_files_are_removed() {
+    fn only_files_of_bootlace_are_removed() {
         let root = tempfile::tempdir().unwrap();
         for folder in ["bin", "assets/sub", "env", "other"] {
             fs::create_dir_all(root.path().join(folder)).unwrap();

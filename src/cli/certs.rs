@@ -1,5 +1,5 @@
-//! `bootlace certs`: a serving certificate for those who bring their own, what a certificate says, and new ones for the webhook
-//! that keeps its own.
+//! `bootlace certs`: creates a serving certificate, shows certificates, and rotates those that the webhook
+//! manages.
 
 mod rotate;
 
@@ -8,72 +8,74 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
 use time::{Duration, OffsetDateTime};
 
+use crate::command_error::CommandError;
 use crate::server::tls::certificate::{self, Facts};
 use crate::server::tls::files::{CA, CERT, KEY};
 use crate::server::tls::secret_state::CA_KEY;
 use crate::server::tls::{Issued, Lifetimes, Names, authority};
 
-/// What to do about certificates.
+/// Manage certificates.
 #[derive(Debug, clap::Args)]
 pub(super) struct CertsArgs {
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
-    /// Make a CA, and a serving certificate under it.
+enum Command {
+    /// Create a CA, and a serving certificate that it signs.
     ///
-    /// Writes ca.crt, ca.key, tls.crt and tls.key. Put tls.crt and tls.key into the Secret that the webhook
-    /// serves with, ca.crt into caBundle, and ca.key away safely.
+    /// Writes ca.crt, ca.key, tls.crt and tls.key. Store tls.crt and tls.key in the Secret of the webhook and
+    /// ca.crt in caBundle, and keep ca.key in a safe place.
     Make(Make),
-    /// Show whom certificates are for, who signed them, and how long they hold.
+    /// Show the names, the issuer and the validity of certificates.
     Show {
-        /// A PEM file, or a folder of .crt and .pem files.
+        /// A PEM file, or a directory with .crt and .pem files.
         path: PathBuf,
     },
-    /// Have the webhook renew the certificate or the CA that it keeps in a Secret.
+    /// Renew the certificate or the CA that the webhook manages in a Secret.
     ///
-    /// No review and no request of a task fails meanwhile: a new CA is trusted everywhere before anything is served under
-    /// it, and the old one goes on being trusted. After a key has leaked: rotate ca, wait until tasks that began before have
+    /// No review and no request of a task fails during the rotation: a new CA is trusted everywhere before it
+    /// is used, and the old one stays trusted. If a key has leaked: rotate ca, wait until earlier tasks have
     /// ended, then rotate drop-old-cas.
     Rotate(rotate::RotateArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct Make {
-    /// A DNS name that the certificate is for; the API server calls `<service>.<namespace>.svc`. Can be repeated.
+    /// DNS name of the certificate. The API server uses `<service>.<namespace>.svc`. Can be repeated.
     #[arg(long, value_name = "NAME", required_unless_present = "ip")]
     dns: Vec<String>,
-    /// An address that the certificate is for. Can be repeated.
+    /// IP address of the certificate. Can be repeated.
     #[arg(long, value_name = "ADDRESS")]
     ip: Vec<IpAddr>,
-    /// The folder to write to; it is made where it is not there.
+    /// Output directory. It is created if it does not exist.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Days that the serving certificate holds. The CA holds ten years, or as long where that is longer.
+    /// Validity of the serving certificate in days. The CA is valid for ten years, or as long if that is
+    /// longer.
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
-    /// Replace files that are there.
+    /// Replace existing files.
     #[arg(long)]
     force: bool,
 }
 
-/// Makes or shows certificates.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// Where a file is in the way, or cannot be read or written.
+/// A file already exists, or cannot be read or written.
 pub(super) fn run(args: &CertsArgs) -> anyhow::Result<()> {
     let now = OffsetDateTime::now_utc();
-    match &args.what {
-        What::Make(make) => write(make, now),
-        What::Rotate(rotate) => rotate::run(rotate),
-        What::Show { path } => {
+    match &args.command {
+        Command::Make(make) => write(make, now),
+        Command::Rotate(rotate) => rotate::run(rotate),
+        Command::Show { path } => {
             let shown = show(path, now)?;
-            std::io::stdout().write_all(shown.as_bytes()).context("standard output cannot be written")
+            std::io::stdout().write_all(shown.as_bytes()).map_err(CommandError::WriteOutput)?;
+            Ok(())
         }
     }
 }
@@ -83,62 +85,71 @@ fn write(make: &Make, now: OffsetDateTime) -> anyhow::Result<()> {
     let serving = Duration::days(make.days.into());
     let lifetimes = Lifetimes { serving, ca: Lifetimes::default().ca.max(serving) };
     let Issued { ca_cert, ca_key, cert, key, .. } = authority::issue(&names, now, lifetimes)?;
-    std::fs::create_dir_all(&make.out).with_context(|| format!("{} cannot be made", make.out.display()))?;
+    let failed = |error| CommandError::WriteFile { path: make.out.clone(), error };
+    std::fs::create_dir_all(&make.out).map_err(failed)?;
     let files = [(CA, ca_cert, 0o644), (CA_KEY, ca_key, 0o600), (CERT, cert, 0o644), (KEY, key, 0o600)];
     if !make.force {
-        // All are looked at before one is written: half a set would be worse than none.
+        // Checks all files before it writes one: a mixed set would be worse than none.
         for (name, ..) in &files {
             let path = make.out.join(name);
-            ensure!(!path.exists(), "{} is there already: replace it with --force", path.display());
+            if path.exists() {
+                return Err(CommandError::FileExists(path).into());
+            }
         }
     }
     for (name, content, mode) in &files {
-        put(&make.out.join(name), content, *mode)?;
+        write_file(&make.out.join(name), content, *mode)?;
     }
     println!("wrote {CA}, {CA_KEY}, {CERT} and {KEY} to {}", make.out.display());
     Ok(())
 }
 
-/// Writes beside, then renames: whoever reads sees the old content or the new, and the mode from the start.
-fn put(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
-    let beside = path.with_extension("new");
-    let written = || -> std::io::Result<()> {
-        if beside.exists() {
-            std::fs::remove_file(&beside)?;
+/// Writes to another file, then renames it: readers see either the old or the new content, and always the
+/// mode.
+fn write_file(path: &Path, content: &str, mode: u32) -> Result<(), CommandError> {
+    let new = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        if new.exists() {
+            std::fs::remove_file(&new)?;
         }
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
         file.write_all(content.as_bytes())?;
         file.sync_all()?;
-        std::fs::rename(&beside, path)
+        std::fs::rename(&new, path)
     };
-    written().with_context(|| format!("{} cannot be written", path.display()))
+    write().map_err(|error| CommandError::WriteFile { path: path.to_owned(), error })
 }
 
-fn show(path: &Path, now: OffsetDateTime) -> anyhow::Result<String> {
+fn show(path: &Path, now: OffsetDateTime) -> Result<String, CommandError> {
     let files = files(path)?;
     let mut shown = String::new();
     for file in &files {
-        let pem = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        let chain = certificate::chain(&pem).with_context(|| file.display().to_string())?;
+        let invalid = |error| CommandError::Certificate { path: file.clone(), error };
+        let pem = std::fs::read(file).map_err(read_error(file))?;
+        let chain = certificate::chain(&pem).map_err(invalid)?;
         for (position, certificate) in chain.iter().enumerate() {
-            let facts = certificate::facts(certificate).with_context(|| file.display().to_string())?;
+            let facts = certificate::facts(certificate).map_err(invalid)?;
             shown += &describe(file, position, &facts, now);
         }
     }
     Ok(shown)
 }
 
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn read_error(path: &Path) -> impl FnOnce(std::io::Error) -> CommandError {
+    let path = path.to_owned();
+    move |error| CommandError::ReadFile { path, error }
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, CommandError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let unreadable = || format!("{} cannot be read", path.display());
-    let entries = std::fs::read_dir(path).with_context(unreadable)?;
-    let mut files: Vec<_> =
-        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>().with_context(unreadable)?;
+    let entries = std::fs::read_dir(path).map_err(read_error(path))?;
+    let files = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>();
+    let mut files: Vec<PathBuf> = files.map_err(read_error(path))?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "crt" || extension == "pem"));
     if files.is_empty() {
-        bail!("{} holds no .crt and no .pem file: name a file", path.display());
+        return Err(CommandError::NoCertificateFile(path.to_owned()));
     }
     files.sort();
     Ok(files)
@@ -170,6 +181,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::command_error;
+    use bootlace_core::code::Code;
 
     const NOW: OffsetDateTime = time::macros::datetime!(2026-11-21 10:00 UTC);
 
@@ -179,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_made_once_and_its_keys_are_private() {
+    fn existing_files_are_kept_and_keys_are_private() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("new");
         write(&make(&out, false), NOW).unwrap();
@@ -188,8 +201,8 @@ mod tests {
             assert_eq!(permissions.mode() & 0o777, mode, "{file}");
         }
         let before = std::fs::read(out.join(CERT)).unwrap();
-        let error = write(&make(&out, false), NOW).unwrap_err().to_string();
-        assert!(error.contains("--force"), "{error}");
+        let error = write(&make(&out, false), NOW).unwrap_err();
+        assert_eq!(command_error::code(&error), Code::CertificateFileExists);
         assert_eq!(std::fs::read(out.join(CERT)).unwrap(), before);
         write(&make(&out, true), NOW).unwrap();
         assert_ne!(std::fs::read(out.join(CERT)).unwrap(), before);
@@ -197,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_says_for_whom_and_how_long() {
+    fn show_prints_names_and_validity() {
         let folder = tempfile::tempdir().unwrap();
         write(&make(folder.path(), false), NOW).unwrap();
         let shown = show(folder.path(), NOW).unwrap();
@@ -214,11 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_shown_says_why() {
+    fn show_rejects_other_files() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(show(folder.path(), NOW).unwrap_err().to_string().contains("no .crt"));
+        assert!(matches!(show(folder.path(), NOW).unwrap_err(), CommandError::NoCertificateFile(_)));
         std::fs::write(folder.path().join("a.crt"), "nonsense").unwrap();
-        let error = format!("{:#}", show(folder.path(), NOW).unwrap_err());
-        assert!(error.contains("a.crt") && error.contains("BEGIN CERTIFICATE"), "{error}");
+        let error = show(folder.path(), NOW).unwrap_err();
+        assert!(
+            matches!(&error, CommandError::Certificate { path, .. } if path.ends_with("a.crt")),
+            "{error}"
+        );
     }
 }

@@ -11,12 +11,12 @@ use bootlace_core::profile::{BootProfile, BootProfileSpec};
 /// Print the custom resource definitions.
 #[derive(Debug, clap::Args)]
 pub(super) struct CrdsArgs {
-    /// Of this resource alone.
+    /// Print only the definition of this resource.
     #[arg(value_name = "PLURAL")]
     resource: Option<Resource>,
 }
 
-/// A custom resource, as its definition calls it in the plural.
+/// The plural name of a custom resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "lower")]
 pub(super) enum Resource {
@@ -26,8 +26,8 @@ pub(super) enum Resource {
 
 pub(super) fn run(args: &CrdsArgs) -> anyhow::Result<()> {
     let all = [Resource::BootProfiles, Resource::Pipes];
-    let chosen = all.into_iter().filter(|resource| args.resource.is_none_or(|one| one == *resource));
-    let definitions = chosen.map(yaml).collect::<Result<Vec<_>, _>>()?;
+    let selected = all.into_iter().filter(|resource| args.resource.is_none_or(|name| name == *resource));
+    let definitions = selected.map(yaml).collect::<Result<Vec<_>, _>>()?;
     print!("{}", definitions.join("---\n"));
     Ok(())
 }
@@ -35,19 +35,21 @@ pub(super) fn run(args: &CrdsArgs) -> anyhow::Result<()> {
 fn definition(resource: Resource) -> anyhow::Result<CustomResourceDefinition> {
     match resource {
         Resource::BootProfiles => {
-            let spec = serde_json::to_value(BootProfileSpec::default()).context("write the default spec")?;
+            let spec = serde_json::to_value(BootProfileSpec::default())
+                .context("failed to serialize the default spec")?;
             Ok(with_optional_spec(BootProfile::crd(), &spec))
         }
         Resource::Pipes => Ok(Pipe::crd()),
     }
 }
 
-/// The definition with a `spec` that may be left out.
+/// Makes `spec` optional in a definition.
 ///
-/// An object whose `spec: {}` is applied server-side and filled with defaults by the API server has no spec any more when
-/// the same manifest is applied again: the applier owns none of the defaults (kubernetes/kubernetes#117447). A default of
-/// the spec itself brings them back. It is written in full, because the API server checks it by the rules of the spec as it
-/// stands, before it fills in the defaults of the fields. Empty objects below `spec` stay what they are.
+/// If a manifest with `spec: {}` is applied server-side, the API server adds defaults, and the second
+/// application of the same manifest removes the spec, because the applier owns none of the defaults
+/// (kubernetes/kubernetes#117447). A default for the spec itself restores it. It contains all fields, because
+/// the API server validates it before it adds the defaults of the fields. Empty objects in `spec` stay
+/// unchanged.
 fn with_optional_spec(mut crd: CustomResourceDefinition, default: &Value) -> CustomResourceDefinition {
     let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
     for schema in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
@@ -61,10 +63,10 @@ fn with_optional_spec(mut crd: CustomResourceDefinition, default: &Value) -> Cus
     crd
 }
 
-/// A definition as YAML.
+/// Serializes a definition as YAML.
 pub(super) fn yaml(resource: Resource) -> anyhow::Result<String> {
     serde_saphyr::to_string(&definition(resource)?)
-        .with_context(|| format!("the CRD of {resource:?} cannot be written as YAML"))
+        .with_context(|| format!("failed to serialize the CRD of {resource:?}"))
 }
 
 #[cfg(test)]
@@ -83,31 +85,32 @@ mod tests {
         version.schema.unwrap().open_api_v3_schema.unwrap()
     }
 
-    /// Calls `look` with every schema in `schema`, itself included, and its place.
-    fn walk(schema: &JSONSchemaProps, place: &str, look: &mut impl FnMut(&str, &JSONSchemaProps)) {
-        look(place, schema);
+    /// Calls `visit` with every schema in `schema`, including itself, and its path.
+    fn walk(schema: &JSONSchemaProps, place: &str, visit: &mut impl FnMut(&str, &JSONSchemaProps)) {
+        visit(place, schema);
         for (name, property) in schema.properties.iter().flatten() {
-            walk(property, &format!("{place}.{name}"), look);
+            walk(property, &format!("{place}.{name}"), visit);
         }
         match &schema.items {
-            Some(JSONSchemaPropsOrArray::Schema(items)) => walk(items, &format!("{place}[]"), look),
+            Some(JSONSchemaPropsOrArray::Schema(items)) => walk(items, &format!("{place}[]"), visit),
             Some(JSONSchemaPropsOrArray::Schemas(_)) => {
-                panic!("{place}: the API server takes one schema of items")
+                panic!("{place}: the API server supports only one schema of items")
             }
             None => {}
         }
         if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
-            walk(values, &format!("{place}.*"), look);
+            walk(values, &format!("{place}.*"), visit);
         }
         let parts = [&schema.all_of, &schema.any_of, &schema.one_of];
         for part in parts.into_iter().flatten().flatten().chain(schema.not.as_deref()) {
-            walk(part, place, look);
+            walk(part, place, visit);
         }
     }
 
-    /// Others are ignored, and the API server warns of each (`supportedVersionedFormats` and
+    /// The API server ignores other formats with a warning (`supportedVersionedFormats` and
     /// `StripUnsupportedFormatsPostProcessorForVersion` in kubernetes/apiextensions-apiserver,
-    /// `pkg/apiserver/validation/formats.go`). Of texts, those that every version knows and that are used here.
+    /// `pkg/apiserver/validation/formats.go`). For strings, those that every version supports and that are
+    /// used here.
     fn is_known(type_: &str, format: &str) -> bool {
         match type_ {
             "integer" => ["int32", "int64"].contains(&format),
@@ -118,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_are_those_that_the_api_server_knows() {
+    fn the_api_server_supports_all_formats() {
         for resource in ALL {
             let mut integers = 0;
             walk(&schema(resource), "", &mut |place, schema| {
@@ -131,7 +134,7 @@ mod tests {
                     integers += 1;
                     assert!(
                         format.is_some(),
-                        "{resource:?}{place}: an integer without a format may have any size"
+                        "{resource:?}{place}: an integer needs a format, which limits its size"
                     );
                 }
             });
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_kubernetes_own() {
+    fn conditions_have_the_type_of_kubernetes() {
         for resource in ALL {
             let schema = schema(resource);
             let status = &schema.properties.as_ref().unwrap()["status"];
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_whose_status_nobody_has_written_is_not_ready() {
+    fn an_object_without_a_status_is_not_ready() {
         let default = |resource| {
             let status = schema(resource).properties.unwrap().remove("status").unwrap();
             status.default.unwrap().0
@@ -176,8 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn the_chart_holds_what_the_types_say() {
-        let differs = "differs from the types: run `make manifests` and commit what it writes";
+    fn the_chart_contains_the_generated_definitions() {
+        let differs = "differs from the types: run `make manifests` and commit the result";
         let chart = include_str!("../../charts/bootlace/crds/bootprofiles.yaml");
         assert!(
             chart == yaml(Resource::BootProfiles).unwrap(),
@@ -195,12 +198,12 @@ mod tests {
         let spec = &profile["properties"]["spec"];
         let default: BootProfileSpec = serde_json::from_value(spec["default"].clone()).unwrap();
         assert_eq!(default, BootProfileSpec::default());
-        // The rules of the spec may read every field that has a default.
+        // The rules of the spec can use every field that has a default.
         let fields = spec["properties"].as_object().unwrap();
         for (name, field) in fields.iter().filter(|(_, field)| !field["default"].is_null()) {
             assert_eq!(spec["default"][name], field["default"], "{name}");
         }
-        // A Pipe says which output it is.
+        // A Pipe needs a spec.
         let pipe = serde_json::to_value(schema(Resource::Pipes)).unwrap();
         assert_eq!(pipe["required"], json!(["spec"]));
         assert_eq!(pipe["properties"]["spec"]["default"], json!(null));

@@ -1,22 +1,21 @@
-//! `bootlace explain`: why a pod is or is not injected, and what each part is for.
+//! `bootlace explain`: explains why a pod is injected or not, and the purpose of each part.
 //!
-//! A pod that is injected already is explained from what it carries, so `kubectl get pod … -o yaml | bootlace
-//! explain` needs neither profiles nor a cluster; any other is injected first, in memory.
+//! An injected pod contains all information, so `kubectl get pod … -o yaml | bootlace explain` needs neither
+//! profiles nor a cluster. Any other pod is injected first, in memory.
 
 mod hook;
 mod inputs;
 mod outputs;
 mod render;
 
-use anyhow::bail;
-
 use super::manifest::{self, PodInManifest};
 use super::offline::{explain_refusal, warnings};
+use crate::command_error::CommandError;
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::identity::Schedulers;
 use bootlace_core::selection::SkipReason;
 
-/// Arguments of `bootlace explain`. It exits with 1 where a pod would be refused, as `inject` does.
+/// Arguments of `bootlace explain`. It exits with 1 if a pod would be refused, like `inject`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
@@ -39,12 +38,10 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         }
     }
     match (all, refused) {
-        (0, _) => {
-            bail!("there is no Pod and no pod template in what was read: give a manifest that holds one")
-        }
+        (0, _) => Err(CommandError::NoPod.into()),
         (_, 0) => Ok(()),
-        // The same exit code as that of `inject`, so that a pipeline can stop at it.
-        _ => bail!("{refused} of {all} pods would be refused: standard output says why"),
+        // The same exit code as that of `inject`, for pipelines.
+        _ => Err(CommandError::PodsRefused { refused, all }.into()),
     }
 }
 
@@ -54,19 +51,20 @@ fn explain(found: &PodInManifest<'_>, decision: Decision, schedulers: &Scheduler
         Decision::Inject(injection) => {
             let warnings = warnings(found, &injection);
             let words = render::describe(&injection.pod, &injection.left, &warnings, schedulers)?;
-            Ok(format!("{place} becomes a booted task\n{words}"))
+            Ok(format!("{place} is injected\n{words}"))
         }
         Decision::Skip(SkipReason::AlreadyInjected) => {
-            Ok(format!("{place} is a booted task\n{}", render::describe(found.pod, &[], &[], schedulers)?))
+            Ok(format!("{place} was injected before\n{}", render::describe(found.pod, &[], &[], schedulers)?))
         }
         Decision::Reorder(reordering) => Ok(format!(
-            "{place} is a booted task, and boots behind {}, which came later, when it is created\n{}",
+            "{place} was injected before; when it is created, boot is moved after {}, which was added later\n{}",
             reordering.behind.join(", "),
             render::describe(&reordering.pod, &[], &[], schedulers)?
         )),
-        Decision::Skip(skip) => Ok(format!("{place} is left alone: {skip}\n")),
+        Decision::Skip(skip) => Ok(format!("{place} is not injected: {skip}\n")),
         Decision::Refuse(refusal) => {
-            Ok(format!("{place} is refused: {}\n", explain_refusal(found, &refusal)))
+            let message = explain_refusal(found, &refusal);
+            Ok(format!("{place} is refused: {message} [{}]\n", refusal.message_code))
         }
     }
 }
@@ -90,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_image_of_the_pods_own_is_told_before_and_after_injection() {
+    fn a_custom_boot_image_is_explained_before_and_after_injection() {
         let pod = json!({
             "metadata": {
                 "name": "etl", "labels": {"bootlace.dev/task": "true"},
@@ -99,7 +97,7 @@ mod tests {
             "spec": {"containers": [{"name": "main", "command": ["run"]}]},
         });
         let Decision::Inject(injection) = admission::admit(pod.clone(), "etl", &recipes()) else {
-            panic!("it is a task");
+            panic!("not a task");
         };
         let injected = injection.pod.clone();
         let of = |mut pod: Value, decision| {
@@ -115,11 +113,11 @@ mod tests {
         let after = of(injected, Decision::Skip(SkipReason::AlreadyInjected));
         for text in [before, after] {
             for part in [
-                "+ init container bootlace-install  puts the launcher onto the volume",
-                "+ init container bootlace-init  runs the pod's own boot image r.example.com/data/boot:1, for 120 s at most:",
+                "+ init container bootlace-install  copies the launcher to the volume",
+                "+ init container bootlace-init  runs the custom boot image r.example.com/data/boot:1 with a timeout of 120 s:",
                 "- /bootlace-init\n",
                 "+ init container bootlace-boot  runs registry.example.com/bootlace:",
-                "- init-image: env and files that bootlace-init left, which win over all above",
+                "- init-image: env and files from bootlace-init, which override those above",
             ] {
                 assert!(text.contains(part), "{part:?} is not in:\n{text}");
             }
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_sends_a_request_is_told_with_the_launcher_that_it_takes() {
+    fn a_hook_with_an_http_get_is_explained_with_its_launcher() {
         let get = json!({"port": 8443, "path": "/up", "scheme": "HTTPS"});
         let pod = json!({
             "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
@@ -136,20 +134,20 @@ mod tests {
             }]},
         });
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes()) else {
-            panic!("it is a task");
+            panic!("not a task");
         };
         let text =
             render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
                 .unwrap();
         for part in [
-            "(limit 64Mi), read-only for the task\n      - the launcher there is the one with TLS, 1.7 MB, because",
-            ", then runs the pod's own handler: GET https://:8443/up\n",
+            "(limit 64Mi), read-only for the task\n      - contains the launcher with TLS (1.7 MB)",
+            ", then runs the postStart handler of the pod: GET https://:8443/up\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
     }
 
-    /// What is said of the only task container of a pod, with a profile of this spec.
+    /// Explains the only task container of a pod, with a profile of this spec.
     fn explained(spec: &Value, container: &Value) -> String {
         let profile = Profile {
             name: "default".to_owned(),
@@ -163,18 +161,18 @@ mod tests {
             "spec": {"containers": [container]},
         });
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
-            panic!("it is a task");
+            panic!("not a task");
         };
         render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
             .unwrap()
     }
 
     #[test]
-    fn each_container_is_told_whether_it_has_a_hook_and_why() {
+    fn each_container_is_explained_with_the_reason_for_its_hook() {
         let known = json!({"name": "main", "command": ["run"]});
         let unknown = json!({"name": "main", "image": "i"});
-        let own = json!({"exec": {"command": ["warm", "--up"]}});
-        let own = json!({"name": "main", "command": ["run"], "lifecycle": {"postStart": own}});
+        let handler = json!({"exec": {"command": ["warm", "--up"]}});
+        let with_handler = json!({"name": "main", "command": ["run"], "lifecycle": {"postStart": handler}});
         let sources = json!([{"name": "a", "inline": {"env": {"A": "x"}}}]);
         let with = |when: &str, more: Value| {
             let mut spec = json!({"sources": sources, "hook": {"when": when}});
@@ -182,19 +180,19 @@ mod tests {
             spec
         };
         let file = json!({"env": {"mode": "File", "file": {"keys": ["A"]}}});
-        let proves = "proves within 30 s that the process holds the boot env";
+        let verifies = "verifies within 30 s that the process has the boot env";
         for (spec, container, line) in [
-            (with("Always", json!({})), &known, format!("postStart hook (hook.when is Always): {proves}")),
+            (with("Always", json!({})), &known, format!("postStart hook (hook.when is Always): {verifies}")),
             (
                 with("Auto", json!({})),
                 &known,
-                "no postStart hook: hook.when is Auto, and the launcher does not start the task without the boot env"
+                "no postStart hook: hook.when is Auto, and the launcher starts the task only with the boot env"
                     .to_owned(),
             ),
             (
                 with("Auto", file),
                 &known,
-                format!("postStart hook (hook.when is Auto, and no launcher loads the env): {proves}"),
+                format!("postStart hook (hook.when is Auto, and the env is not loaded by the launcher): {verifies}"),
             ),
             (
                 with("Auto", json!({"env": {"mode": "Hook"}})),
@@ -203,42 +201,42 @@ mod tests {
             ),
             (
                 with("Auto", json!({})),
-                &own,
+                &with_handler,
                 format!(
-                    "postStart hook (hook.when is Auto, and the pod has a handler of its own): {proves}, then runs the \
-                     pod's own handler: warm --up"
+                    "postStart hook (hook.when is Auto, and the pod has a postStart handler): {verifies}, then runs \
+                     the postStart handler of the pod: warm --up"
                 ),
             ),
             (
                 with("Auto", json!({"hook": {"when": "Auto", "commands": [["check"]]}})),
                 &known,
                 format!(
-                    "postStart hook (hook.when is Auto, and the profile has hook.commands): {proves}, then runs the \
-                     profile's check"
+                    "postStart hook (hook.when is Auto, and the profile has hook.commands): {verifies}, then runs \
+                     check of hook.commands"
                 ),
             ),
             (
                 with("Auto", json!({})),
                 &unknown,
-                "postStart hook (hook.when is Auto, and nothing loads the env): fails the container within 30 s where \
-                 boot gives it variables, as nothing loads them"
+                "postStart hook (hook.when is Auto, and nothing loads the env): fails the container within 30 s if the boot \
+                 env is not empty, because nothing loads it"
                     .to_owned(),
             ),
             (
                 with("Auto", json!({"sources": []})),
                 &unknown,
-                "no postStart hook: hook.when is Auto, and the profile's sources give no env".to_owned(),
+                "no postStart hook: hook.when is Auto, and the sources of the profile provide no env".to_owned(),
             ),
             (
                 with("Auto", json!({"assets": {"layout": "Optimus"}})),
                 &unknown,
-                "no postStart hook: hook.when is Auto, and no hook can prove what the image loads itself".to_owned(),
+                "no postStart hook: hook.when is Auto, and a hook cannot verify an env that the image loads itself".to_owned(),
             ),
             (with("Never", json!({})), &known, "no postStart hook: hook.when is Never".to_owned()),
             (
                 with("Never", json!({})),
-                &own,
-                "no postStart hook: hook.when is Never; the pod's own handler stays as it is".to_owned(),
+                &with_handler,
+                "no postStart hook: hook.when is Never; the postStart handler of the pod is unchanged".to_owned(),
             ),
         ] {
             let text = explained(&spec, container);
@@ -247,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_was_removed_is_missed() {
+    fn a_removed_hook_is_reported() {
         let Decision::Inject(injection) = admission::admit(
             json!({
                 "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
@@ -256,28 +254,28 @@ mod tests {
             "etl",
             &recipes(),
         ) else {
-            panic!("it is a task");
+            panic!("not a task");
         };
         let mut pod = injection.pod;
         pod["spec"]["containers"][0]["lifecycle"] = json!({});
         let text = render::describe(&pod, &[], &[], &Schedulers::built_in()).unwrap();
-        let line = "- no postStart hook: hook.when is Always, so something has removed it since Bootlace injected the pod\n";
+        let line = "- no postStart hook: it was removed after the injection, because hook.when is Always\n";
         assert!(text.contains(line), "{text}");
     }
 
     #[test]
-    fn how_the_env_gets_into_a_container_is_told_without_a_hook_too() {
+    fn the_env_delivery_is_explained_without_a_hook() {
         let optimus = json!({"hook": {"when": "Auto"}, "assets": {"layout": "Optimus"}});
         let text = explained(&optimus, &json!({"name": "main", "image": "plugin"}));
-        assert!(text.contains("the image's entrypoint sources .env and .secret itself\n"), "{text}");
-        // The kubelet reads the file, and the profile's sources give none of its variables.
+        assert!(text.contains("the entrypoint of the image sources .env and .secret\n"), "{text}");
+        // The kubelet reads the file, and the sources of the profile provide no env.
         let file = json!({"hook": {"when": "Auto"}, "env": {"mode": "File", "file": {"keys": ["A"]}}});
         let text = explained(&file, &json!({"name": "main", "image": "i"}));
-        assert!(text.contains("from a file, variable by variable (fileKeyRef)\n"), "{text}");
+        assert!(text.contains("from a file (fileKeyRef)\n"), "{text}");
     }
 
     #[test]
-    fn init_containers_are_told_as_tasks_or_by_what_they_see() {
+    fn init_containers_are_explained_as_tasks_or_by_their_mounts() {
         use bootlace_core::profile::spec::{EnvMode, Position};
         let mut profile = Profile { name: "default".to_owned(), ..Profile::default() };
         profile.spec.boot.position = Position::First;
@@ -299,17 +297,17 @@ mod tests {
                 },
             });
             let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
-                panic!("it is a task");
+                panic!("not a task");
             };
             render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
                 .unwrap()
         };
         let launched = text(&profile);
         for part in [
-            "+ init container migrate  runs the task:\n      - everything else at /bootlace\n      - its assets at /var/assets\n",
-            "- launcher in front of its command",
-            "- no postStart hook, because Kubernetes runs none in an init container: nothing is proven\n",
-            "+ init container chown  is no task, and sees what boot fetched:\n      - its assets at /var/assets\n",
+            "+ init container migrate  runs the task:\n      - mounts the boot volume at /bootlace\n      - mounts the assets at /var/assets\n",
+            "- the launcher loads the boot env",
+            "- no postStart hook, because init containers cannot have one: the env is not verified\n",
+            "+ init container chown  is not a task, but mounts files of boot:\n      - mounts the assets at /var/assets\n",
         ] {
             assert!(launched.contains(part), "{part:?} is not in:\n{launched}");
         }
@@ -320,13 +318,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_whose_boot_was_overtaken_is_told_so() {
+    fn a_pod_with_a_later_init_container_is_explained() {
         let pod = json!({
             "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
             "spec": {"containers": [{"name": "main", "command": ["run"]}]},
         });
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes()) else {
-            panic!("it is a task");
+            panic!("not a task");
         };
         let mut pod = injection.pod;
         pod["spec"]["initContainers"].as_array_mut().unwrap().push(json!({"name": "mesh-proxy"}));
@@ -339,12 +337,14 @@ mod tests {
         )
         .unwrap();
         assert!(
-            text.starts_with("pod etl is a booted task, and boots behind mesh-proxy, which came later"),
+            text.starts_with(
+                "pod etl was injected before; when it is created, boot is moved after mesh-proxy"
+            ),
             "{text}"
         );
     }
 
-    /// The default profile, where there is a store.
+    /// The default profile, with a store.
     fn with_store() -> PreparedProfiles {
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
         let store = Some(StoreEndpoint { url: "https://store".to_owned(), ca: String::new() });
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn pipes_are_told_before_and_after_injection() {
+    fn outputs_and_inputs_are_explained() {
         let recipes = with_store();
         let pod = json!({
             "metadata": {
@@ -371,25 +371,25 @@ mod tests {
             "spec": {"containers": [{"name": "main", "command": ["run"]}]},
         });
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
-            panic!("it is a task")
+            panic!("not a task")
         };
         let text =
             render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
                 .unwrap();
         for part in [
-            "+ sidecar bootlace-pipe  runs beside the task, and has the store keep its outputs for later tasks of the run, \
-             for 7 d where",
-            "- Report of container main becomes a ConfigMap, where it is written: the launcher hands it over after exit 0",
-            "- what it hands over to the sidecar at /bootlace-run",
-            "- launcher in front of its command",
-            "+ pipe mountPath \"/etc/tls\" uses pipe \"Cert\" of run r1, which the webhook looks up when the pod is created",
+            "+ sidecar bootlace-pipe  sends the outputs of the task to the store, which keeps them for later tasks of the run",
+            "for 7 d if no object",
+            "- Report of container main becomes a ConfigMap, if the task writes it: the launcher passes it",
+            "- mounts the volume for its outputs at /bootlace-run",
+            "- the launcher loads the boot env",
+            "+ pipe mountPath \"/etc/tls\" uses pipe \"Cert\" of run r1",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
     }
 
     #[test]
-    fn a_wait_is_told_as_the_injected_pod_has_it() {
+    fn a_wait_is_explained() {
         let recipes = with_store();
         let pod = json!({
             "metadata": {
@@ -410,14 +410,14 @@ mod tests {
         pipes.add(run, Ok(Vec::new()));
         let found = admission::LookupResults { pipes: Some(pipes), ..Default::default() };
         let Ok(Decision::Inject(injection)) = admission::admit_with(pod, "etl", &recipes, &found) else {
-            panic!("it is a task")
+            panic!("not a task")
         };
         let text =
             render::describe(&injection.pod, &[], &injection.warnings, &Schedulers::built_in()).unwrap();
         for part in [
             "+ init container bootlace-wait  waits until the store has:\n      - pipe Cert by task gencert, run r1, as Secret \
              r1.gencert.cert-awaited-",
-            ", for 300 s at most\n  + init container bootlace-look  sees to it that the kubelet",
+            ", with a timeout of 300 s\n  + init container bootlace-look  waits until the kubelet",
             "+ warning bootlace: pipe Cert by task gencert, run r1 is not stored yet",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");

@@ -1,9 +1,8 @@
-//! `bootlace inject`: manifests in, injected manifests out, without a cluster.
-
-use anyhow::bail;
+//! `bootlace inject`: injects manifests without a cluster.
 
 use super::manifest::{self, Document};
 use super::offline::{explain_refusal, warnings};
+use crate::command_error::CommandError;
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::plan::PreparedProfiles;
 
@@ -30,19 +29,17 @@ pub(super) fn run(args: &InjectArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The document, injected where it holds a task; else as it was written, to the byte.
+/// Injects the tasks in a document. A document without tasks stays the same, byte for byte.
 fn inject(document: &Document<'_>, recipes: &PreparedProfiles) -> anyhow::Result<String> {
     let mut value = document.value.clone();
     let mut changed = false;
     for found in manifest::pods(&mut value) {
         match admission::admit(found.pod.clone(), found.namespace.as_str(), recipes) {
-            // A pod that still names keys would wait for objects of such names for ever.
-            Decision::Inject(injection) if !injection.left.is_empty() => bail!(
-                "{}: what it takes from earlier tasks is known to the cluster alone, so it cannot be injected here. Apply \
-                 the manifest as it is:\n  {}",
-                found.place,
-                injection.left.join("\n  ")
-            ),
+            // The pod would wait forever for objects whose names are the keys of outputs.
+            Decision::Inject(injection) if !injection.left.is_empty() => {
+                let (place, references) = (found.place, injection.left);
+                return Err(CommandError::NeedsCluster { place, references }.into());
+            }
             Decision::Inject(injection) => {
                 for warning in warnings(&found, &injection) {
                     eprintln!("{}: {warning}", found.place);
@@ -54,8 +51,11 @@ fn inject(document: &Document<'_>, recipes: &PreparedProfiles) -> anyhow::Result
                 *found.pod = reordering.pod;
                 changed = true;
             }
-            Decision::Skip(skip) => eprintln!("{}: left alone: {skip}", found.place),
-            Decision::Refuse(refusal) => bail!("{}: {}", found.place, explain_refusal(&found, &refusal)),
+            Decision::Skip(skip) => eprintln!("{}: not injected: {skip}", found.place),
+            Decision::Refuse(refusal) => {
+                let message = explain_refusal(&found, &refusal);
+                return Err(CommandError::refused(&found.place, &refusal, message).into());
+            }
         }
     }
     if changed { document.write(&value) } else { Ok(document.text.to_owned()) }
@@ -64,6 +64,7 @@ fn inject(document: &Document<'_>, recipes: &PreparedProfiles) -> anyhow::Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bootlace_core::code::Code;
     use bootlace_core::plan::InstallationSettings;
     use bootlace_core::profile::Profile;
 
@@ -80,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn other_documents_pass_to_the_byte() {
+    fn other_documents_stay_the_same() {
         let text = "# a comment\nkind:   ConfigMap\ndata: {a:  'yes'}\n---\n# nothing here\n---\nkind: Service # two\n";
         assert_eq!(injected(text), text);
     }
 
     #[test]
-    fn a_pod_keeps_what_yaml_1_1_means() {
+    fn a_pod_keeps_its_yaml_1_1_values() {
         let text = "\
 kind: Pod
 metadata: {name: a, labels: {bootlace.dev/task: 'true', version: '1.10', on: 'yes'}}
@@ -103,7 +104,7 @@ spec:
     }
 
     #[test]
-    fn pod_templates_are_found_wherever_they_are() {
+    fn pod_templates_are_found_in_any_object() {
         for (kind, before, after) in [
             ("Job", "spec: {template: ", "}"),
             ("CronJob", "spec: {jobTemplate: {spec: {template: ", "}}}"),
@@ -119,8 +120,8 @@ spec:
     }
 
     #[test]
-    fn what_a_template_cannot_know_yet_is_said() {
-        let refused = |text: &str, value: &str| {
+    fn a_variable_that_a_template_cannot_have_yet_is_explained() {
+        let refusal = |text: &str, value: &str| {
             let spec = serde_json::json!({"sources": [{"name": "s", "inline": {"env": {"A": value}}}]});
             let profile = Profile::new("default", 0, serde_json::from_value(spec).unwrap()).unwrap();
             let recipes =
@@ -134,20 +135,19 @@ spec:
             "kind: CronJob\nmetadata: {{name: etl}}\nspec: {{jobTemplate: {{spec: {{template: {pod}}}}}}}\n"
         );
         for (text, kind) in [(&job, "Job"), (&cron, "CronJob")] {
-            let said = refused(text, "{{ run }}");
+            let message = refusal(text, "{{ run }}");
             for part in [
-                "run has no value",
-                &format!("the template that the pods of {kind} etl are made from"),
+                &format!("the pod template of {kind} etl"),
                 "batch.kubernetes.io/job-name",
                 "kubectl get pod NAME --output yaml | bootlace explain",
             ] {
-                assert!(said.contains(part), "{part} is not in: {said}");
+                assert!(message.contains(part), "{part} is not in: {message}");
             }
         }
-        // What a template says itself is missing there for good.
-        assert!(!refused(&job, "{{ env.A }}").contains("made from"));
+        // The env in the template does not change in its pods.
+        assert!(!refusal(&job, "{{ env.A }}").contains("pod template"));
         let pod = pod.replacen('{', "{kind: Pod, ", 1).replace('\'', "\"");
-        assert!(!refused(&format!("---\n{pod}\n"), "{{ run }}").contains("made from"));
+        assert!(!refusal(&format!("---\n{pod}\n"), "{{ run }}").contains("pod template"));
     }
 
     #[test]
@@ -166,18 +166,14 @@ spec:
     }
 
     #[test]
-    fn what_only_a_cluster_knows_is_left_to_it() {
+    fn a_pod_with_inputs_needs_a_cluster() {
         let text = "kind: Pod\nmetadata: {name: a, labels: {bootlace.dev/task: 'true'}, annotations: {bootlace.dev/run: r}}\n\
                     spec: {containers: [{name: a, command: [a]}], volumes: [{name: v, secret: {secretName: 'pipe:Cert'}}]}\n";
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
         let recipes =
             PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
-        let error = inject(&manifest::documents(text).unwrap()[0], &recipes).unwrap_err().to_string();
-        assert!(
-            error.contains(
-                "Apply the manifest as it is:\n  spec.volumes[0].secret.secretName uses pipe \"Cert\" of run r, "
-            ),
-            "{error}"
-        );
+        let error = inject(&manifest::documents(text).unwrap()[0], &recipes).unwrap_err();
+        assert_eq!(crate::command_error::code(&error), Code::InjectionNeedsCluster);
+        assert!(error.to_string().contains("spec.volumes[0].secret.secretName"), "{error}");
     }
 }

@@ -1,46 +1,46 @@
-//! Manifests as people write them: files or standard input, YAML or JSON, several documents, lists, and pod
-//! templates inside of other objects.
+//! Reads manifests: files or standard input, YAML or JSON, several documents, lists, and pod templates in
+//! other objects.
 
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::Context as _;
 use serde_json::Value;
 
-/// Reads a manifest; `-` is standard input.
-pub(super) fn read(file: &Path) -> anyhow::Result<String> {
+use crate::command_error::CommandError;
+
+/// Reads a manifest. `-` is standard input.
+pub(super) fn read(file: &Path) -> Result<String, CommandError> {
     if file.as_os_str() == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("standard input cannot be read as UTF-8 text")?;
+        std::io::stdin().read_to_string(&mut text).map_err(CommandError::ReadInput)?;
         return Ok(text);
     }
-    std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))
+    std::fs::read_to_string(file).map_err(|error| CommandError::ReadFile { path: file.to_owned(), error })
 }
 
-/// One document of a manifest, and the format that it came in.
+/// A document of a manifest, and its format.
 pub(super) struct Document<'a> {
-    /// As it was written, without the separating line.
+    /// The original text, without the separator.
     pub(super) text: &'a str,
-    /// What it says; `Null` for a document of nothing but comments.
+    /// The parsed text. `Null` for a document that contains only comments.
     pub(super) value: Value,
     json: bool,
 }
 
-/// The documents of a manifest. A line that starts with `---` separates them, as it does for kubectl.
-pub(super) fn documents(text: &str) -> anyhow::Result<Vec<Document<'_>>> {
+/// Parses the documents of a manifest. Lines that start with `---` separate them, as in kubectl.
+pub(super) fn documents(text: &str) -> Result<Vec<Document<'_>>, CommandError> {
     if text.trim_start().starts_with('{') {
-        let value = serde_json::from_str(text)
-            .context("the manifest starts like JSON, but cannot be read as such")?;
+        let value = serde_json::from_str(text).map_err(CommandError::ManifestJson)?;
         return Ok(vec![Document { text, value, json: true }]);
     }
     split(text)
         .enumerate()
         .map(|(position, text)| {
-            // The same reading as kubectl's: YAML 1.1's octal numbers, as in `defaultMode: 0644`.
+            // As in kubectl: octal numbers of YAML 1.1, as in `defaultMode: 0644`.
             let options = serde_saphyr::options! { legacy_octal_numbers: true };
             let value = if has_content(text) {
-                serde_saphyr::from_str_with_options(text, options).with_context(|| {
-                    format!("document {} of the manifest cannot be read as YAML", position + 1)
+                serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+                    CommandError::ManifestYaml { document: position + 1, error: error.to_string() }
                 })?
             } else {
                 Value::Null
@@ -51,7 +51,7 @@ pub(super) fn documents(text: &str) -> anyhow::Result<Vec<Document<'_>>> {
 }
 
 impl Document<'_> {
-    /// A changed value in the format that the document came in. Comments are lost.
+    /// Writes a changed value in the format of the document. Comments are lost.
     pub(super) fn write(&self, value: &Value) -> anyhow::Result<String> {
         if self.json {
             return Ok(serde_json::to_string_pretty(value)? + "\n");
@@ -76,7 +76,7 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
         .into_iter()
         .zip(ends)
         .filter_map(|(start, end)| text.get(start..end))
-        // A manifest that starts with a separator has nothing in front of it.
+        // Omits an empty document before the first separator.
         .enumerate()
         .filter_map(|(position, text)| (position > 0 || !text.trim().is_empty()).then_some(text))
 }
@@ -85,47 +85,47 @@ fn has_content(text: &str) -> bool {
     text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// A pod, or a pod template inside of another object.
+/// A pod, or a pod template in another object.
 pub(super) struct PodInManifest<'a> {
-    /// `Job etl: spec.template`.
+    /// Its description: `Job etl: spec.template`.
     pub(super) place: String,
-    /// The namespace that it or the object around it names; else `default`, where kubectl would create it.
+    /// The namespace of the pod or of an enclosing object. By default `default`, as in kubectl.
     pub(super) namespace: String,
-    /// The object whose template it is: `Job etl`. `None` for a pod itself.
+    /// The object with the template: `Job etl`. `None` for a pod.
     pub(super) template_of: Option<String>,
-    /// The pod or the template: `metadata` and `spec`.
+    /// `metadata` and `spec` of the pod or the template.
     pub(super) pod: &'a mut Value,
 }
 
-/// Every pod and pod template of a document: a Pod itself, the items of a List, and wherever an object has a
-/// `template` with containers (Job, CronJob, Deployment, JobSet, and kinds that Bootlace has never heard of).
+/// Finds the pods and pod templates of a document: a Pod, the items of a List, and every `template` with
+/// containers (Job, CronJob, Deployment, JobSet, and unknown kinds).
 pub(super) fn pods(document: &mut Value) -> Vec<PodInManifest<'_>> {
     let mut found = Vec::new();
-    collect(document, "", &Around { namespace: "default".to_owned(), object: None }, &mut found);
+    collect(document, "", &Enclosing { namespace: "default".to_owned(), object: None }, &mut found);
     found
 }
 
-/// What stands around a pod or a template.
+/// The objects that enclose a pod or a template.
 #[derive(Clone)]
-struct Around {
+struct Enclosing {
     namespace: String,
     /// The innermost object that has a kind.
     object: Option<String>,
 }
 
-fn collect<'a>(value: &'a mut Value, place: &str, around: &Around, found: &mut Vec<PodInManifest<'a>>) {
-    let mut around = around.clone();
+fn collect<'a>(value: &'a mut Value, place: &str, enclosing: &Enclosing, found: &mut Vec<PodInManifest<'a>>) {
+    let mut enclosing = enclosing.clone();
     if let Some(namespace) = namespace_of(value) {
-        namespace.clone_into(&mut around.namespace);
+        namespace.clone_into(&mut enclosing.namespace);
     }
     let kind = value.get("kind").and_then(Value::as_str).map(str::to_owned);
     if kind.as_deref() == Some("Pod") {
         let place = format!("{place}{}", title(value));
-        let Around { namespace, .. } = around;
+        let Enclosing { namespace, .. } = enclosing;
         return found.push(PodInManifest { place, namespace, template_of: None, pod: value });
     }
     let place = if kind.is_some() {
-        around.object = Some(title(value));
+        enclosing.object = Some(title(value));
         format!("{place}{}: ", title(value))
     } else {
         place.to_owned()
@@ -135,17 +135,17 @@ fn collect<'a>(value: &'a mut Value, place: &str, around: &Around, found: &mut V
             for (name, field) in fields {
                 let inside = format!("{place}{name}");
                 if name == "template" && has_containers(field) {
-                    let Around { namespace, object } = around.clone();
+                    let Enclosing { namespace, object } = enclosing.clone();
                     found.push(PodInManifest { place: inside, namespace, template_of: object, pod: field });
                 } else {
-                    collect(field, &separated(&inside), &around, found);
+                    collect(field, &separated(&inside), &enclosing, found);
                 }
             }
         }
         Value::Array(elements) => {
             let place = place.trim_end_matches('.');
             for (index, element) in elements.iter_mut().enumerate() {
-                collect(element, &format!("{place}[{index}]."), &around, found);
+                collect(element, &format!("{place}[{index}]."), &enclosing, found);
             }
         }
         _ => {}

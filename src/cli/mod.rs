@@ -1,4 +1,4 @@
-//! The command line: one subcommand a role, and the offline tools.
+//! The command line: a subcommand for each role, and the offline tools.
 
 mod certs;
 mod crds;
@@ -11,9 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{boot, sidecar, store, wait, webhook};
+use crate::{boot, command_error, sidecar, store, wait, webhook};
 
-/// Gives every task pod its boot process.
+/// Injects a boot process into task pods.
 #[derive(Debug, Parser)]
 #[command(version, about, disable_help_subcommand = true)]
 pub struct Cli {
@@ -23,21 +23,21 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fetch a task's env and files: what the injected init container runs.
+    /// Fetch the env and files of a task. Runs in the injected init container.
     Boot(boot::BootCommandArgs),
-    /// Wait for what earlier tasks hand over: what the init containers in front of boot run.
+    /// Wait for outputs of earlier tasks. Runs in injected init containers before boot.
     Wait(wait::WaitArgs),
-    /// Have a pod's outputs stored: what the injected sidecar runs.
+    /// Send the outputs of a task to the store. Runs in the injected sidecar.
     Pipe(sidecar::SidecarArgs),
-    /// Serve admission reviews to an API server.
+    /// Run the admission webhook.
     Webhook(Box<webhook::WebhookArgs>),
-    /// Create for task pods what they may not create themselves.
+    /// Run the store, which creates objects that task pods cannot create.
     Store(store::StoreArgs),
-    /// Inject manifests offline, with the webhook's own engine.
+    /// Inject manifests without a cluster, with the engine of the webhook.
     Inject(inject::InjectArgs),
-    /// Tell in words why a pod is or is not injected, and what each part is for.
+    /// Explain why a pod is injected or not, and the purpose of each part.
     Explain(explain::ExplainArgs),
-    /// Make, show and renew serving certificates.
+    /// Create, show and renew serving certificates.
     Certs(certs::CertsArgs),
     /// Print the custom resource definitions.
     Crds(crds::CrdsArgs),
@@ -61,7 +61,7 @@ impl Cli {
         match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("bootlace: {error:#}");
+                eprintln!("bootlace: {error:#} [{}]", command_error::code(&error));
                 ExitCode::FAILURE
             }
         }

@@ -1,25 +1,25 @@
-//! Which addresses are the node's own, and names to addresses.
+//! Classes of addresses, and a resolver that filters by them.
 //!
-//! A link-local address is where clouds answer with the node's credentials, and the loopback of a pod is where
-//! its sidecars listen. A server on the network must not be able to send boot there by a redirect, be it by an
-//! address or by a name that resolves to one, so the resolver itself leaves such addresses out.
+//! Clouds serve the credentials of the node at link-local addresses, and the sidecars of a pod listen on its
+//! loopback. A server on the network must not be able to redirect boot there, neither by address nor by name,
+//! so the resolver itself removes such addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Where an address leads.
+/// The class of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetworkZone {
-    /// To the pod itself.
+    /// The pod itself.
     Loopback,
-    /// To the node's own link, where clouds serve their metadata.
+    /// The link of the node, where clouds serve metadata.
     LinkLocal,
-    /// Anywhere else.
+    /// Any other address.
     Network,
 }
 
-/// Services of clouds that answer with the node's credentials or settings, and whose addresses are not link-local.
+/// Services of clouds with credentials or settings of the node, whose addresses are not link-local.
 const METADATA_V4: [Ipv4Addr; 3] = [
     // Azure's WireServer.
     Ipv4Addr::new(168, 63, 129, 16),
@@ -39,30 +39,30 @@ const METADATA_V6: [Ipv6Addr; 2] = [
 const NAT64: &[u8] = &[0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
 
 impl NetworkZone {
-    pub(crate) fn of(address: IpAddr) -> Self {
+    pub(crate) fn new(address: IpAddr) -> Self {
         match address.to_canonical() {
-            // 0.0.0.0/8 is "this host", and Linux takes it for the loopback.
+            // 0.0.0.0/8 is "this host", which Linux treats as the loopback.
             IpAddr::V4(v4) if v4.is_loopback() || v4.octets()[0] == 0 => Self::Loopback,
             IpAddr::V4(v4) if v4.is_link_local() || METADATA_V4.contains(&v4) => Self::LinkLocal,
             IpAddr::V4(_) => Self::Network,
             IpAddr::V6(v6) if v6.is_loopback() || v6.is_unspecified() => Self::Loopback,
             IpAddr::V6(v6) if v6.is_unicast_link_local() || METADATA_V6.contains(&v6) => Self::LinkLocal,
             IpAddr::V6(v6) => match v6.octets().split_last_chunk() {
-                Some((NAT64, v4)) => Self::of(Ipv4Addr::from_octets(*v4).into()),
+                Some((NAT64, v4)) => Self::new(Ipv4Addr::from_octets(*v4).into()),
                 _ => Self::Network,
             },
         }
     }
 
-    /// Whether a server here may redirect to `target`.
+    /// Whether a server in this class may redirect to `target`.
     pub(crate) fn may_lead_to(self, target: Self) -> bool {
         target == Self::Network || target == self
     }
 }
 
-/// Looks names up as the system does, and leaves out where a redirect must not lead.
+/// Resolves names like the system does, and removes addresses that a redirect must not lead to.
 pub(super) struct Resolver {
-    /// Where the redirect came from; `None` for the profile's own address, which may be anywhere.
+    /// The class of the redirecting server; `None` for the address in the profile, which is not restricted.
     pub(super) from: Option<NetworkZone>,
 }
 
@@ -70,17 +70,17 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let from = self.from;
         Box::pin(async move {
-            // Port 0: the caller puts the URL's in its place.
+            // Port 0: the caller uses the port of the URL.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             let found: Vec<SocketAddr> = match found {
                 Ok(found) => found.collect(),
                 Err(error) => {
-                    let (name, what) = (name.as_str().to_owned(), error.to_string());
-                    return Err(ResolveError::NotFound { name, what }.into());
+                    let (name, reason) = (name.as_str().to_owned(), error.to_string());
+                    return Err(ResolveError::NotFound { name, reason }.into());
                 }
             };
             let allowed = |address: &&SocketAddr| {
-                from.is_none_or(|from| from.may_lead_to(NetworkZone::of(address.ip())))
+                from.is_none_or(|from| from.may_lead_to(NetworkZone::new(address.ip())))
             };
             let allowed: Vec<SocketAddr> = found.iter().filter(allowed).copied().collect();
             if !found.is_empty() && allowed.is_empty() {
@@ -91,19 +91,19 @@ impl Resolve for Resolver {
     }
 }
 
-/// Why a name leads nowhere.
+/// Why a name cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResolveError {
-    /// It does not resolve.
-    #[error("the name {name:?} does not resolve ({what})")]
+    /// The name cannot be resolved.
+    #[error("failed to resolve {name:?}: {reason}")]
     NotFound {
         /// The name.
         name: String,
-        /// What the system says.
-        what: String,
+        /// The system's error.
+        reason: String,
     },
-    /// It resolves to the node's own addresses only.
-    #[error("it resolves to an address of the node")]
+    /// The name only has addresses of the node.
+    #[error("the name resolves to an address of the node")]
     NotAllowed,
 }
 
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nodes_own_addresses_are_known_in_every_spelling() {
+    fn addresses_of_the_node_are_recognized_in_every_form() {
         for (address, zone) in [
             ("127.0.0.1", NetworkZone::Loopback),
             ("127.9.9.9", NetworkZone::Loopback),
@@ -137,12 +137,12 @@ mod tests {
             ("64:ff9b::5db8:d822", NetworkZone::Network),
             ("2001:db8::1", NetworkZone::Network),
         ] {
-            assert_eq!(NetworkZone::of(address.parse().unwrap()), zone, "{address}");
+            assert_eq!(NetworkZone::new(address.parse().unwrap()), zone, "{address}");
         }
     }
 
     #[test]
-    fn only_the_same_zone_or_the_network_can_be_reached_from_one() {
+    fn only_the_same_zone_and_the_network_are_reachable() {
         use NetworkZone::{LinkLocal, Loopback, Network};
         for zone in [LinkLocal, Loopback, Network] {
             assert!(zone.may_lead_to(zone) && zone.may_lead_to(Network));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_resolves_to_the_pod_is_no_way_around() {
+    async fn a_name_that_resolves_to_the_pod_is_refused() {
         let resolve = async |from| Resolver { from }.resolve("localhost".parse().unwrap()).await;
         assert!(resolve(None).await.unwrap().next().is_some());
         assert!(resolve(Some(NetworkZone::Loopback)).await.unwrap().next().is_some());

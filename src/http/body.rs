@@ -1,4 +1,4 @@
-//! An answer's body as it streams in.
+//! The body of a response as a stream.
 
 use std::fmt::Write as _;
 use std::io;
@@ -14,31 +14,31 @@ use tokio_util::io::StreamReader;
 use super::FetchProgress;
 use super::error::HttpError;
 
-/// A body that is checked while it is read: its size at every chunk, its checksum at its end.
+/// A body that is checked while it is read: its size at every chunk, its checksum at the end.
 pub(crate) struct Body {
     stream: BoxStream<'static, Result<Bytes, HttpError>>,
     progress: Arc<FetchProgress>,
-    place: String,
+    address: String,
     limit: u64,
     seen: u64,
     announced: Option<u64>,
     checksum: Option<Checksum>,
-    /// Read already, by [`Body::peek`].
-    held: Vec<u8>,
-    /// Why [`Body::reader`] ended early.
+    /// Bytes that [`Body::peek`] has read.
+    peeked: Vec<u8>,
+    /// The error that ended [`Body::reader`] early.
     failure: Option<HttpError>,
 }
 
-/// What a body's SHA-256 must be.
+/// The required SHA-256 of a body.
 #[derive(Clone, Copy)]
 pub(crate) struct Expected<'a> {
     /// In hexadecimal digits.
     pub(crate) sha256: &'a str,
-    /// Who says so: `the profile says`.
+    /// Where the requirement comes from: `the profile`.
     pub(crate) by: &'static str,
 }
 
-/// What the body's SHA-256 should be, and what it is so far.
+/// The required SHA-256, and the hasher.
 struct Checksum {
     expected: String,
     by: &'static str,
@@ -52,10 +52,11 @@ impl Checksum {
 }
 
 impl Body {
-    /// What comes from `place` by `stream`: `limit` bytes at most, whose SHA-256 must be the `expected` one.
+    /// Creates a body from `stream`, the response of `address`, with at most `limit` bytes and the `expected`
+    /// SHA-256.
     pub(crate) fn new(
         stream: BoxStream<'static, Result<Bytes, HttpError>>,
-        place: String,
+        address: String,
         progress: Arc<FetchProgress>,
         limit: u64,
         expected: Option<Expected<'_>>,
@@ -64,56 +65,56 @@ impl Body {
         Self {
             stream,
             progress,
-            place,
+            address,
             limit,
             seen: 0,
             announced: None,
             checksum,
-            held: Vec::new(),
+            peeked: Vec::new(),
             failure: None,
         }
     }
 
-    /// The same, of which the server has said how many bytes it has.
+    /// Sets the size that the server announced.
     pub(crate) fn announced_as(self, announced: Option<u64>) -> Self {
         Self { announced, ..self }
     }
 
-    /// How many bytes the server says that it has.
+    /// The size that the server announced.
     pub(crate) fn announced(&self) -> Option<u64> {
         self.announced
     }
 
-    /// Where it comes from: scheme, host and path.
-    pub(crate) fn place(&self) -> &str {
-        &self.place
+    /// The origin: scheme, host and path.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
-    /// The next bytes; `None` at the end.
+    /// Returns the next chunk, or `None` at the end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
-        if !self.held.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.held).into()));
+        if !self.peeked.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.peeked).into()));
         }
         self.receive().await
     }
 
-    /// At least `count` bytes from the beginning, fewer where there are fewer. They are read again.
+    /// Returns at least `count` bytes from the beginning, or all if there are fewer, without consuming them.
     pub(crate) async fn peek(&mut self, count: usize) -> Result<&[u8], HttpError> {
-        while self.held.len() < count {
+        while self.peeked.len() < count {
             match self.receive().await? {
-                Some(chunk) => self.held.extend_from_slice(&chunk),
+                Some(chunk) => self.peeked.extend_from_slice(&chunk),
                 None => break,
             }
         }
-        Ok(&self.held)
+        Ok(&self.peeked)
     }
 
-    /// Takes no more than `most` bytes in all.
+    /// Limits the body to `most` bytes in total.
     pub(crate) fn limit(&mut self, most: u64) {
         self.limit = self.limit.min(most);
     }
 
-    /// Everything, where it is no more than `most` bytes.
+    /// Reads the whole body, with at most `most` bytes.
     pub(crate) async fn read(&mut self, most: u64) -> Result<Vec<u8>, HttpError> {
         self.limit(most);
         let mut all = Vec::new();
@@ -123,14 +124,14 @@ impl Body {
         Ok(all)
     }
 
-    /// Reads on to the end, so that size and checksum are those of the whole.
+    /// Reads the rest, so that size and checksum are verified for the whole body.
     pub(crate) async fn drain(&mut self) -> Result<(), HttpError> {
         while self.chunk().await?.is_some() {}
         Ok(())
     }
 
-    /// The body as a reader. Where it fails, [`Body::failure`] says why: the libraries that read from it wrap
-    /// errors in their own.
+    /// The body as a reader. Libraries wrap its errors in their own, so [`Body::failure`] returns the error
+    /// of the body.
     pub(crate) fn reader(&mut self) -> impl AsyncBufRead + Unpin {
         StreamReader::new(Box::pin(stream::unfold(self, async |body| match body.chunk().await {
             Ok(chunk) => Some((Ok(chunk?), body)),
@@ -141,7 +142,7 @@ impl Body {
         })))
     }
 
-    /// Why the reader ended early, if it did.
+    /// The error that ended the reader early.
     pub(crate) fn failure(&mut self) -> Option<HttpError> {
         self.failure.take()
     }
@@ -152,9 +153,9 @@ impl Body {
         };
         let chunk = chunk?;
         self.seen += chunk.len() as u64;
-        self.progress.received(&self.place, self.seen);
+        self.progress.received(&self.address, self.seen);
         if self.seen > self.limit {
-            return Err(HttpError::TooLarge { place: self.place.clone(), limit: self.limit });
+            return Err(HttpError::TooLarge { address: self.address.clone(), limit: self.limit });
         }
         if let Some(checksum) = &mut self.checksum {
             checksum.hasher.update(&chunk);
@@ -171,11 +172,11 @@ impl Body {
         if found == expected {
             return Ok(());
         }
-        Err(HttpError::Checksum { place: self.place.clone(), found, by, expected })
+        Err(HttpError::Checksum { address: self.address.clone(), found, by, expected })
     }
 }
 
-/// Bytes in hexadecimal digits.
+/// The bytes in hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut hex, byte| {
         // Writing to a String cannot fail.

@@ -1,4 +1,4 @@
-//! What requests are made with: whom it trusts, what it sends of its own, and connections that are used again.
+//! The HTTP client of a source: CAs, headers and connections.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -16,18 +16,18 @@ use super::error::HttpError;
 use super::transport::{ErrorMapping, Transport};
 use bootlace_core::profile::remote;
 
-/// What every request is made with.
+/// The settings of all requests of a source.
 pub(crate) struct HttpClient<'a> {
-    pub(super) says: &'a remote::Client,
+    pub(super) settings: &'a remote::Client,
     pub(super) progress: Arc<FetchProgress>,
-    /// When the source's time is over.
+    /// The end of the source's time limit.
     pub(super) deadline: Instant,
-    /// What the profile writes itself. Sent to the profile's own host only.
+    /// Headers of the profile. Sent to the host in the profile only.
     pub(super) headers: HeaderMap,
-    /// What is never told. Sent to the profile's own host only.
+    /// Secret headers, which are never logged. Sent to the host in the profile only.
     pub(super) secret_headers: HeaderMap,
     tls: ClientConfig,
-    /// For what the profile itself names: its connections are used again.
+    /// The client for the address in the profile, whose connections are reused.
     first: OnceLock<reqwest::Client>,
 }
 
@@ -35,10 +35,10 @@ pub(crate) struct HttpClient<'a> {
 const USER_AGENT: &str = concat!("bootlace/", env!("CARGO_PKG_VERSION"));
 
 impl<'a> HttpClient<'a> {
-    /// A client that trusts `roots` and sends nothing of its own. Deadlines are its user's.
-    pub(crate) fn new(says: &'a remote::Client, roots: RootCertStore) -> Result<Self, HttpError> {
+    /// A client that trusts `roots`, with no headers and no time limit.
+    pub(crate) fn new(settings: &'a remote::Client, roots: RootCertStore) -> Result<Self, HttpError> {
         Ok(Self {
-            says,
+            settings,
             progress: Arc::default(),
             deadline: Instant::now(),
             headers: HeaderMap::new(),
@@ -48,25 +48,25 @@ impl<'a> HttpClient<'a> {
         })
     }
 
-    /// Sends these with every request to the profile's own host; what `secret` holds is never told.
+    /// Adds headers to every request to the host in the profile; the values of `secret` are never logged.
     pub(crate) fn with_headers(self, plain: HeaderMap, secret: HeaderMap) -> Self {
         Self { headers: plain, secret_headers: secret, ..self }
     }
 
-    /// No attempt begins after `deadline`.
+    /// Sets the time after which no attempt starts.
     pub(crate) fn with_deadline(self, deadline: Instant) -> Self {
         Self { deadline, ..self }
     }
 
-    /// Tells `progress` what is waited for.
+    /// Reports to `progress` what the client is waiting for.
     pub(crate) fn with_progress(self, progress: Arc<FetchProgress>) -> Self {
         Self { progress, ..self }
     }
 
-    /// The client for one hop. What differs from hop to hop is where its names may lead: `from` is where a
-    /// redirect came from.
-    pub(super) fn hop(&self, from: Option<NetworkZone>) -> Result<reqwest::Client, HttpError> {
-        let proxy = self.says.proxy.as_deref();
+    /// The client for one hop. Hops differ in the addresses that names may resolve to: `from` is the class of
+    /// the redirecting server.
+    pub(super) fn hop_client(&self, from: Option<NetworkZone>) -> Result<reqwest::Client, HttpError> {
+        let proxy = self.settings.proxy.as_deref();
         match (from, self.first.get()) {
             (None, Some(client)) => Ok(client.clone()),
             (None, None) => {
@@ -82,64 +82,68 @@ impl<'a> HttpClient<'a> {
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(self.tls.clone())
             .dns_resolver(Resolver { from })
-            .connect_timeout(Duration::from_secs(self.says.connect_timeout_seconds.into()))
-            // Followed by hand: only there is it known where the redirecting server was.
+            .connect_timeout(Duration::from_secs(self.settings.connect_timeout_seconds.into()))
+            // Redirects are followed manually, because only then the address of the redirecting server is
+            // known.
             .redirect(redirect::Policy::none())
-            // The profile alone says which proxy; the env of the container does not.
+            // Only the profile sets a proxy, not the env of the container.
             .no_proxy()
-            // A second attempt is this module's own to make.
+            // This module makes all retries.
             .retry(reqwest::retry::never());
         if let Some(proxy) = proxy {
-            let why = |error: reqwest::Error| format!("client.proxy is no address of a proxy: {error}");
-            builder = builder.proxy(Proxy::all(proxy).map_err(|error| HttpError::Setup(why(error)))?);
+            let reason = |error: reqwest::Error| {
+                format!("client.proxy is invalid: {error}: must be the address of a proxy")
+            };
+            builder = builder.proxy(Proxy::all(proxy).map_err(|error| HttpError::Setup(reason(error)))?);
         }
         builder
             .build()
-            .map_err(|error| HttpError::Setup(format!("the HTTP client cannot be set up: {error}")))
+            .map_err(|error| HttpError::Setup(format!("failed to set up the HTTP client: {error}")))
     }
 
-    /// A client for a library that makes its requests itself. `store` is where most of them go, `secrets` is what no
-    /// log may show, and the rest says what an error's body and status mean.
+    /// A transport for a library that builds its own requests. Most of them go to `store`, `secrets` must not
+    /// be logged, and `errors` interprets error responses.
     pub(crate) fn transport(
         &self,
         store: &Url,
         secrets: Vec<String>,
-        terms: ErrorMapping,
+        errors: ErrorMapping,
     ) -> Result<Transport, HttpError> {
         Ok(Transport {
-            client: self.hop(None)?,
+            client: self.hop_client(None)?,
             direct: self.build(None, None)?,
             store: store.clone(),
-            attempts: self.says.attempts,
-            connect_seconds: self.says.connect_timeout_seconds,
+            attempts: self.settings.attempts,
+            connect_seconds: self.settings.connect_timeout_seconds,
             deadline: self.deadline,
             secrets,
-            terms,
+            errors,
             failed: Mutex::default(),
         })
     }
 
-    /// What the profile says of it.
-    pub(crate) fn says(&self) -> &remote::Client {
-        self.says
+    /// The settings of the profile.
+    pub(crate) fn settings(&self) -> &remote::Client {
+        self.settings
     }
 
-    /// When the source's time is over.
+    /// The end of the source's time limit.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// What it waits for just now.
+    /// What the client is waiting for.
     pub(crate) fn progress(&self) -> &FetchProgress {
         &self.progress
     }
 
-    /// `text` without anything that the client's own headers or `more` hold, for what a server says.
+    /// Removes the values of secret headers, of the client and in `more`, from the message of a server.
     pub(super) fn redact(&self, more: &HeaderMap, text: &str) -> String {
         let mut text = text.to_owned();
         let sensitive = more.values().filter(|value| value.is_sensitive());
         for value in self.secret_headers.values().chain(sensitive).filter_map(|value| value.to_str().ok()) {
-            // A scheme (`Bearer`, `Basic`) and what follows it, one by one: a server may repeat either.
+            // The scheme (`Bearer`, `Basic`) and the credentials separately, because a server may repeat
+            // either.
             let password = password(value);
             let parts = [value].into_iter().chain(value.split(' ').skip(1)).chain(password.as_deref());
             for secret in parts.filter(|secret| !secret.is_empty()) {
@@ -156,16 +160,16 @@ fn password(header: &str) -> Option<String> {
     pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
-/// Where a request goes, as logs may show it: without user and query.
+/// A URL for logs, without user and query.
 pub(super) fn display_url(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
 fn tls(roots: RootCertStore) -> Result<ClientConfig, HttpError> {
-    // Named here, so that it does not matter what the process installed.
+    // Explicit, so that it does not depend on the default of the process.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| HttpError::Setup(format!("TLS cannot be set up: {error}")))?;
+        .map_err(|error| HttpError::Setup(format!("failed to set up TLS: {error}")))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

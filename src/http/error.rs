@@ -1,4 +1,4 @@
-//! Why a request brings nothing.
+//! Errors of a request.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,155 +8,162 @@ use reqwest::{StatusCode, Url};
 
 use super::address_class::{NetworkZone, ResolveError};
 use super::redirect;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::profile::address::InvalidAddress;
 
-/// Why a request brings nothing. Addresses are shown without their query; nothing of a body is shown, but for
-/// the message that a documented error format has a field for.
+/// Why a request failed. Messages contain addresses without their query, and nothing of a body but the
+/// message field of documented error formats.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HttpError {
-    /// The profile's own address is none.
-    #[error("{url:?} is no address that boot can ask: {why}")]
+    /// An address in the profile is invalid.
+    #[error("{url:?} is not a valid URL: {reason}")]
     Address {
         /// The address.
         url: String,
-        /// What is wrong with it.
-        why: String,
+        /// The reason.
+        reason: String,
     },
-    /// A mounted file that the client needs is not right.
+    /// The settings or a mounted object of the client are invalid.
     #[error("{0}")]
     Setup(String),
-    /// The name leads nowhere.
+    /// A name cannot be resolved.
     #[error(
-        "{place}: the name {name:?} does not resolve ({what}): correct the address, or look at the pod's DNS"
+        "{address}: failed to resolve {name:?} ({reason}): correct the address, or check the DNS of the pod"
     )]
     Name {
-        /// What was asked.
-        place: String,
+        /// The address of the request.
+        address: String,
         /// The name.
         name: String,
-        /// What the system says.
-        what: String,
+        /// The system's error.
+        reason: String,
     },
-    /// No connection stood in time.
+    /// The connection timed out.
     #[error(
-        "{place}: no connection stood within {seconds} s: is the server running, and does a NetworkPolicy let the pod \
-         reach it? client.connectTimeoutSeconds sets the time"
+        "{address}: timed out connecting after {seconds} s: check that the server is running and that NetworkPolicies allow \
+         the connection, or raise client.connectTimeoutSeconds"
     )]
     ConnectTimeout {
-        /// What was asked.
-        place: String,
-        /// The time.
+        /// The address of the request.
+        address: String,
+        /// The time limit.
         seconds: u32,
     },
-    /// The connection is refused.
-    #[error("{place}: it cannot be connected to ({what}): is the server running, and may the pod reach it?")]
-    Connect {
-        /// What was asked.
-        place: String,
-        /// What the system says.
-        what: String,
-    },
-    /// TLS finds no trust.
+    /// The connection failed.
     #[error(
-        "{place}: its certificate is not accepted ({what}): renew it, or name the authority that signed it in client.ca"
+        "{address}: failed to connect ({reason}): check that the server is running and that NetworkPolicies allow the \
+         connection"
+    )]
+    Connect {
+        /// The address of the request.
+        address: String,
+        /// The system's error.
+        reason: String,
+    },
+    /// The certificate of the server is not valid.
+    #[error(
+        "{address}: the server's certificate is not valid ({reason}): renew it, or set client.ca to the CA that signed it"
     )]
     Certificate {
-        /// What was asked.
-        place: String,
-        /// What TLS says.
-        what: String,
+        /// The address of the request.
+        address: String,
+        /// The TLS error.
+        reason: String,
     },
-    /// The connection broke.
-    #[error("{place}: the connection broke ({what})")]
-    Broke {
-        /// What was asked.
-        place: String,
-        /// What the system says.
-        what: String,
+    /// The connection was closed early.
+    #[error("{address}: the connection was closed before the response was complete ({reason})")]
+    Interrupted {
+        /// The address of the request.
+        address: String,
+        /// The system's error.
+        reason: String,
     },
-    /// The server says no.
-    #[error("{place}: it answered {status}{said}: {remedy}")]
+    /// The server responded with an error.
+    #[error("{address}: the server responded with {status}{message}: {remedy}")]
     Status {
-        /// What was asked.
-        place: String,
+        /// The address of the request.
+        address: String,
         /// The status.
         status: StatusCode,
-        /// What the server says in a format that has a field for it, ready to be appended.
-        said: String,
-        /// What to do.
+        /// The server's message in a documented error format, in parentheses.
+        message: String,
+        /// The remedy.
         remedy: &'static str,
-        /// When to come back, if the server says so.
+        /// The value of `Retry-After`.
         retry_after: Option<Duration>,
-        /// What it asks for, where the status is 401.
-        demand: Option<Box<AuthChallenge>>,
+        /// The challenge, if the status is 401.
+        challenge: Option<Box<AuthChallenge>>,
     },
-    /// What should have been a token is none.
-    #[error("{place}: its answer holds no token: is it the server that gives the registry's tokens?")]
+    /// The response of a token server has no token.
+    #[error("{address}: the response contains no token: check that this is the token server of the registry")]
     Token {
-        /// What was asked.
-        place: String,
+        /// The address of the request.
+        address: String,
     },
-    /// Nobody gives boot credentials.
-    #[error("boot gets no credentials: {error}{remedy}")]
+    /// Boot cannot get credentials.
+    #[error("failed to get credentials: {error}{remedy}")]
     Identity {
-        /// Why not.
+        /// The reason.
         error: Box<HttpError>,
-        /// What to do, ready to be appended; empty where the error says it.
+        /// The remedy, unless the error contains it.
         remedy: String,
     },
-    /// The server wants patience that there is no time for.
-    #[error("{error}; it asks to come back in {} s, and only {left} s of the source's time are left", after.as_secs())]
-    TooPatient {
-        /// The answer.
+    /// The server's `Retry-After` exceeds the remaining time.
+    #[error("{error}; the server asked to retry after {} s, but only {left} s remain for this source", after.as_secs())]
+    RetryAfterTooLong {
+        /// The response.
         error: Box<HttpError>,
-        /// The server's wish.
+        /// The value of `Retry-After`.
         after: Duration,
-        /// The time that is left.
+        /// The remaining time in seconds.
         left: u64,
     },
     /// All attempts failed.
     #[error("{error} ({attempts} attempts)")]
     GaveUp {
-        /// The last one's error.
+        /// The last error.
         error: Box<HttpError>,
-        /// How many there were.
+        /// The number of attempts.
         attempts: u32,
     },
     /// A redirect that boot does not follow.
-    #[error("{place}: it redirects to {target}, {why}")]
+    #[error("{address}: redirect to {target} refused: {reason}")]
     Redirect {
-        /// What was asked.
-        place: String,
+        /// The address of the request.
+        address: String,
         /// Scheme and host of the target.
         target: String,
-        /// Why it is not followed, and what to do.
-        why: String,
+        /// The reason, and what to do.
+        reason: String,
     },
-    /// The answer is larger than the source may be.
+    /// The response is larger than the limit of the source.
     #[error(
-        "{place}: the answer is larger than {limit} bytes: raise limits.size of the source if it should be"
+        "{address}: the response exceeds the limit of {limit} bytes: raise limits.size of the source, and \
+         volume.sizeLimit with it, if the size is expected"
     )]
     TooLarge {
-        /// What was asked.
-        place: String,
+        /// The address of the request.
+        address: String,
         /// The limit.
         limit: u64,
     },
-    /// The answer is not what the profile says.
-    #[error("{place}: the answer's SHA-256 is {found}, and {by} {expected}: correct one of them")]
+    /// The response has another checksum.
+    #[error(
+        "{address}: the SHA-256 of the response is {found}, but {by} requires {expected}: correct one of them"
+    )]
     Checksum {
-        /// What was asked.
-        place: String,
-        /// What it is.
+        /// The address of the request.
+        address: String,
+        /// The checksum of the response.
         found: String,
-        /// Who says what it should be.
+        /// Where the requirement comes from.
         by: &'static str,
-        /// What it should be.
+        /// The required checksum.
         expected: String,
     },
 }
 
-/// What a server asks of whoever wants its answer.
+/// The authentication challenge of a server.
 #[derive(Clone, Debug)]
 pub struct AuthChallenge {
     pub(super) url: Url,
@@ -171,68 +178,67 @@ impl AuthChallenge {
         self.values.iter().filter_map(|value| value.to_str().ok())
     }
 
-    /// Where the server is.
+    /// The class of the server's address.
     pub(crate) fn zone(&self) -> NetworkZone {
         self.zone
     }
 
-    /// An address that the server names, where it may name it: the rules are those of a redirect.
+    /// Resolves an address that the server names, by the rules for redirects.
     ///
     /// # Errors
-    /// Where it leads to another scheme or to the node.
-    pub(crate) fn leads_to(&self, address: &str) -> Result<Url, HttpError> {
-        redirect::lead(&self.url, address, self.zone)
+    /// If the address has another scheme or belongs to the node.
+    pub(crate) fn resolve(&self, address: &str) -> Result<Url, HttpError> {
+        redirect::resolve(&self.url, address, self.zone)
     }
 }
 
 impl From<InvalidAddress> for HttpError {
     fn from(InvalidAddress { url, why }: InvalidAddress) -> Self {
-        Self::Address { url, why }
+        Self::Address { url, reason: why }
     }
 }
 
 impl HttpError {
-    /// What `error` of a request to `place` comes to.
-    pub(super) fn of(place: &str, connect_seconds: u32, error: &reqwest::Error) -> Self {
-        let place = place.to_owned();
+    /// Converts the `error` of a request to `address`.
+    pub(super) fn from_reqwest(address: &str, connect_seconds: u32, error: &reqwest::Error) -> Self {
+        let address = address.to_owned();
         let mut cause = error.source();
         let mut innermost = String::new();
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<ResolveError>() {
-                return Self::name(place, error);
+                return Self::from_resolver(address, error);
             }
-            if let Some(rustls::Error::InvalidCertificate(why)) = tls(error) {
-                return Self::Certificate { place, what: why.to_string() };
+            if let Some(rustls::Error::InvalidCertificate(reason)) = tls(error) {
+                return Self::Certificate { address, reason: reason.to_string() };
             }
             innermost = error.to_string();
             cause = error.source();
         }
         if error.is_connect() && error.is_timeout() {
-            return Self::ConnectTimeout { place, seconds: connect_seconds };
+            return Self::ConnectTimeout { address, seconds: connect_seconds };
         }
         if error.is_connect() {
-            return Self::Connect { place, what: innermost };
+            return Self::Connect { address, reason: innermost };
         }
-        Self::Broke { place, what: innermost }
+        Self::Interrupted { address, reason: innermost }
     }
 
-    fn name(place: String, error: &ResolveError) -> Self {
+    fn from_resolver(address: String, error: &ResolveError) -> Self {
         match error {
-            ResolveError::NotFound { name, what } => {
-                Self::Name { place, name: name.clone(), what: what.clone() }
+            ResolveError::NotFound { name, reason } => {
+                Self::Name { address, name: name.clone(), reason: reason.clone() }
             }
-            // Only a redirect's target is refused by where it leads to.
+            // Only targets of redirects are refused by their address.
             ResolveError::NotAllowed => Self::Redirect {
-                target: place.clone(),
-                place,
-                why: "whose name resolves to an address of the node itself, where boot follows no redirect: name the \
-                      target in the profile"
+                target: address.clone(),
+                address,
+                reason: "its name resolves to an address of the node; set the final address in the profile"
                     .to_owned(),
             },
         }
     }
 
-    /// Whether the same request may well succeed a little later.
+    /// Whether a retry may succeed.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Status { status, .. } => is_temporary(*status),
@@ -240,8 +246,8 @@ impl HttpError {
             Self::Name { .. }
             | Self::ConnectTimeout { .. }
             | Self::Connect { .. }
-            | Self::Broke { .. }
-            | Self::TooPatient { .. }
+            | Self::Interrupted { .. }
+            | Self::RetryAfterTooLong { .. }
             | Self::GaveUp { .. } => true,
             Self::Address { .. }
             | Self::Setup(_)
@@ -253,12 +259,12 @@ impl HttpError {
         }
     }
 
-    /// Whether the server says that there is no such thing.
+    /// Whether the server responded with 404.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Status { status: StatusCode::NOT_FOUND, .. })
     }
 
-    /// When the server wants to be asked again.
+    /// The value of `Retry-After`.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -267,26 +273,49 @@ impl HttpError {
         }
     }
 
-    /// What the server asks for, if it does.
-    pub(crate) fn demand(&self) -> Option<&AuthChallenge> {
+    /// The challenge of the server, if there is one.
+    pub(crate) fn challenge(&self) -> Option<&AuthChallenge> {
         match self {
-            Self::Status { demand, .. } => demand.as_deref(),
+            Self::Status { challenge, .. } => challenge.as_deref(),
             _ => None,
         }
     }
 
-    /// Whether the server refuses who asks, rather than what.
+    /// Whether the server refuses the credentials.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self, Self::Status { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. })
     }
 
-    /// Whether the server was had, and what it gave is not fit for a task.
+    /// Whether the response arrived, but is not valid content.
     pub(crate) fn is_content(&self) -> bool {
         matches!(self, Self::TooLarge { .. } | Self::Checksum { .. })
     }
 }
 
-/// TLS' own error: it is handed on inside one I/O error or several, whose `source` leaves out what they hold.
+impl Coded for HttpError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Address { .. } | Self::Setup(_) => Code::SourceSettingsInvalid,
+            Self::Name { .. } => Code::ServerNotResolved,
+            Self::ConnectTimeout { .. } | Self::Connect { .. } | Self::Interrupted { .. } => {
+                Code::ServerUnreachable
+            }
+            Self::Certificate { .. } => Code::ServerCertificateInvalid,
+            Self::Status { status, .. } => match *status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Code::ServerDeniedAccess,
+                StatusCode::NOT_FOUND | StatusCode::GONE => Code::SourceNotFound,
+                _ => Code::ServerError,
+            },
+            Self::Token { .. } | Self::Identity { .. } => Code::ServerDeniedAccess,
+            Self::RetryAfterTooLong { error, .. } | Self::GaveUp { error, .. } => error.code(),
+            Self::Redirect { .. } => Code::RedirectRefused,
+            Self::TooLarge { .. } => Code::SourceTooLarge,
+            Self::Checksum { .. } => Code::ChecksumMismatch,
+        }
+    }
+}
+
+/// The TLS error inside one or several I/O errors, whose `source` omits the inner error.
 fn tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     if let Some(found) = error.downcast_ref() {
         return Some(found);
@@ -295,8 +324,7 @@ fn tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     tls(inside)
 }
 
-/// Statuses after which the same request may be answered a little later. Not all of 5xx: 501 and 505 say that
-/// the server will never know how.
+/// Statuses after which a retry may succeed. Of 5xx, 501 and 505 are permanent.
 fn is_temporary(status: StatusCode) -> bool {
     match status {
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => true,
@@ -305,17 +333,17 @@ fn is_temporary(status: StatusCode) -> bool {
     }
 }
 
-/// What to do about a status.
+/// The remedy for a status.
 pub(crate) fn remedy(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => {
-            "give it credentials in client.headersFromSecret or client.token, or renew them"
+            "set credentials in client.headersFromSecret or client.token, or renew them"
         }
-        StatusCode::FORBIDDEN => "let the server give the credentials of client the right to this",
-        StatusCode::NOT_FOUND | StatusCode::GONE => "correct the address, or put there what it should hold",
-        StatusCode::TOO_MANY_REQUESTS => "ask it less often, or have its limit raised",
-        status if status.is_server_error() => "look at the server's own log",
-        status if status.is_redirection() => "name the final address in the profile",
+        StatusCode::FORBIDDEN => "grant the credentials of client access to it",
+        StatusCode::NOT_FOUND | StatusCode::GONE => "correct the address, or create the object there",
+        StatusCode::TOO_MANY_REQUESTS => "send fewer requests, or raise the rate limit of the server",
+        status if status.is_server_error() => "check the log of the server",
+        status if status.is_redirection() => "set the final address in the profile",
         _ => "correct the request in the profile",
     }
 }

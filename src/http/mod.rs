@@ -1,15 +1,15 @@
-//! HTTP for whoever fetches from a server that a profile or a pod names: boot's sources, and what asks registries.
+//! HTTP requests to servers that a profile or a pod names: sources of boot, and registries.
 //!
-//! | module | what it answers |
+//! | module | responsibility |
 //! |---|---|
-//! | `client` | whom is trusted, who asks: roots, proxy, headers, token |
-//! | `exchange` | one request: its redirects, its status |
-//! | `redirect` | where may a redirect lead |
-//! | `retry` | is another attempt worth it, and when |
-//! | `address` | which addresses are the node's own; names to addresses |
-//! | `body` | the answer as it streams in: limit, checksum |
-//! | `transport` | the same for a library that makes its requests itself |
-//! | `progress` | what is waited for just now, for whoever cuts it off |
+//! | `client` | CAs, proxy, headers, token |
+//! | `request` | one request: redirects and status |
+//! | `redirect` | the rules for redirects |
+//! | `retry` | whether and when to retry |
+//! | `address_class` | addresses of the node; resolver |
+//! | `body` | the response as a stream: limit, checksum |
+//! | `transport` | requests of a library that builds them itself |
+//! | `progress` | what a fetch is waiting for, for the error of a timeout |
 
 mod address_class;
 mod body;
@@ -28,4 +28,4 @@ pub(crate) use error::{AuthChallenge, HttpError, remedy};
 pub(crate) use progress::FetchProgress;
 pub(crate) use request::Request;
 pub(crate) use retry::Attempts;
-pub(crate) use transport::{ErrorMapping, ServerError, Transport, place};
+pub(crate) use transport::{ErrorMapping, ServerError, Transport, display_decoded_url};

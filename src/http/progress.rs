@@ -1,8 +1,9 @@
-//! What is waited for just now. Whoever cuts a fetch off drops its future; this is what is left of it to tell.
+//! What a fetch is waiting for. A timeout drops the future of the fetch, so its state is kept here for the
+//! error message.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a fetch is waiting for.
+/// The progress of a fetch.
 #[derive(Default)]
 pub(crate) struct FetchProgress {
     step: Mutex<Step>,
@@ -11,38 +12,38 @@ pub(crate) struct FetchProgress {
 #[derive(Default)]
 enum Step {
     #[default]
-    NotBegun,
-    /// Scheme, host and path that were asked.
-    Answer(String),
+    NotStarted,
+    /// Scheme, host and path of the request.
+    Response(String),
     Body(String, u64),
-    /// The last attempt's error.
-    Again(String),
+    /// The error of the last attempt.
+    Retry(String),
 }
 
 impl FetchProgress {
-    pub(crate) fn asked(&self, place: &str) {
-        *self.step() = Step::Answer(place.to_owned());
+    pub(crate) fn request_sent(&self, address: &str) {
+        *self.step() = Step::Response(address.to_owned());
     }
 
-    pub(super) fn received(&self, place: &str, bytes: u64) {
+    pub(super) fn received(&self, address: &str, bytes: u64) {
         let mut step = self.step();
         match &mut *step {
             Step::Body(_, received) => *received = bytes,
-            other => *other = Step::Body(place.to_owned(), bytes),
+            other => *other = Step::Body(address.to_owned(), bytes),
         }
     }
 
-    pub(crate) fn failed(&self, error: &str) {
-        *self.step() = Step::Again(error.to_owned());
+    pub(crate) fn attempt_failed(&self, error: &str) {
+        *self.step() = Step::Retry(error.to_owned());
     }
 
-    /// It in words, where there is something to say.
+    /// Describes the progress, once a request was sent.
     pub(crate) fn describe(&self) -> Option<String> {
         match &*self.step() {
-            Step::NotBegun => None,
-            Step::Answer(place) => Some(format!("{place} has not answered")),
-            Step::Body(place, bytes) => Some(format!("{place} is still sending, {bytes} bytes so far")),
-            Step::Again(error) => Some(format!("the last attempt failed: {error}")),
+            Step::NotStarted => None,
+            Step::Response(address) => Some(format!("waiting for a response from {address}")),
+            Step::Body(address, bytes) => Some(format!("{bytes} bytes received from {address} so far")),
+            Step::Retry(error) => Some(format!("the last attempt failed: {error}")),
         }
     }
 

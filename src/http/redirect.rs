@@ -1,4 +1,4 @@
-//! Where a redirect may lead: not to another scheme, and not to the node's own addresses.
+//! The rules for redirects: not to another scheme, and not to addresses of the node.
 
 use reqwest::header::LOCATION;
 use reqwest::{Response, StatusCode, Url};
@@ -7,61 +7,61 @@ use super::address_class::NetworkZone;
 use super::client::display_url;
 use super::error::HttpError;
 
-/// Where the answer of `asked` sends boot, if it does.
-pub(super) fn target(asked: &Url, answer: &Response, from: NetworkZone) -> Result<Option<Url>, HttpError> {
+/// The target of a redirect in the response to `url`, if it is one.
+pub(super) fn target(url: &Url, response: &Response, from: NetworkZone) -> Result<Option<Url>, HttpError> {
     let followed = matches!(
-        answer.status(),
+        response.status(),
         StatusCode::MOVED_PERMANENTLY
             | StatusCode::FOUND
             | StatusCode::SEE_OTHER
             | StatusCode::TEMPORARY_REDIRECT
             | StatusCode::PERMANENT_REDIRECT
     );
-    let Some(location) = answer.headers().get(LOCATION).filter(|_| followed) else {
+    let Some(location) = response.headers().get(LOCATION).filter(|_| followed) else {
         return Ok(None);
     };
-    lead(asked, location.to_str().unwrap_or_default(), from).map(Some)
+    resolve(url, location.to_str().unwrap_or_default(), from).map(Some)
 }
 
-/// An address that the answer of `asked` names, from there.
-pub(super) fn lead(asked: &Url, address: &str, from: NetworkZone) -> Result<Url, HttpError> {
-    let Some(target) = asked.join(address).ok().filter(|_| !address.is_empty()) else {
-        return Err(refused(asked, "an address", "which cannot be read: name the target in the profile"));
+/// Resolves an address that the response to `url` names.
+pub(super) fn resolve(url: &Url, address: &str, from: NetworkZone) -> Result<Url, HttpError> {
+    let Some(target) = url.join(address).ok().filter(|_| !address.is_empty()) else {
+        return Err(refused(url, "an invalid address", "set the final address in the profile"));
     };
-    check(asked, &target, from)?;
+    check(url, &target, from)?;
     Ok(target)
 }
 
-fn check(asked: &Url, target: &Url, from: NetworkZone) -> Result<(), HttpError> {
+fn check(url: &Url, target: &Url, from: NetworkZone) -> Result<(), HttpError> {
     let origin = target.origin().ascii_serialization();
-    if target.scheme() != asked.scheme() {
-        let why = "and boot follows none to another scheme: name the target in the profile";
+    if target.scheme() != url.scheme() {
+        let reason = "it has another scheme; set the final address in the profile";
         return Err(refused(
-            asked,
+            url,
             &format!("{}://{}", target.scheme(), target.host_str().unwrap_or_default()),
-            why,
+            reason,
         ));
     }
     let literal = target.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
     match literal {
-        Some(address) if !from.may_lead_to(NetworkZone::of(address)) => {
-            let why = "an address of the node itself, where boot follows no redirect: name the target in the profile";
-            Err(refused(asked, &origin, why))
+        Some(address) if !from.may_lead_to(NetworkZone::new(address)) => {
+            let reason = "it is an address of the node; set the final address in the profile";
+            Err(refused(url, &origin, reason))
         }
         _ => Ok(()),
     }
 }
 
-/// There were more than the profile allows.
-pub(super) fn too_many(asked: &Url, target: &Url, limit: u32) -> HttpError {
-    let why = format!(
-        "and boot follows {limit} redirects at most: name the final address in the profile, or raise client.redirects"
+/// The error for more redirects than the profile allows.
+pub(super) fn too_many(url: &Url, target: &Url, limit: u32) -> HttpError {
+    let reason = format!(
+        "there were {limit} redirects already; set the final address in the profile, or raise client.redirects"
     );
-    refused(asked, &target.origin().ascii_serialization(), &why)
+    refused(url, &target.origin().ascii_serialization(), &reason)
 }
 
-fn refused(asked: &Url, target: &str, why: &str) -> HttpError {
-    HttpError::Redirect { place: display_url(asked), target: target.to_owned(), why: why.to_owned() }
+fn refused(url: &Url, target: &str, reason: &str) -> HttpError {
+    HttpError::Redirect { address: display_url(url), target: target.to_owned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]
@@ -70,30 +70,30 @@ mod tests {
 
     #[test]
     fn no_redirect_leads_to_another_scheme_or_to_the_node() {
-        let check = |from, asked: &str, target: &str| {
-            check(&asked.parse().unwrap(), &target.parse().unwrap(), from).map_err(|error| error.to_string())
+        let check = |from, url: &str, target: &str| {
+            check(&url.parse().unwrap(), &target.parse().unwrap(), from).map_err(|error| error.to_string())
         };
-        let asked = "https://assets.example.com/a?token=hunter2";
+        let url = "https://assets.example.com/a?token=hunter2";
         for target in ["https://10.0.0.7/b", "https://cdn.example.com/", "https://[2001:db8::1]/"] {
-            assert_eq!(check(NetworkZone::Network, asked, target), Ok(()));
+            assert_eq!(check(NetworkZone::Network, url, target), Ok(()));
         }
-        for (target, why) in [
+        for (target, reason) in [
             (
                 "http://assets.example.com/a?hunter2",
-                "it redirects to http://assets.example.com, and boot follows none to another scheme",
+                "redirect to http://assets.example.com refused: it has another scheme",
             ),
-            ("file:///etc/passwd", "it redirects to file://, and boot follows none"),
+            ("file:///etc/passwd", "redirect to file:// refused: it has another scheme"),
             (
                 "https://169.254.169.254/?hunter2",
-                "it redirects to https://169.254.169.254, an address of the node itself",
+                "redirect to https://169.254.169.254 refused: it is an address of the node",
             ),
-            ("https://2852039166/", "it redirects to https://169.254.169.254, an address"),
-            ("https://127.1:8443/", "it redirects to https://127.0.0.1:8443, an address"),
-            ("https://[::1]/", "it redirects to https://[::1], an address"),
-            ("https://[::ffff:a9fe:a9fe]/", "an address of the node itself"),
+            ("https://2852039166/", "redirect to https://169.254.169.254 refused: it is an address"),
+            ("https://127.1:8443/", "redirect to https://127.0.0.1:8443 refused: it is an address"),
+            ("https://[::1]/", "redirect to https://[::1] refused: it is an address"),
+            ("https://[::ffff:a9fe:a9fe]/", "it is an address of the node"),
         ] {
-            let error = check(NetworkZone::Network, asked, target).unwrap_err();
-            assert!(error.starts_with("https://assets.example.com/a: ") && error.contains(why), "{error}");
+            let error = check(NetworkZone::Network, url, target).unwrap_err();
+            assert!(error.starts_with("https://assets.example.com/a: ") && error.contains(reason), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
         assert_eq!(check(NetworkZone::Loopback, "https://127.0.0.1:1/", "https://127.0.0.1:2/"), Ok(()));

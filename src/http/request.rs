@@ -16,37 +16,37 @@ use super::error::{self, AuthChallenge, HttpError};
 use super::redirect;
 use super::retry;
 
-/// How much of an error's body is read, and for how long, to find the server's own sentence.
+/// Limits for reading the body of an error response, which may contain the server's message.
 pub(super) const MAX_ERROR_BYTES: u64 = 64 * 1024;
-pub(super) const ERROR_TIME: Duration = Duration::from_secs(5);
+pub(super) const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much of the server's own sentence is told, in characters.
-pub(super) const MAX_SAID: usize = 500;
+/// Maximum length of the server's message, in characters.
+pub(super) const MAX_MESSAGE_CHARS: usize = 500;
 
-/// What is asked.
+/// A request.
 pub(crate) struct Request<'a> {
     /// `GET` or `POST`.
     pub(crate) method: Method,
-    /// Where.
+    /// The address.
     pub(crate) url: Url,
     /// Content type and body.
     pub(crate) body: Option<(&'a str, Cow<'a, str>)>,
-    /// Sent beside the client's own, and as those to this address' host only.
+    /// Sent in addition to the headers of the client, and like those only to the host of this address.
     pub(crate) headers: HeaderMap,
-    /// Where the server is that named the address; `None` where the profile does.
+    /// The class of the server that named the address; `None` if the profile names it.
     pub(crate) from: Option<NetworkZone>,
-    /// What the body's SHA-256 must be.
+    /// The required SHA-256 of the body.
     pub(crate) sha256: Option<Expected<'a>>,
-    /// Bytes of the answer at most.
+    /// Maximum size of the response.
     pub(crate) limit: u64,
-    /// Finds the server's own sentence in an error's body, where the format is known.
-    pub(crate) said: fn(&[u8]) -> Option<String>,
-    /// What to do about a status.
+    /// Finds the server's message in the body of an error response.
+    pub(crate) message: fn(&[u8]) -> Option<String>,
+    /// The remedy for a status.
     pub(crate) remedy: fn(StatusCode) -> &'static str,
 }
 
 impl Request<'_> {
-    /// A GET, and nothing special about it.
+    /// A GET without body and additional headers.
     pub(crate) fn get(url: Url, limit: u64) -> Self {
         Self {
             method: Method::GET,
@@ -56,32 +56,32 @@ impl Request<'_> {
             from: None,
             sha256: None,
             limit,
-            said: |_| None,
+            message: |_| None,
             remedy: error::remedy,
         }
     }
 }
 
 impl HttpClient<'_> {
-    /// Asks once, redirects included.
+    /// Sends the request once, and follows redirects.
     pub(crate) async fn exchange(&self, request: &Request<'_>) -> Result<Body, HttpError> {
         let mut method = request.method.clone();
         let mut url = request.url.clone();
         let mut from = request.from;
         let mut redirects = 0;
         loop {
-            let response = self.hop_to(request, &method, &url, from).await?;
-            // Behind a proxy the address is the proxy's, which says nothing about the server.
-            let peer = response.remote_addr().filter(|_| self.says.proxy.is_none());
-            let zone = peer.map_or(NetworkZone::Network, |address| NetworkZone::of(address.ip()));
+            let response = self.send_hop(request, &method, &url, from).await?;
+            // Behind a proxy, this is the address of the proxy, which shows nothing about the server.
+            let peer = response.remote_addr().filter(|_| self.settings.proxy.is_none());
+            let zone = peer.map_or(NetworkZone::Network, |address| NetworkZone::new(address.ip()));
             let Some(target) = redirect::target(&url, &response, zone)? else {
-                return self.answer(request, url, zone, response).await;
+                return self.receive(request, url, zone, response).await;
             };
-            if redirects == self.says.redirects {
+            if redirects == self.settings.redirects {
                 return Err(redirect::too_many(&url, &target, redirects));
             }
             redirects += 1;
-            // RFC 9110, section 15.4: what was sent is only sent again where the status says so.
+            // RFC 9110, section 15.4: the body is only sent again if the status requires it.
             let again = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
             if !again.contains(&response.status()) {
                 method = Method::GET;
@@ -90,16 +90,16 @@ impl HttpClient<'_> {
         }
     }
 
-    async fn hop_to(
+    async fn send_hop(
         &self,
         request: &Request<'_>,
         method: &Method,
         url: &Url,
         from: Option<NetworkZone>,
     ) -> Result<Response, HttpError> {
-        let place = display_url(url);
-        self.progress.asked(&place);
-        let mut builder = self.hop(from)?.request(method.clone(), url.clone());
+        let address = display_url(url);
+        self.progress.request_sent(&address);
+        let mut builder = self.hop_client(from)?.request(method.clone(), url.clone());
         if url.origin() == request.url.origin() {
             builder = builder.headers(self.headers.clone()).headers(self.secret_headers.clone());
             builder = builder.headers(request.headers.clone());
@@ -108,56 +108,59 @@ impl HttpClient<'_> {
             builder = builder.header(CONTENT_TYPE, *kind).body(body.to_string());
         }
         let sent = builder.send().await;
-        sent.map_err(|error| HttpError::of(&place, self.says.connect_timeout_seconds, &error))
+        sent.map_err(|error| HttpError::from_reqwest(&address, self.settings.connect_timeout_seconds, &error))
     }
 
-    async fn answer(
+    async fn receive(
         &self,
         request: &Request<'_>,
         url: Url,
         zone: NetworkZone,
         response: Response,
     ) -> Result<Body, HttpError> {
-        let place = display_url(&url);
+        let address = display_url(&url);
         let status = response.status();
         if !status.is_success() {
             let values = || response.headers().get_all(WWW_AUTHENTICATE).iter().cloned().collect();
-            // Another host's is none of the profile's: credentials would be given to it.
-            let asks = status == StatusCode::UNAUTHORIZED && url.origin() == request.url.origin();
-            let demand = asks.then(|| Box::new(AuthChallenge { values: values(), url, zone }));
-            return Err(self.refusal(request, place, demand, response).await);
+            // A challenge of another host must not receive credentials.
+            let may_authenticate = status == StatusCode::UNAUTHORIZED && url.origin() == request.url.origin();
+            let challenge = may_authenticate.then(|| Box::new(AuthChallenge { values: values(), url, zone }));
+            return Err(self.error_response(request, address, challenge, response).await);
         }
         if response.content_length().is_some_and(|length| length > request.limit) {
-            return Err(HttpError::TooLarge { place, limit: request.limit });
+            return Err(HttpError::TooLarge { address, limit: request.limit });
         }
-        Ok(self.body(place, response, request.limit, request.sha256))
+        Ok(self.body(address, response, request.limit, request.sha256))
     }
 
-    async fn refusal(
+    async fn error_response(
         &self,
         request: &Request<'_>,
-        place: String,
-        demand: Option<Box<AuthChallenge>>,
+        address: String,
+        challenge: Option<Box<AuthChallenge>>,
         response: Response,
     ) -> HttpError {
         let status = response.status();
-        let retry_after = retry::after(&response);
-        let mut body = self.body(place.clone(), response, MAX_ERROR_BYTES, None);
-        // Without a sentence of its own the status says what there is to say.
-        let read = timeout(ERROR_TIME, body.read(MAX_ERROR_BYTES)).await;
-        let said = read.ok().and_then(Result::ok).and_then(|body| (request.said)(&body));
-        let said = said.map_or_else(String::new, |said| {
-            let said: String = self.redact(&request.headers, &said).chars().take(MAX_SAID).collect();
-            format!(" and says {said:?}")
+        let retry_after = retry::retry_after(&response);
+        let mut body = self.body(address.clone(), response, MAX_ERROR_BYTES, None);
+        // If there is no message, the status must suffice.
+        let read = timeout(ERROR_TIMEOUT, body.read(MAX_ERROR_BYTES)).await;
+        let message = read.ok().and_then(Result::ok).and_then(|body| (request.message)(&body));
+        let message = message.map_or_else(String::new, |message| {
+            let message: String =
+                self.redact(&request.headers, &message).chars().take(MAX_MESSAGE_CHARS).collect();
+            format!(" ({message:?})")
         });
         let remedy = (request.remedy)(status);
-        HttpError::Status { place, status, said, remedy, retry_after, demand }
+        HttpError::Status { address, status, message, remedy, retry_after, challenge }
     }
 
-    fn body(&self, place: String, response: Response, limit: u64, expected: Option<Expected<'_>>) -> Body {
-        let (from, seconds) = (place.clone(), self.says.connect_timeout_seconds);
+    fn body(&self, address: String, response: Response, limit: u64, expected: Option<Expected<'_>>) -> Body {
+        let (from, seconds) = (address.clone(), self.settings.connect_timeout_seconds);
         let announced = response.content_length();
-        let stream = response.bytes_stream().map_err(move |error| HttpError::of(&from, seconds, &error));
-        Body::new(stream.boxed(), place, Arc::clone(&self.progress), limit, expected).announced_as(announced)
+        let stream =
+            response.bytes_stream().map_err(move |error| HttpError::from_reqwest(&from, seconds, &error));
+        Body::new(stream.boxed(), address, Arc::clone(&self.progress), limit, expected)
+            .announced_as(announced)
     }
 }

@@ -1,4 +1,4 @@
-//! When another attempt is made.
+//! Delays between attempts.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,32 +9,32 @@ use tokio::time::Instant;
 
 use super::error::HttpError;
 
-/// The pause before the second attempt, and what it grows to. Each is lengthened by chance up to its double, so
-/// that the thousand tasks which a failing server leaves do not come back at the same moment.
+/// The delay before the second attempt, and the maximum. Jitter up to doubles it, so that the thousands of
+/// tasks of a failing server do not retry at the same time.
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// The attempts of one request.
 pub(crate) struct Attempts {
     made: u32,
-    pauses: ExponentialBackoff,
-    /// When the source's time is over.
+    delays: ExponentialBackoff,
+    /// The end of the source's time limit.
     deadline: Instant,
 }
 
 impl Attempts {
-    /// `most` of them.
+    /// Allows at most `most` attempts.
     pub(crate) fn new(most: u32, deadline: Instant) -> Self {
-        Self { made: 0, pauses: pauses(most), deadline }
+        Self { made: 0, delays: delays(most), deadline }
     }
 
-    /// How long to wait before the attempt that follows one that ended with `error`.
+    /// The delay before the attempt after one that failed with `error`.
     ///
     /// # Errors
-    /// The same one, where there is no attempt left or no time for one.
-    pub(crate) fn again(&mut self, error: HttpError) -> Result<Duration, HttpError> {
+    /// The error itself, if no attempt or not enough time is left.
+    pub(crate) fn next_delay(&mut self, error: HttpError) -> Result<Duration, HttpError> {
         self.made += 1;
-        let Some(pause) = self.pauses.next() else {
+        let Some(delay) = self.delays.next() else {
             return Err(match self.made {
                 1 => error,
                 attempts => HttpError::GaveUp { error: Box::new(error), attempts },
@@ -42,14 +42,14 @@ impl Attempts {
         };
         let (after, left) = (error.retry_after().unwrap_or_default(), self.deadline - Instant::now());
         if after >= left {
-            return Err(HttpError::TooPatient { error: Box::new(error), after, left: left.as_secs() });
+            return Err(HttpError::RetryAfterTooLong { error: Box::new(error), after, left: left.as_secs() });
         }
-        Ok(pause.max(after))
+        Ok(delay.max(after))
     }
 }
 
-/// The pauses between `attempts` attempts.
-fn pauses(attempts: u32) -> ExponentialBackoff {
+/// The delays between `attempts` attempts.
+fn delays(attempts: u32) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(FIRST)
         .with_max_delay(LONGEST)
@@ -58,8 +58,8 @@ fn pauses(attempts: u32) -> ExponentialBackoff {
         .build()
 }
 
-/// When the server wants to be asked again: seconds or a date (RFC 9110, section 10.2.3).
-pub(super) fn after(response: &Response) -> Option<Duration> {
+/// The value of `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
@@ -73,13 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_are_one_fewer_than_the_attempts() {
-        let pauses: Vec<_> = pauses(8).collect();
-        assert_eq!(pauses.len(), 7);
-        for (position, pause) in pauses.into_iter().enumerate() {
+    fn delays_grow_and_are_one_fewer_than_the_attempts() {
+        let delays: Vec<_> = delays(8).collect();
+        assert_eq!(delays.len(), 7);
+        for (position, delay) in delays.into_iter().enumerate() {
             let shortest = (FIRST * (1 << position)).min(LONGEST);
-            assert!(pause >= shortest && pause <= shortest * 2, "{position}: {pause:?}");
+            assert!(delay >= shortest && delay <= shortest * 2, "{position}: {delay:?}");
         }
-        assert_eq!(super::pauses(1).count(), 0);
+        assert_eq!(super::delays(1).count(), 0);
     }
 }

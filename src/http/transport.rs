@@ -1,7 +1,7 @@
-//! For a library that builds and signs its requests itself: what becomes of each is the same as for boot's own.
+//! Sends requests that a library builds and signs, by the same rules as those of boot itself.
 //!
-//! No redirect is followed: a signature holds for one host, and a store that sends boot elsewhere has another address
-//! than the profile says.
+//! Redirects are not followed: a signature is valid for one host, and a store that redirects has another
+//! address than the profile names.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -12,54 +12,54 @@ use reqwest::{Request, Response, StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::HttpError;
-use super::request::{ERROR_TIME, MAX_ERROR_BYTES, MAX_SAID};
+use super::request::{ERROR_TIMEOUT, MAX_ERROR_BYTES, MAX_MESSAGE_CHARS};
 use super::retry::{self, Attempts};
 
-/// How long the node's own service, which gives credentials, may take for an answer. It is next door, or it is not
-/// there: on a node that is in no cloud, packets to it lead nowhere.
+/// Time limit for the metadata service of the node, which provides credentials. It is close, or it does not
+/// exist: on a node that is not in a cloud, packets to it are lost.
 const METADATA_TIME: Duration = Duration::from_secs(5);
-/// How often it is asked at most: it may start a little later than the first pods of a new node.
+/// Maximum number of attempts: the service may start a little later than the first pods of a new node.
 const METADATA_ATTEMPTS: u32 = 3;
 
-/// Makes requests, with all of their attempts.
+/// Sends requests with retries.
 pub(crate) struct Transport {
     pub(super) client: reqwest::Client,
-    /// Without the profile's proxy.
+    /// The client without the proxy of the profile.
     pub(super) direct: reqwest::Client,
-    /// Where most requests go; any other place is asked for credentials.
+    /// The address of the store. Requests to other addresses are for credentials.
     pub(super) store: Url,
     pub(super) attempts: u32,
     pub(super) connect_seconds: u32,
     pub(super) deadline: Instant,
-    /// What no log may show.
+    /// Values that must not be logged.
     pub(super) secrets: Vec<String>,
-    pub(super) terms: ErrorMapping,
-    /// The last attempt's error, for whoever cuts a fetch off.
+    pub(super) errors: ErrorMapping,
+    /// The error of the last attempt, for the error message of a timeout.
     pub(super) failed: Mutex<Option<String>>,
 }
 
-/// What errors mean to whoever makes the requests.
+/// How to interpret error responses.
 #[derive(Clone, Copy)]
 pub(crate) struct ErrorMapping {
-    /// The server's own words, found in an error's headers and body.
-    pub(crate) said: fn(&HeaderMap, &[u8]) -> Option<ServerError>,
-    /// What to do about the store's error.
+    /// Finds the server's message in headers and body of an error response.
+    pub(crate) message: fn(&HeaderMap, &[u8]) -> Option<ServerError>,
+    /// The remedy for an error of the store.
     pub(crate) remedy: fn(StatusCode, &str) -> &'static str,
-    /// What to do where nobody gives credentials.
+    /// The remedy if there are no credentials.
     pub(crate) identity: &'static str,
 }
 
-/// A server's own words.
+/// The message of a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ServerError {
-    /// The error's name: `NoSuchKey`.
+    /// The name of the error: `NoSuchKey`.
     pub(crate) code: String,
-    /// The sentence, if there is one.
+    /// The message, which may be empty.
     pub(crate) message: String,
 }
 
 impl Transport {
-    /// Sends `request` until it is answered with success. Its body is in memory.
+    /// Sends `request` until it succeeds. Its body is in memory.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, HttpError> {
         let is_local = self.is_local(request.url());
         let most = if is_local { self.attempts.min(METADATA_ATTEMPTS) } else { self.attempts };
@@ -67,45 +67,50 @@ impl Transport {
         loop {
             let error = match self.attempt(&request, is_local).await {
                 Ok(response) => return Ok(response),
-                Err(error) if !error.is_temporary() => return Err(self.about(request.url(), error)),
+                Err(error) if !error.is_temporary() => return Err(self.with_context(request.url(), error)),
                 Err(error) => error,
             };
             let failed = error.to_string();
-            let pause = attempts.again(error).map_err(|error| self.about(request.url(), error))?;
+            let pause =
+                attempts.next_delay(error).map_err(|error| self.with_context(request.url(), error))?;
             *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
             sleep(pause).await;
         }
     }
 
-    /// The last attempt's error, if a later one did not bring an answer.
-    pub(crate) fn failed(&self) -> Option<String> {
+    /// The error of the last attempt, unless a later one succeeded.
+    pub(crate) fn last_error(&self) -> Option<String> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What an answer's body came to that broke off.
-    pub(crate) fn broke(&self, url: &Url, error: &reqwest::Error) -> HttpError {
-        HttpError::of(&place(url), self.connect_seconds, error)
+    /// Converts the error of an interrupted body.
+    pub(crate) fn body_error(&self, url: &Url, error: &reqwest::Error) -> HttpError {
+        HttpError::from_reqwest(&display_decoded_url(url), self.connect_seconds, error)
     }
 
     async fn attempt(&self, request: &Request, is_local: bool) -> Result<Response, HttpError> {
-        let (place, to_store) = (place(request.url()), self.is_store(request.url()));
+        let (address, to_store) = (display_decoded_url(request.url()), self.is_store(request.url()));
         let Some(mut request) = request.try_clone() else {
-            return Err(HttpError::Setup("the request's body cannot be sent twice".to_owned()));
+            return Err(HttpError::Setup(
+                "internal error: the body of the request cannot be sent again; please report this bug"
+                    .to_owned(),
+            ));
         };
         let client = if is_local { &self.direct } else { &self.client };
         if is_local {
             *request.timeout_mut() = Some(METADATA_TIME);
         }
         let sent = client.execute(request).await;
-        let response = sent.map_err(|error| HttpError::of(&place, self.connect_seconds, &error))?;
+        let response =
+            sent.map_err(|error| HttpError::from_reqwest(&address, self.connect_seconds, &error))?;
         if !response.status().is_success() {
-            return Err(self.refusal(to_store, place, response).await);
+            return Err(self.error_response(to_store, address, response).await);
         }
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(response)
     }
 
-    /// Credentials without TLS are the node's own service's, which no proxy reaches.
+    /// Without TLS, credentials come from the metadata service of the node, which no proxy reaches.
     fn is_local(&self, url: &Url) -> bool {
         !self.is_store(url) && url.scheme() == "http"
     }
@@ -114,53 +119,55 @@ impl Transport {
         url.origin() == self.store.origin()
     }
 
-    /// `error`, told as what it means to the source.
-    fn about(&self, url: &Url, error: HttpError) -> HttpError {
+    /// Wraps the error of a request for credentials.
+    fn with_context(&self, url: &Url, error: HttpError) -> HttpError {
         if self.is_store(url) {
             return error;
         }
         let inner = if let HttpError::GaveUp { error, .. } = &error { error } else { &error };
         let remedy = match inner {
             HttpError::Status { .. } => String::new(),
-            _ => format!("; {}", self.terms.identity),
+            _ => format!("; {}", self.errors.identity),
         };
         HttpError::Identity { error: Box::new(error), remedy }
     }
 
-    async fn refusal(&self, to_store: bool, place: String, response: Response) -> HttpError {
+    async fn error_response(&self, to_store: bool, address: String, response: Response) -> HttpError {
         let status = response.status();
-        let retry_after = retry::after(&response);
+        let retry_after = retry::retry_after(&response);
         let headers = response.headers().clone();
-        // Without a sentence of its own the status says what there is to say.
-        let body = timeout(ERROR_TIME, beginning(response)).await.unwrap_or_default();
-        let said = (self.terms.said)(&headers, &body);
-        let code = said.as_ref().map_or("", |said| &said.code);
-        let remedy = if to_store { (self.terms.remedy)(status, code) } else { self.terms.identity };
-        let said = said.as_ref().map_or_else(String::new, |said| format!(" and says {:?}", self.shown(said)));
-        HttpError::Status { place, status, said, remedy, retry_after, demand: None }
+        // If there is no message, the status must suffice.
+        let body = timeout(ERROR_TIMEOUT, read_beginning(response)).await.unwrap_or_default();
+        let message = (self.errors.message)(&headers, &body);
+        let code = message.as_ref().map_or("", |message| &message.code);
+        let remedy = if to_store { (self.errors.remedy)(status, code) } else { self.errors.identity };
+        let message = message
+            .as_ref()
+            .map_or_else(String::new, |message| format!(" ({:?})", self.format_message(message)));
+        HttpError::Status { address, status, message, remedy, retry_after, challenge: None }
     }
 
-    /// The server's words, on one line, without any of the secrets.
-    fn shown(&self, said: &ServerError) -> String {
-        let words = [said.code.as_str(), said.message.lines().next().unwrap_or_default()];
-        let words: Vec<_> = words.into_iter().filter(|part| !part.is_empty()).collect();
-        let mut text = words.join(": ");
+    /// The server's message in one line, without secrets.
+    fn format_message(&self, message: &ServerError) -> String {
+        let parts = [message.code.as_str(), message.message.lines().next().unwrap_or_default()];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let mut text = parts.join(": ");
         for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret, "[redacted]");
         }
-        text.chars().take(MAX_SAID).collect()
+        text.chars().take(MAX_MESSAGE_CHARS).collect()
     }
 }
 
-/// Where a request goes, as logs may show it: without a query, and with its path as people write it. Google's keys have
-/// even their slashes encoded.
-pub(crate) fn place(url: &Url) -> String {
+/// A URL for logs: without query, and with a decoded path, because the library encodes even the slashes of
+/// keys for Google.
+pub(crate) fn display_decoded_url(url: &Url) -> String {
     let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
     format!("{}{}", url.origin().ascii_serialization(), path.escape_debug())
 }
 
-/// What an error's body begins with.
-async fn beginning(mut response: Response) -> Vec<u8> {
+/// Reads the beginning of an error response.
+async fn read_beginning(mut response: Response) -> Vec<u8> {
     let mut read = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         read.extend_from_slice(&chunk);
@@ -171,7 +178,7 @@ async fn beginning(mut response: Response) -> Vec<u8> {
     read
 }
 
-/// Shows no secret.
+/// Omits the secrets.
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport").field("store", &self.store.as_str()).finish_non_exhaustive()

@@ -1,7 +1,64 @@
-//! The messages of `bootlace pipe`, the sidecar.
+//! The messages of `bootlace pipe`, the sidecar. Messages about the store have the codes of [`super::store`].
+
+use std::fmt::Display;
+use std::io;
+use std::path::PathBuf;
+
+use bootlace_core::code::{Code, Coded};
+use bootlace_core::output::DataError;
+use bootlace_launch::handover::HandoverError;
 
 use super::Messages;
+use crate::sidecar::SidecarError;
+use crate::sidecar::handover_watcher::UnreadableHandover;
+use crate::sidecar::remote_store::InvalidData;
+use crate::sidecar::run::StartError;
+use crate::sidecar::shared_volume::SharedVolumeError;
 
 pub(super) fn messages() -> Messages {
-    vec![]
+    let path = || PathBuf::from("/bootlace-shared/0/report.json");
+    let text = |text: &str| text.to_owned();
+    let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+    let mut messages: Messages = [
+        StartError::NoConfig,
+        StartError::InvalidConfig(text("missing field `task` at line 1 column 2")),
+        StartError::Process(anyhow::anyhow!("failed to listen for signals")),
+    ]
+    .iter()
+    .map(message)
+    .collect();
+    messages.push(message(&SidecarError { path: PathBuf::from("/bootlace-run"), error: denied() }));
+    messages.extend(
+        [
+            SharedVolumeError::Missing(text("/bootlace-shared/0/report.json")),
+            SharedVolumeError::Outside(text("/etc/passwd")),
+            SharedVolumeError::Unreadable(path(), denied()),
+            SharedVolumeError::NotRegular(path()),
+            SharedVolumeError::TooLarge(path()),
+            SharedVolumeError::TooMany,
+            SharedVolumeError::DuplicateName(path()),
+            SharedVolumeError::Pattern(
+                text("**"),
+                text("`**` is not supported; write one `*` for each folder"),
+            ),
+        ]
+        .iter()
+        .map(message),
+    );
+    let data = [
+        DataError::Empty,
+        DataError::Name(text("a b")),
+        DataError::TooMany(101),
+        DataError::TooLarge(1_048_577),
+    ];
+    messages.extend(data.map(|error| message(&InvalidData(error))));
+    messages.push(message(&UnreadableHandover(HandoverError::Size)));
+    let line = crate::sidecar::run::not_stored_in_time(std::time::Duration::from_secs(20));
+    let code = Code::OutputsNotStoredInTime;
+    messages.push((code, line.strip_suffix(&format!(" [{code}]")).unwrap_or(&line).to_owned()));
+    messages
+}
+
+fn message(error: &(impl Coded + Display)) -> (Code, String) {
+    (error.code(), error.to_string())
 }

@@ -1,26 +1,27 @@
-//! How a registry wants to be told who asks: the header `WWW-Authenticate`.
+//! The authentication challenge of a registry: the header `WWW-Authenticate`.
 //! <https://distribution.github.io/distribution/spec/auth/token/>
 
 use http_auth::{ChallengeParser, ChallengeRef};
 
-/// What a registry asks for.
+/// An authentication challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
-    /// User and password with each request.
+    /// User and password in each request.
     Basic,
-    /// A token, which another server gives.
+    /// A token of a token server.
     Bearer {
-        /// Where it is given.
+        /// The address of the token server.
         realm: String,
-        /// Whom it is for.
+        /// The service that the token is for.
         service: Option<String>,
-        /// What it is to allow.
+        /// The rights of the token.
         scope: Option<String>,
     },
 }
 
 impl Challenge {
-    /// Reads the values of the header. Where a registry leaves the choice, it is the token: a password travels less.
+    /// Parses the values of the header. If there is a choice, tokens are preferred, because then the password
+    /// is sent less often.
     pub(crate) fn read<'v>(values: impl IntoIterator<Item = &'v str>) -> Option<Self> {
         let all = values.into_iter().flat_map(|value| ChallengeParser::new(value).map_while(Result::ok));
         let mut basic = None;
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_registries_write_is_read() {
+    fn challenges_of_real_registries_are_parsed() {
         let bearer = |service: Option<&str>, scope: Option<&str>| {
             let (service, scope) = (service.map(str::to_owned), scope.map(str::to_owned));
             Some(Challenge::Bearer { realm: "https://auth.example/token".to_owned(), service, scope })

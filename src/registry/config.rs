@@ -1,29 +1,29 @@
-//! Configurations: what an image starts.
+//! Image configurations.
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md>
 
 use serde::Deserialize;
 
-/// What an image says of the process that it starts.
+/// The command and env of an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageConfig {
     /// `Entrypoint`.
     pub entrypoint: Vec<String>,
-    /// `Cmd`, which a pod's `args` replace.
+    /// `Cmd`, which `args` of a pod replace.
     pub cmd: Vec<String>,
     /// `Env`: `NAME=value` records.
     pub env: Vec<String>,
 }
 
-/// A configuration cannot be read. It tells nothing of what it holds.
+/// The configuration is not valid JSON. The error does not quote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration cannot be read, at line {line} column {column}: push the image anew")]
+#[error("failed to parse the image configuration (line {line} column {column}): push the image again")]
 pub(crate) struct InvalidConfig {
     line: usize,
     column: usize,
 }
 
 impl ImageConfig {
-    /// Reads a configuration's bytes. What is null or not there is empty, as Docker writes both.
+    /// Parses a configuration. Fields that are null or missing are empty, because Docker writes both.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, InvalidConfig> {
         #[derive(Deserialize)]
         struct Image {
@@ -43,7 +43,7 @@ impl ImageConfig {
         Ok(Self { entrypoint, cmd, env })
     }
 
-    /// Bytes that it takes in memory, about.
+    /// The approximate size in memory.
     pub(crate) fn size(&self) -> usize {
         [&self.entrypoint, &self.cmd, &self.env]
             .into_iter()
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_builders_write_is_read() {
+    fn configurations_of_real_builders_are_parsed() {
         let read = |json: &str| ImageConfig::read(json.as_bytes());
         let full = read(
             r#"{"architecture": "amd64", "config": {"Entrypoint": ["/a"], "Cmd": ["b", ""], "Env": ["C=d"]}}"#,
@@ -76,7 +76,8 @@ mod tests {
         for broken in ["", "hunter2", r#"{"config": {"Cmd": "hunter2"}}"#, "[]"] {
             let error = read(broken).unwrap_err().to_string();
             assert!(
-                error.starts_with("the configuration cannot be read, at line ") && !error.contains("hunter2")
+                error.starts_with("failed to parse the image configuration (line ")
+                    && !error.contains("hunter2")
             );
         }
     }

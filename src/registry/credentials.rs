@@ -1,4 +1,4 @@
-//! Pull secrets: which of their entries are for a registry, by the kubelet's rules.
+//! Pull secrets, matched with registries by the rules of the kubelet.
 //! <https://kubernetes.io/docs/concepts/containers/images/#config-json>
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use super::{Digest, Reference};
 /// The key of a Secret of type `kubernetes.io/dockerconfigjson`.
 pub(crate) const KEY: &str = ".dockerconfigjson";
 
-/// A user and a password. It cannot be shown.
+/// A user and a password. `Debug` omits them.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RegistryCredentials {
     user: String,
@@ -29,7 +29,7 @@ pub(crate) struct Keyring {
     entries: Vec<(RegistryPattern, RegistryCredentials)>,
 }
 
-/// What an entry is for: `*.example.com`, `registry.example.com:5000/team`.
+/// The pattern of an entry: `*.example.com`, `registry.example.com:5000/team`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegistryPattern {
     host: String,
@@ -37,27 +37,27 @@ pub(crate) struct RegistryPattern {
     path: String,
 }
 
-/// Why a pull secret cannot be read. It holds nothing of what the secret does.
+/// Why a pull secret is invalid. The error does not quote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPullSecret {
-    /// It is no JSON of that shape.
-    #[error("holds no JSON like {{\"auths\": {{\"registry.example.com\": {{\"auth\": …}}}}}}")]
+    /// Not JSON of the expected structure.
+    #[error("is invalid: must be JSON like {{\"auths\": {{\"registry.example.com\": {{\"auth\": …}}}}}}")]
     Json,
     /// An entry's `auth` is not `user:password` in base64.
-    #[error("has an entry whose auth is not user:password in base64")]
+    #[error("is invalid: auth of each entry must be user:password in base64")]
     Auth,
 }
 
 impl RegistryCredentials {
-    /// What tells these apart from others, and nothing about them; `None` of none.
+    /// A hash that identifies these credentials without revealing them; `None` for an empty list.
     pub(crate) fn fingerprint(all: &[Self]) -> Option<Digest> {
-        // Fields with their lengths, so that no two lists are written alike.
+        // Each field with its length, so that different lists have different texts.
         let field = |text: &String| format!("{}:{text}", text.len());
         let text: String = all.iter().flat_map(|one| [field(&one.user), field(&one.password)]).collect();
         (!all.is_empty()).then(|| Digest::of(text.as_bytes()))
     }
 
-    /// The header `Authorization` that says so.
+    /// The value of the header `Authorization`.
     pub(crate) fn basic(&self) -> Option<HeaderValue> {
         let pair = STANDARD.encode(format!("{}:{}", self.user, self.password));
         let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
@@ -73,7 +73,7 @@ impl fmt::Debug for RegistryCredentials {
 }
 
 impl Keyring {
-    /// Adds the entries of a Secret's `.dockerconfigjson`. Those without a user are left out, as the kubelet does.
+    /// Adds the entries of `.dockerconfigjson`. Entries without a user are ignored, as by the kubelet.
     pub(crate) fn add(&mut self, json: &[u8]) -> Result<(), InvalidPullSecret> {
         #[derive(Deserialize)]
         struct Config {
@@ -102,7 +102,7 @@ impl Keyring {
         Ok(())
     }
 
-    /// The credentials for what `reference` names, those with the longest path first: each may be tried.
+    /// The credentials for `reference`, with the longest path first: each may be tried.
     pub(crate) fn lookup(&self, reference: &Reference) -> Vec<RegistryCredentials> {
         let mut found: Vec<_> =
             self.entries.iter().filter(|(pattern, _)| pattern.is_for(reference)).collect();
@@ -129,7 +129,7 @@ impl RegistryPattern {
     pub(crate) fn read(key: &str) -> Self {
         let key = key.split_once("://").map_or(key, |(_, rest)| rest);
         let (authority, path) = key.split_once('/').unwrap_or((key, ""));
-        // The API's own version, which Docker writes for its hub.
+        // The version of the registry API, which Docker writes for Docker Hub.
         let path = path
             .strip_prefix("v1")
             .or_else(|| path.strip_prefix("v2"))
@@ -157,8 +157,9 @@ fn split(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether a host's label matches a pattern, in which `*` stands for any text. A pull secret may hold any pattern, so the
-/// match takes at most `pattern × label` steps: `wildmatch` backtracks to the last star alone.
+/// Whether a label of a host name matches a pattern, in which `*` matches any text. A pull secret can contain
+/// any pattern, so matching must need at most `pattern × label` steps: `wildmatch` only backtracks to the
+/// last star.
 fn label_matches(label: &str, pattern: &str) -> bool {
     if pattern.contains('*') {
         WildMatchPattern::<'*', '\0'>::new(pattern).matches(label)
@@ -188,9 +189,9 @@ mod tests {
         found.into_iter().map(|credentials| credentials.user).collect()
     }
 
-    /// The table of the kubelet's own documentation, and of its tests.
+    /// The table in the documentation and tests of the kubelet.
     #[test]
-    fn entries_are_matched_as_the_kubelet_does() {
+    fn entries_are_matched_like_the_kubelet_does() {
         for (key, reference, fits) in [
             ("registry.example.com", "registry.example.com/a/b", true),
             ("https://registry.example.com/v1/", "registry.example.com/a", true),
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(users(&keys, "a.example/team/sql"), ["a.example/team/sql", "a.example/team", "a.example"]);
     }
 
-    /// With backtracking over every star this takes 4·10^12 steps.
+    /// If matching backtracked to every star, this would take 4·10^12 steps.
     #[test]
     fn a_pattern_of_many_stars_is_matched_in_linear_time() {
         let pattern = format!("{}x.example.com", "*a".repeat(100));
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_stand_in_either_form_and_show_in_none() {
+    fn both_forms_of_credentials_are_parsed_and_never_printed() {
         let auth = STANDARD.encode("etl:hunter:2\0");
         let json = json!({"auths": {"a.example": {"auth": auth}, "b.example": {"email": "x"}}});
         let mut keyring = Keyring::default();

@@ -1,4 +1,4 @@
-//! What a blob is called: the SHA-256 of its bytes.
+//! Digests of blobs: the SHA-256 of their bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-/// A digest as the OCI image specification writes it, `sha256:` and 64 hexadecimal digits. The specification knows
-/// sha512, too; no registry of use makes it.
+/// A digest of the OCI image specification: `sha256:` and 64 hexadecimal digits. The specification also
+/// allows sha512, but no common registry uses it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Digest {
@@ -16,18 +16,18 @@ pub(crate) struct Digest {
 
 const ALGORITHM: &str = "sha256:";
 
-/// Text is no digest.
+/// The text is not a digest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a digest is sha256: and 64 digits from 0 to f")]
+#[error("the digest is invalid: must be sha256: and 64 lowercase hexadecimal digits")]
 pub(crate) struct InvalidDigest;
 
 impl Digest {
-    /// The digest of bytes.
+    /// Computes the digest of bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Self { hex: crate::http::hex(&Sha256::digest(bytes)) }
     }
 
-    /// The digits.
+    /// The hexadecimal digits.
     pub(crate) fn hex(&self) -> &str {
         &self.hex
     }

@@ -1,9 +1,9 @@
-//! What the fuzz targets of `fuzz/` reach of registries: what a tenant's pull secret and a registry's answers hold.
+//! Entry points for the fuzz targets of `fuzz/`: pull secrets of tenants and responses of registries.
 
 use super::challenge::Challenge;
 use super::{ImageConfig, Keyring, Manifest, Platform, Reference};
 
-/// Reads a pull secret, and looks up what it holds for an image.
+/// Parses a pull secret, and looks up the credentials for an image.
 pub fn pull_secret(json: &[u8], image: &str) {
     let mut keyring = Keyring::default();
     let read = keyring.add(json);
@@ -14,10 +14,10 @@ pub fn pull_secret(json: &[u8], image: &str) {
     }
 }
 
-/// Reads an image's name as a registry is asked for it.
+/// Parses an image reference.
 ///
 /// # Panics
-/// Where what is printed of it is read as another.
+/// If the printed reference is parsed as another one.
 pub fn reference(name: &str) {
     if let Ok(reference) = name.parse::<Reference>() {
         let again = reference.to_string().parse();
@@ -25,7 +25,7 @@ pub fn reference(name: &str) {
     }
 }
 
-/// Reads a registry's answer as each of the documents that it could be.
+/// Parses the response of a registry as each kind of document.
 pub fn answer(bytes: &[u8]) {
     if let Ok(Manifest::Index(index)) = Manifest::read(bytes) {
         let _ = Platform::own().choose(&index);

@@ -1,4 +1,4 @@
-//! Manifests: what an image or an artifact consists of. Docker's schema 2 and OCI's have the same shape.
+//! Manifests of images and artifacts. Docker schema 2 and OCI have the same structure.
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md>
 
 use std::collections::BTreeMap;
@@ -7,82 +7,83 @@ use serde::Deserialize;
 
 use super::{Digest, Platform};
 
-/// What a registry is asked for: images and indexes, in OCI's words and in Docker's.
+/// The accepted media types: images and indexes of OCI and of Docker.
 pub(crate) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// What a manifest takes at most: registries need not keep larger ones (distribution-spec, "Pushing Manifests").
+/// Maximum size of a manifest: registries need not store larger ones (distribution-spec, "Pushing
+/// Manifests").
 pub(crate) const MAX_BYTES: u64 = 4 << 20;
 
-/// The configuration of an image that a runtime can start.
+/// The configuration media types of images that a runtime can start.
 const IMAGE_CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
-/// A blob's file name, where an artifact's blobs are files.
+/// The annotation with the file name of a blob.
 const TITLE: &str = "org.opencontainers.image.title";
-/// ORAS' mark of a folder that it packed: a tar, compressed or not.
+/// The annotation of a folder that ORAS packed: a tar, compressed or not.
 const UNPACK: &str = "io.deis.oras.content.unpack";
 
-/// A manifest, read.
+/// A parsed manifest.
 #[derive(Debug)]
 pub(crate) enum Manifest {
-    /// One image or artifact.
+    /// An image or artifact.
     Image(Image),
-    /// Several, of which a platform chooses one.
+    /// An index, from which a platform selects an image.
     Index(Vec<Descriptor>),
 }
 
-/// What one image or artifact consists of.
+/// An image or artifact.
 #[derive(Debug)]
 pub(crate) struct Image {
-    /// Its configuration.
+    /// The configuration.
     pub(crate) config: Descriptor,
-    /// Its layers, the lowest first; an artifact's blobs.
+    /// The layers, starting with the lowest; the blobs of an artifact.
     pub(crate) layers: Vec<Descriptor>,
 }
 
-/// A blob and what it is.
+/// A reference to a blob.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
-    /// What it holds.
+    /// The media type.
     pub(crate) media_type: String,
-    /// What it is called.
+    /// The digest.
     pub(crate) digest: Digest,
     /// Its size in bytes.
     pub(crate) size: u64,
-    /// What else its maker says.
+    /// The annotations.
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
-    /// What it is made for, in an index.
+    /// The platform, in an index.
     #[serde(default)]
     pub(crate) platform: Option<Platform>,
 }
 
-/// Why a manifest cannot be read. It tells nothing of what it holds.
+/// Why a manifest is invalid. The error does not quote it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ManifestError {
-    /// It is no JSON, or has another shape.
+    /// Not JSON, or of another structure.
     #[error(
-        "the manifest cannot be read, at line {line} column {column}: push the image anew, in OCI's format or in \
-         Docker's schema 2, with sha256 digests"
+        "failed to parse the manifest (line {line} column {column}): push the image again, in the OCI format or Docker \
+         schema 2, with sha256 digests"
     )]
     Shape {
-        /// Where.
+        /// The line.
         line: usize,
-        /// Where.
+        /// The column.
         column: usize,
     },
-    /// It is of Docker's first format.
-    #[error("the manifest is of Docker's schema 1: push the image anew with a tool of this decade")]
+    /// Docker schema 1.
+    #[error("unsupported manifest (Docker schema 1): push the image again with a current client")]
     Schema1,
-    /// It could be read as either, which is how a check is walked around (CVE-2021-41190).
-    #[error("the manifest is neither an image nor an index, or both: push the image anew")]
+    /// It could be parsed as either, which can bypass a check (CVE-2021-41190).
+    #[error("ambiguous manifest (neither an image nor an index, or both): push the image again")]
     Ambiguous,
 }
 
 impl Manifest {
-    /// Reads a manifest's bytes.
+    /// Parses a manifest.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, ManifestError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -113,7 +114,7 @@ impl Image {
 }
 
 impl Descriptor {
-    /// The file's name, where the blob is a file.
+    /// The file name, if the blob is a file.
     pub(crate) fn title(&self) -> Option<&str> {
         self.annotation(TITLE)
     }
@@ -123,7 +124,7 @@ impl Descriptor {
         self.annotation(UNPACK) == Some("true")
     }
 
-    /// Whether the blob is a tar by its type: `…tar`, `…tar+gzip`, `…tar+zstd`, Docker's `…tar.gzip`.
+    /// Whether the media type of the blob is a tar: `…tar`, `…tar+gzip`, `…tar+zstd`, Docker's `…tar.gzip`.
     pub(crate) fn is_tar(&self) -> bool {
         ["tar", "tar+gzip", "tar+zstd", "tar.gzip", "tar.zstd"].iter().any(|end| {
             self.media_type.strip_suffix(end).is_some_and(|start| start.ends_with(['.', '/', '+']))
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_and_an_index_are_told_apart_by_their_shape() {
+    fn images_and_indexes_are_distinguished_by_structure() {
         let config = blob("application/vnd.docker.container.image.v1+json");
         let image = json!({"schemaVersion": 2, "config": config, "layers": [blob("a.tar+gzip")]});
         assert!(
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_is_known_by_its_type() {
+    fn layers_are_recognized_by_media_type() {
         for (media_type, tar) in [
             ("application/vnd.oci.image.layer.v1.tar", true),
             ("application/vnd.oci.image.layer.v1.tar+gzip", true),

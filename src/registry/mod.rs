@@ -1,18 +1,18 @@
-//! Registries: where an image or an artifact lies, and how it is asked for.
+//! OCI registries: references, manifests, credentials and the protocol.
 //!
-//! | module | what it answers |
+//! | module | responsibility |
 //! |---|---|
-//! | `reference` | which registry, repository, tag and digest does a reference name |
-//! | `digest` | what a blob is called |
-//! | `manifest` | what an image consists of |
-//! | `platform` | which of an index' images is for a node |
-//! | `credentials` | which of a pull secret's entries are for a registry |
-//! | `challenge` | how a registry wants to be told who asks |
-//! | `config` | what an image starts |
-//! | `session` | one conversation with a registry: what is asked, in whose name |
+//! | `reference` | registry, repository, tag and digest of a reference |
+//! | `digest` | digests of blobs |
+//! | `manifest` | manifests of images, artifacts and indexes |
+//! | `platform` | selects the image of an index for a node |
+//! | `credentials` | selects the entries of a pull secret for a registry |
+//! | `challenge` | the authentication challenge of a registry |
+//! | `config` | the command and env of an image |
+//! | `session` | the requests to a registry, with authentication |
 //!
-//! All but `session` is pure. Hand-written where `oci-client` would be the library: it takes neither this program's
-//! resolver nor its redirect rules, so that a registry could send it to the node's own addresses.
+//! All modules but `session` are pure. `oci-client` is not used, because it accepts neither this program's
+//! resolver nor its rules for redirects, so a registry could redirect it to addresses of the node.
 
 pub(crate) mod challenge;
 pub(crate) mod config;
@@ -31,4 +31,4 @@ pub(crate) use digest::Digest;
 pub(crate) use manifest::{Descriptor, Image, Manifest};
 pub(crate) use platform::Platform;
 pub(crate) use reference::Reference;
-pub(crate) use session::{Session, first_asked};
+pub(crate) use session::{Session, first_address};

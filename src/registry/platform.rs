@@ -1,4 +1,4 @@
-//! Platforms: which of an index' images is for a node.
+//! Platforms, which select an image of an index.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::manifest::Descriptor;
 
-/// What an image is made for, in Go's words: `linux/arm64/v8`.
+/// A platform with the names of Go: `linux/arm64/v8`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub(crate) struct Platform {
     #[serde(default)]
@@ -18,25 +18,25 @@ pub(crate) struct Platform {
     variant: String,
 }
 
-/// Text is no platform.
+/// The text is not a platform.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no platform: write it like linux/arm64")]
+#[error("{0:?} is not a platform: write it like linux/arm64")]
 pub(crate) struct InvalidPlatform(String);
 
-/// The architectures that Go builds for Linux.
+/// The architectures of Go for Linux.
 /// <https://go.dev/doc/install/source#environment>
 const NODE_ARCHITECTURES: [&str; 13] = [
     "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le",
     "riscv64", "s390x",
 ];
 
-/// What images of `BuildKit` are marked with that describe another one and hold no program.
+/// The platform of `BuildKit` attestations, which are not programs.
 const UNKNOWN: &str = "unknown";
 
 impl Platform {
-    /// The one that this program runs on.
+    /// The platform of this program.
     pub(crate) fn own() -> Self {
-        // Rust's words and Go's differ for these; the others are the same.
+        // Names that differ between Rust and Go.
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -48,20 +48,21 @@ impl Platform {
         Self::linux(architecture)
     }
 
-    /// Linux on an architecture, in Go's words.
+    /// Linux on an architecture, with its name in Go.
     pub(crate) fn linux(architecture: &str) -> Self {
         Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: String::new() }
     }
 
-    /// The platform of a node with this `kubernetes.io/arch` label. A pod's author writes the label into the node selector,
-    /// and answers are cached by platform, so only architectures that Kubernetes runs on are accepted.
+    /// The platform of a node with this `kubernetes.io/arch` label. The author of a pod writes the label into
+    /// the node selector, and responses are cached by platform, so only architectures that Kubernetes
+    /// supports are accepted.
     pub(crate) fn of_node(architecture: &str) -> Option<Self> {
         NODE_ARCHITECTURES.contains(&architecture).then(|| Self::linux(architecture))
     }
 
-    /// Whether an image for `offered` is one for this platform. A variant that is what its architecture begins with
-    /// may be left out, as containerd has it.
-    fn takes(&self, offered: &Self) -> bool {
+    /// Whether an image for `offered` runs on this platform. The default variant of an architecture may be
+    /// omitted, as in containerd.
+    fn matches(&self, offered: &Self) -> bool {
         fn variant(platform: &Platform) -> &str {
             match (platform.architecture.as_str(), platform.variant.as_str()) {
                 ("arm64", "v8") | ("amd64", "v1") => "",
@@ -74,15 +75,15 @@ impl Platform {
             && variant(self) == variant(offered)
     }
 
-    /// Chooses an index' image: the first for this platform, or the only one where it names no platform (an index
-    /// around an artifact).
+    /// Selects an image of an index: the first for this platform, or the only one if it has no platform (an
+    /// index around an artifact).
     ///
     /// # Errors
-    /// Where there is none: it lists what there is.
+    /// If no image matches. The error lists the platforms of the index.
     pub(crate) fn choose<'i>(&self, index: &'i [Descriptor]) -> Result<&'i Descriptor, PlatformNotFound> {
-        let takes =
-            |offered: &&Descriptor| offered.platform.as_ref().is_some_and(|offered| self.takes(offered));
-        if let Some(found) = index.iter().find(takes) {
+        let matches =
+            |offered: &&Descriptor| offered.platform.as_ref().is_some_and(|offered| self.matches(offered));
+        if let Some(found) = index.iter().find(matches) {
             return Ok(found);
         }
         if let [only] = index
@@ -96,12 +97,12 @@ impl Platform {
     }
 }
 
-/// An index has nothing for a platform.
+/// An index has no image for a platform.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PlatformNotFound {
     /// The platform.
     pub(crate) wanted: Platform,
-    /// What there is.
+    /// The platforms of the index.
     pub(crate) offered: Vec<String>,
 }
 
@@ -109,9 +110,9 @@ impl fmt::Display for PlatformNotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { wanted, offered } = self;
         if offered.is_empty() {
-            return write!(f, "its index names no platform for any of its images, and so none for {wanted}");
+            return write!(f, "the index has no image for {wanted}, because its images have no platform");
         }
-        write!(f, "its index has no image for {wanted}, only for {}", offered.join(", "))
+        write!(f, "the index has no image for {wanted}, only for {}", offered.join(", "))
     }
 }
 
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_image_that_fits_is_taken() {
+    fn the_first_matching_image_is_selected() {
         let all = [
             Some("unknown/unknown"),
             Some("windows/amd64"),
@@ -187,16 +188,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_with_what_is() {
+    fn a_missing_platform_is_reported_with_the_existing_ones() {
         let wanted: Platform = "linux/s390x".parse().unwrap();
-        let told = |all: &[Option<&str>]| wanted.choose(&index(all)).unwrap_err().to_string();
+        let message = |all: &[Option<&str>]| wanted.choose(&index(all)).unwrap_err().to_string();
         assert_eq!(
-            told(&[Some("linux/amd64"), Some("unknown/unknown"), Some("linux/arm64/v8")]),
-            "its index has no image for linux/s390x, only for linux/amd64, linux/arm64/v8"
+            message(&[Some("linux/amd64"), Some("unknown/unknown"), Some("linux/arm64/v8")]),
+            "the index has no image for linux/s390x, only for linux/amd64, linux/arm64/v8"
         );
         assert_eq!(
-            told(&[None, None]),
-            "its index names no platform for any of its images, and so none for linux/s390x"
+            message(&[None, None]),
+            "the index has no image for linux/s390x, because its images have no platform"
         );
         wanted.choose(&index(&[None])).unwrap();
         for text in ["", "linux", "linux/", "/arm64", "linux/arm64/v8/x"] {

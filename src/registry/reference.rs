@@ -1,4 +1,4 @@
-//! References: what a registry is asked for under an image's name.
+//! Image references, as registries are queried for them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 use super::Digest;
 use bootlace_core::pod::{Image, InvalidImage};
 
-/// Docker Hub's name in references, where none is written.
+/// The registry of references without a host.
 pub(super) const HUB: &str = "docker.io";
-/// Where Docker Hub's API is.
+/// The host of Docker Hub's API.
 const HUB_HOST: &str = "registry-1.docker.io";
 
-/// A repository of a registry, and a tag or a digest in it.
+/// A repository of a registry, with a tag or a digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reference {
     name: Image,
@@ -19,12 +19,12 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    /// The registry as the reference names it: host, and port where one is written.
+    /// The registry in the reference: host and optional port.
     pub(crate) fn registry(&self) -> &str {
         self.name.registry()
     }
 
-    /// Where the registry's API is: host, and port where one is written.
+    /// The host and optional port of the registry's API.
     pub(crate) fn host(&self) -> &str {
         if self.registry() == HUB { HUB_HOST } else { self.registry() }
     }
@@ -34,12 +34,12 @@ impl Reference {
         self.name.repository()
     }
 
-    /// The digest, if the reference has one: it counts, and a tag beside it does not.
+    /// The digest of the reference. If there is one, the tag is ignored.
     pub(crate) fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// What the registry is asked for: the digest or the tag.
+    /// The digest or tag for requests.
     pub(crate) fn version(&self) -> String {
         match (&self.digest, self.name.tag()) {
             (Some(digest), _) => digest.to_string(),
@@ -65,7 +65,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Whether a host is one of Docker Hub's names.
+/// Whether a host is a name of Docker Hub.
 pub(super) fn is_hub(host: &str) -> bool {
     [HUB, HUB_HOST, "index.docker.io"].contains(&host)
 }
@@ -77,7 +77,7 @@ mod tests {
     const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn a_digest_counts_and_a_tag_beside_it_does_not() {
+    fn a_digest_takes_precedence_over_a_tag() {
         let digest = format!("sha256:{HEX}");
         for (text, host, repository, version) in [
             ("nginx", "registry-1.docker.io", "library/nginx", "latest"),

@@ -1,8 +1,8 @@
-//! One conversation with a registry: what is asked, and in whose name.
+//! Requests to a registry, with authentication.
 //!
-//! Asked first without credentials: a registry that wants some says how, and a public one needs none. Credentials go to
-//! the registry and to the server that it names for its tokens, and nowhere else; a blob often lies on a third one, which
-//! the registry redirects to with an address that is good for a while.
+//! The first request has no credentials: a registry that requires some responds with a challenge, and a
+//! public one needs none. Credentials are only sent to the registry and to its token server. Blobs are often
+//! on a third server, to which the registry redirects with a temporary address.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,29 +14,29 @@ use super::challenge::Challenge;
 use super::{Descriptor, Digest, Reference, RegistryCredentials, manifest};
 use crate::http::{AuthChallenge, Body, Expected, HttpClient, HttpError, NetworkZone, Request};
 
-/// What a token's answer takes at most: tokens that list many rights take some kilobytes.
+/// Maximum size of a token response: tokens with many rights have some kilobytes.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
 
-/// A conversation about one repository.
+/// Requests for one repository.
 pub(crate) struct Session<'c> {
     client: &'c HttpClient<'c>,
     reference: &'c Reference,
     /// `https://registry.example.com/v2/team/sql/`.
     base: Url,
-    /// Those that may be tried, the likeliest first; none for anonymous.
+    /// Credentials to try, the most likely ones first; empty for anonymous access.
     credentials: Vec<RegistryCredentials>,
     remedy: fn(StatusCode) -> &'static str,
-    /// Where the registry may be; `None` for anywhere.
+    /// The class of addresses that the registry may have; `None` if it is not restricted.
     reach: Option<NetworkZone>,
-    /// What the registry was satisfied with last.
+    /// The last accepted authorization.
     authorization: Mutex<Option<HeaderValue>>,
 }
 
 impl<'c> Session<'c> {
-    /// Speaks plain HTTP only where `plain` says so. `remedy` says what to do about a status.
+    /// Creates a session. It uses HTTP without TLS if `plain` is set. `remedy` is the remedy for a status.
     ///
     /// # Errors
-    /// Where the reference makes no address.
+    /// If the reference is not a valid address.
     pub(crate) fn new(
         client: &'c HttpClient<'c>,
         reference: &'c Reference,
@@ -49,22 +49,22 @@ impl<'c> Session<'c> {
         Ok(Self { client, reference, base, credentials, remedy, reach: None, authorization })
     }
 
-    /// Limits where the registry may be, where the reference is not to be trusted: as if a server in `reach` had named
-    /// it.
+    /// Restricts the addresses of the registry if the reference is not trusted: as if a server in `reach` had
+    /// named it.
     ///
     /// # Errors
-    /// Where the reference itself holds an address elsewhere.
+    /// If the reference itself contains an address of another class.
     pub(crate) fn within(self, reach: NetworkZone) -> Result<Self, HttpError> {
         let host = self.base.host_str().unwrap_or_default();
         let literal = host.trim_matches(['[', ']']).parse().ok();
-        if literal.is_some_and(|address| !reach.may_lead_to(NetworkZone::of(address))) {
-            let why = "it is an address of the node itself, where no registry may be".to_owned();
-            return Err(HttpError::Address { url: self.base.to_string(), why });
+        if literal.is_some_and(|address| !reach.may_lead_to(NetworkZone::new(address))) {
+            let reason = "it is an address of the node, where no registry is allowed".to_owned();
+            return Err(HttpError::Address { url: self.base.to_string(), reason });
         }
         Ok(Self { reach: Some(reach), ..self })
     }
 
-    /// A manifest: the reference's own, or one that an index names.
+    /// Requests a manifest: that of the reference, or one that an index names.
     pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> Result<Body, HttpError> {
         let digest = digest.or_else(|| self.reference.digest());
         let version = digest.map_or_else(|| self.reference.version(), ToString::to_string);
@@ -74,7 +74,7 @@ impl<'c> Session<'c> {
         self.get(request).await
     }
 
-    /// A blob, which may take `limit` bytes.
+    /// Requests a blob with at most `limit` bytes.
     pub(crate) async fn blob(&self, blob: &Descriptor, limit: u64) -> Result<Body, HttpError> {
         let mut request = self.request(&format!("blobs/{}", blob.digest), limit)?;
         request.sha256 = Some(self.expected(&blob.digest));
@@ -82,44 +82,54 @@ impl<'c> Session<'c> {
     }
 
     fn expected<'d>(&self, digest: &'d Digest) -> Expected<'d> {
-        let by =
-            if self.reference.digest() == Some(digest) { "the reference says" } else { "its manifest says" };
+        let by = if self.reference.digest() == Some(digest) { "the reference" } else { "the manifest" };
         Expected { sha256: digest.hex(), by }
     }
 
     fn request<'r>(&self, path: &str, limit: u64) -> Result<Request<'r>, HttpError> {
         let url = self.base.join(path);
-        let url = url.map_err(|error| HttpError::Address { url: path.to_owned(), why: error.to_string() })?;
-        Ok(Request { from: self.reach, remedy: self.remedy, said, ..Request::get(url, limit) })
+        let url =
+            url.map_err(|error| HttpError::Address { url: path.to_owned(), reason: error.to_string() })?;
+        Ok(Request {
+            from: self.reach,
+            remedy: self.remedy,
+            message: error_message,
+            ..Request::get(url, limit)
+        })
     }
 
-    /// Asks in the name that was good enough last; where that is refused, in each that may be.
+    /// Sends the request with the last accepted authorization; if it is refused, with each of the
+    /// credentials.
     async fn get(&self, mut request: Request<'_>) -> Result<Body, HttpError> {
-        if let Some(kept) = self.kept().clone() {
-            request.headers.insert(AUTHORIZATION, kept);
+        if let Some(last_authorization) = self.last_authorization().clone() {
+            request.headers.insert(AUTHORIZATION, last_authorization);
         }
         let refusal = match self.client.exchange(&request).await {
-            Err(error) if error.demand().is_some() => error,
+            Err(error) if error.challenge().is_some() => error,
             result => return result,
         };
-        let Some(demand) = refusal.demand() else { return Err(refusal) };
-        let Some(challenge) = Challenge::read(demand.challenges()) else { return Err(refusal) };
+        let Some(auth_challenge) = refusal.challenge() else { return Err(refusal) };
+        let Some(challenge) = Challenge::read(auth_challenge.challenges()) else { return Err(refusal) };
         let mut last = None;
-        // A token is also given to nobody, for what is public.
+        // Token servers also issue tokens for anonymous access to public repositories.
         let anonymous = self.credentials.is_empty().then_some(None);
         for credentials in self.credentials.iter().map(Some).chain(anonymous) {
-            let Some(authorization) = self.authorize(&challenge, demand, credentials).await.transpose()
+            let Some(authorization) =
+                self.authorize(&challenge, auth_challenge, credentials).await.transpose()
             else {
                 continue;
             };
-            let asked = match authorization {
+            let response = match authorization {
                 Ok(authorization) => {
                     request.headers.insert(AUTHORIZATION, authorization.clone());
-                    self.client.exchange(&request).await.inspect(|_| *self.kept() = Some(authorization))
+                    self.client
+                        .exchange(&request)
+                        .await
+                        .inspect(|_| *self.last_authorization() = Some(authorization))
                 }
                 Err(error) => Err(error),
             };
-            match asked {
+            match response {
                 Err(error) if error.is_refused() => last = Some(error),
                 result => return result,
             }
@@ -127,83 +137,88 @@ impl<'c> Session<'c> {
         Err(last.unwrap_or(refusal))
     }
 
-    /// What satisfies the challenge; `None` where nothing does without credentials.
+    /// The authorization for the challenge; `None` if it requires credentials and the session has none.
     async fn authorize(
         &self,
         challenge: &Challenge,
-        demand: &AuthChallenge,
+        auth_challenge: &AuthChallenge,
         credentials: Option<&RegistryCredentials>,
     ) -> Result<Option<HeaderValue>, HttpError> {
         let basic = credentials.and_then(RegistryCredentials::basic);
         let Challenge::Bearer { realm, service, scope } = challenge else { return Ok(basic) };
-        let mut url = demand.leads_to(realm)?;
+        let mut url = auth_challenge.resolve(realm)?;
         let own_scope = || format!("repository:{}:pull", self.reference.repository());
         url.query_pairs_mut()
             .extend_pairs(service.iter().map(|service| ("service", service)))
             .append_pair("scope", &scope.clone().unwrap_or_else(own_scope));
         let headers = basic.map(|basic| (AUTHORIZATION, basic)).into_iter().collect::<HeaderMap>();
-        let from = Some(demand.zone());
-        let request =
-            Request { headers, from, remedy: self.remedy, said, ..Request::get(url, MAX_TOKEN_BYTES) };
+        let from = Some(auth_challenge.zone());
+        let request = Request {
+            headers,
+            from,
+            remedy: self.remedy,
+            message: error_message,
+            ..Request::get(url, MAX_TOKEN_BYTES)
+        };
         let mut body = self.client.exchange(&request).await?;
-        let place = body.place().to_owned();
-        token(&body.read(MAX_TOKEN_BYTES).await?).map(Some).ok_or(HttpError::Token { place })
+        let address = body.address().to_owned();
+        token(&body.read(MAX_TOKEN_BYTES).await?).map(Some).ok_or(HttpError::Token { address })
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Option<HeaderValue>> {
+    fn last_authorization(&self) -> std::sync::MutexGuard<'_, Option<HeaderValue>> {
         self.authorization.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// `https://registry.example.com/v2/team/sql/`: what is asked for lies below it.
+/// `https://registry.example.com/v2/team/sql/`, the base of all addresses.
 fn base(reference: &Reference, plain: bool) -> Result<Url, HttpError> {
     let scheme = if plain { "http" } else { "https" };
     let base = format!("{scheme}://{}/v2/{}/", reference.host(), reference.repository());
-    Url::parse(&base).map_err(|error| HttpError::Address { url: base, why: error.to_string() })
+    Url::parse(&base).map_err(|error| HttpError::Address { url: base, reason: error.to_string() })
 }
 
 fn manifest_path(version: &str) -> String {
     format!("manifests/{version}")
 }
 
-/// Where a registry is asked first: for the manifest of `reference`.
+/// The address of the first request: for the manifest of `reference`.
 ///
 /// # Errors
-/// Where the reference makes no address.
-pub(crate) fn first_asked(reference: &Reference, plain: bool) -> Result<Url, HttpError> {
+/// If the reference is not a valid address.
+pub(crate) fn first_address(reference: &Reference, plain: bool) -> Result<Url, HttpError> {
     let path = manifest_path(&reference.version());
     let url = base(reference, plain)?.join(&path);
-    url.map_err(|error| HttpError::Address { url: path, why: error.to_string() })
+    url.map_err(|error| HttpError::Address { url: path, reason: error.to_string() })
 }
 
-/// The token in the answer of a token's server, as a header.
-fn token(answer: &[u8]) -> Option<HeaderValue> {
+/// The token in the response of a token server, as a header value.
+fn token(response: &[u8]) -> Option<HeaderValue> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct TokenResponse {
         token: Option<String>,
-        /// What OAuth 2 calls it.
+        /// The name of the field in OAuth 2.
         access_token: Option<String>,
     }
-    let Answer { token, access_token } = serde_json::from_slice(answer).ok()?;
+    let TokenResponse { token, access_token } = serde_json::from_slice(response).ok()?;
     let token = token.or(access_token).filter(|token| !token.is_empty())?;
     let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// A registry's own sentence about an error (distribution-spec, "Error Codes").
-fn said(body: &[u8]) -> Option<String> {
+/// The registry's message in an error response (distribution-spec, "Error Codes").
+fn error_message(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Errors {
-        errors: Vec<One>,
+        errors: Vec<ServerError>,
     }
     #[derive(Deserialize)]
-    struct One {
+    struct ServerError {
         code: String,
         #[serde(default)]
         message: String,
     }
     let Errors { errors } = serde_json::from_slice(body).ok()?;
-    let One { code, message } = errors.into_iter().next()?;
+    let ServerError { code, message } = errors.into_iter().next()?;
     Some(format!("{code}: {message}"))
 }

@@ -1,7 +1,7 @@
-//! The client of the API server, with a time limit on every request.
+//! The client of the API server, with a timeout for every request.
 //!
-//! kube sets none for answers, because it would also end watches. Without one, a single connection whose other end is gone
-//! holds up the loop that waits for it until the kernel gives up, which takes a quarter of an hour or never happens.
+//! kube has no timeout for responses, because it would also end watches. Without one, a single connection to a host that no
+//! longer exists blocks the loop that waits for it until the kernel closes the connection, after 15 minutes or never.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,53 +20,54 @@ use tower::{BoxError, Layer, Service};
 
 use super::watch_errors;
 
-/// How long a request may take, from sending it until its answer is read. API servers that have a lot to do let a request
-/// wait for up to a quarter of their own 60 seconds before they begin with it.
-pub const TIME: Duration = Duration::from_secs(15);
+/// Timeout of a request, until its response is read. A busy API server lets a request wait for up to a quarter of the
+/// timeout of 60 seconds before it starts to process it.
+pub const API_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a connection may take.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// Timeout of the TCP and TLS handshakes.
+const API_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connects to the cluster that the process runs in, or that KUBECONFIG names.
 ///
 /// # Errors
-/// Where neither is there, or the configuration cannot be used.
+/// Neither exists, or the configuration is invalid.
 pub async fn connect() -> anyhow::Result<Client> {
     let mut config = Config::infer().await?;
-    config.connect_timeout = Some(CONNECT_TIME);
-    let builder = ClientBuilder::try_from(config).context("the client of the API server cannot be set up")?;
-    Ok(builder.with_layer(&TimeoutLayer(TIME)).build())
+    config.connect_timeout = Some(API_CONNECT_TIMEOUT);
+    let builder = ClientBuilder::try_from(config).context("failed to set up the client of the API server")?;
+    Ok(builder.with_layer(&TimeoutLayer(API_REQUEST_TIMEOUT)).build())
 }
 
-/// What comes of asking the API server for its version.
+/// The response of the API server to a request for its version.
 #[derive(Debug)]
 pub enum ServerVersion {
-    /// It told it.
+    /// The version.
     Version(Box<Info>),
-    /// It answered, but does not tell it.
+    /// It responded, but did not report its version.
     Refused(String),
-    /// It did not answer, or cannot at the moment.
+    /// It did not respond, or has a temporary problem.
     None(String),
 }
 
-/// Asks the API server for its version.
+/// Requests the version of the API server.
 pub async fn version(client: &Client) -> ServerVersion {
     match client.apiserver_version().await {
         Ok(info) => ServerVersion::Version(Box::new(info)),
         Err(error) => {
-            let why = watch_errors::describe_api_error("the API server's version cannot be read", &error);
+            let reason =
+                watch_errors::describe_api_error("failed to read the version of the API server", &error);
             match error {
                 kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
-                    ServerVersion::Refused(why)
+                    ServerVersion::Refused(reason)
                 }
-                kube::Error::SerdeError(_) => ServerVersion::Refused(why),
-                _ => ServerVersion::None(why),
+                kube::Error::SerdeError(_) => ServerVersion::Refused(reason),
+                _ => ServerVersion::None(reason),
             }
         }
     }
 }
 
-/// Limits the time of requests. Of a watch only until its answer begins: kube's watcher limits how long a watch may be idle.
+/// Adds a timeout to requests. For a watch, it ends when the response starts: kube's watcher limits how long a watch may be idle.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeoutLayer(pub Duration);
 
@@ -78,16 +79,16 @@ impl<S> Layer<S> for TimeoutLayer {
     }
 }
 
-/// A client whose requests are limited.
+/// A client with a timeout.
 #[derive(Debug, Clone)]
 pub struct TimeoutService<S> {
     inner: S,
     time: Duration,
 }
 
-/// What a request that takes too long ends with.
+/// A request that timed out.
 #[derive(Debug, thiserror::Error)]
-#[error("the API server did not answer within {} s", .0.as_secs_f64())]
+#[error("timed out waiting for the API server after {} s", .0.as_secs_f64())]
 pub struct RequestTimedOut(Duration);
 
 impl<S, R, B> Service<Request<R>> for TimeoutService<S>
@@ -106,12 +107,12 @@ where
 
     fn call(&mut self, request: Request<R>) -> Self::Future {
         let time = self.time;
-        let end = (!is_watch(&request)).then(|| Box::pin(sleep(time)));
-        let answer = self.inner.call(request);
+        let deadline = (!is_watch(&request)).then(|| Box::pin(sleep(time)));
+        let response = self.inner.call(request);
         Box::pin(async move {
-            let answer =
-                timeout(time, answer).await.map_err(|_| RequestTimedOut(time))?.map_err(Into::into)?;
-            Ok(answer.map(|body| TimeoutBody { body: Box::pin(body), end, time }))
+            let response =
+                timeout(time, response).await.map_err(|_| RequestTimedOut(time))?.map_err(Into::into)?;
+            Ok(response.map(|body| TimeoutBody { body: Box::pin(body), deadline, time }))
         })
     }
 }
@@ -121,11 +122,11 @@ fn is_watch<R>(request: &Request<R>) -> bool {
     query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"))
 }
 
-/// A body that has to be read by its request's end.
+/// A response body with the deadline of its request.
 pub struct TimeoutBody<B> {
     body: Pin<Box<B>>,
-    /// None for a watch.
-    end: Option<Pin<Box<Sleep>>>,
+    /// `None` for a watch.
+    deadline: Option<Pin<Box<Sleep>>>,
     time: Duration,
 }
 
@@ -141,8 +142,8 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(end) = &mut self.end
-            && end.as_mut().poll(context).is_ready()
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(context).is_ready()
         {
             return Poll::Ready(Some(Err(RequestTimedOut(self.time).into())));
         }
@@ -170,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// A client of an API server that sends `head` and then, a second later, `rest`; what is absent never comes.
+    /// A client of an API server that sends `head`, and `rest` a second later; it never sends what is `None`.
     fn client(head: Option<&'static str>, rest: Option<&'static str>) -> Client {
         let service = tower::service_fn(move |_: Request<kube::client::Body>| async move {
             let Some(head) = head else { return std::future::pending().await };
@@ -184,34 +185,34 @@ mod tests {
             let parts = futures::stream::iter([head]).chain(later).map(Ok::<_, Infallible>);
             Ok::<_, Infallible>(Response::new(axum::body::Body::from_stream(parts)))
         });
-        ClientBuilder::new(service, "default").with_layer(&TimeoutLayer(TIME)).build()
+        ClientBuilder::new(service, "default").with_layer(&TimeoutLayer(API_REQUEST_TIMEOUT)).build()
     }
 
     const SECRET: [&str; 2] = [r#"{"metadata": "#, r#"{"name": "a"}}"#];
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_does_not_come_or_does_not_end_is_an_error() {
+    async fn a_response_that_does_not_start_or_end_is_an_error() {
         for (head, rest) in [(None, None), (Some(SECRET[0]), None)] {
             let begun = Instant::now();
             let secrets: Api<Secret> = Api::default_namespaced(client(head, rest));
             let error = secrets.get("a").await.unwrap_err();
-            let told = crate::server::watch_errors::describe_api_error("Secret a cannot be read", &error);
-            assert!(told.contains("the API server did not answer within 15 s"), "{told}");
-            assert_eq!(begun.elapsed().as_secs(), TIME.as_secs(), "{head:?}");
+            let message = watch_errors::describe_api_error("failed to read Secret a", &error);
+            assert!(message.contains("after 15 s"), "{message}");
+            assert_eq!(begun.elapsed().as_secs(), API_REQUEST_TIMEOUT.as_secs(), "{head:?}");
         }
         let secrets: Api<Secret> = Api::default_namespaced(client(Some(SECRET[0]), Some(SECRET[1])));
         assert_eq!(secrets.get("a").await.unwrap().metadata.name.as_deref(), Some("a"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_watch_is_limited_until_it_begins() {
+    async fn a_watch_has_a_timeout_until_it_starts() {
         let begun = Instant::now();
         let pods: Api<Pod> = Api::default_namespaced(client(None, None));
         pods.watch(&WatchParams::default(), "0").await.map(drop).unwrap_err();
-        assert_eq!(begun.elapsed().as_secs(), TIME.as_secs());
+        assert_eq!(begun.elapsed().as_secs(), API_REQUEST_TIMEOUT.as_secs());
         let pods: Api<Pod> = Api::default_namespaced(client(Some(""), None));
         let mut events = pods.watch(&WatchParams::default(), "0").await.unwrap().boxed();
-        let idle = timeout(TIME * 10, events.try_next()).await;
+        let idle = timeout(API_REQUEST_TIMEOUT * 10, events.try_next()).await;
         assert!(idle.is_err(), "the watch ended: {idle:?}");
     }
 }

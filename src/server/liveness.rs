@@ -1,8 +1,8 @@
-//! Whether the loops that run for as long as the process does are still running: `/healthz` fails when one of them is not,
-//! and the kubelet restarts the container.
+//! Detects loops that have stopped, although they should run until the process ends: `/healthz` then fails, and the kubelet
+//! restarts the container.
 //!
-//! What a loop achieves does not matter here. While the API server is down they all go on, with errors, and a restart would
-//! help nobody; a loop that panicked or waits for what never comes does nothing any more until somebody restarts it.
+//! Errors of a loop do not matter here. While the API server is down, all loops continue with errors, and a restart would not
+//! help. But a loop that panicked or waits forever does nothing until the process is restarted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,28 +10,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a loop may be silent. A turn of the longest one makes a handful of requests, each of which is limited
-/// ([`super::api_client::TIME`]).
-const PATIENCE: Duration = Duration::from_mins(3);
+/// How long a loop may have no heartbeat. An iteration of the longest one makes a few requests, each of which has a timeout
+/// ([`super::api_client::API_REQUEST_TIMEOUT`]).
+const MAX_SILENCE: Duration = Duration::from_mins(3);
 
-/// The loops that have to run.
+/// The loops that must run.
 #[derive(Debug)]
 pub struct Liveness {
-    patience: Duration,
+    max_silence: Duration,
     beats: Mutex<BTreeMap<&'static str, Instant>>,
 }
 
 impl Default for Liveness {
     fn default() -> Self {
-        Self::new(PATIENCE)
+        Self::new(MAX_SILENCE)
     }
 }
 
 impl Liveness {
-    /// For loops that may be silent for `patience`.
+    /// Loops may have no heartbeat for `max_silence`.
     #[must_use]
-    pub fn new(patience: Duration) -> Self {
-        Self { patience, beats: Mutex::default() }
+    pub fn new(max_silence: Duration) -> Self {
+        Self { max_silence, beats: Mutex::default() }
     }
 
     /// Expects the loop `name` to run from now on.
@@ -42,24 +42,24 @@ impl Liveness {
         beat
     }
 
-    /// A sentence for each loop that has stopped; none where all run.
+    /// A message for each loop that has stopped; empty if all run.
     #[must_use]
     pub fn report(&self) -> Vec<String> {
         let silent = |(name, since): (&&str, &Instant)| {
             let silence = since.elapsed();
-            (silence > self.patience)
-                .then(|| format!("what keeps {name} has been silent for {} s", silence.as_secs()))
+            (silence > self.max_silence)
+                .then(|| format!("the loop for {name} had no heartbeat for {} s", silence.as_secs()))
         };
         self.beats().iter().filter_map(silent).collect()
     }
 
-    // A holder of the lock that panicked left the map as it was: each change is one call.
+    // Each change is a single call, so a panic while the lock is held cannot leave the map inconsistent.
     fn beats(&self) -> MutexGuard<'_, BTreeMap<&'static str, Instant>> {
         self.beats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// By which a loop shows that it runs. Dropping it changes nothing: a loop that ended is one that has stopped.
+/// A loop shows with this that it runs. Dropping it changes nothing, because a loop that ended has stopped too.
 #[derive(Debug)]
 pub struct Heartbeat {
     liveness: Arc<Liveness>,
@@ -67,13 +67,13 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// The loop runs.
+    /// Records a heartbeat.
     pub fn now(&self) {
         self.liveness.beats().insert(self.name, Instant::now());
     }
 }
 
-/// How often a loop that has nothing to do shows that it runs.
+/// The interval of heartbeats of a loop that has no other work.
 pub const EVERY: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_stops_or_ends_is_named() {
+    async fn a_loop_that_stops_or_ends_is_reported() {
         let liveness = Arc::new(Liveness::default());
         let (first, second) = (liveness.expect("profiles"), liveness.expect("certificates"));
         for _ in 0..100 {
@@ -91,9 +91,9 @@ mod tests {
         }
         assert!(liveness.report().is_empty());
         drop(second);
-        tokio::time::advance(PATIENCE).await;
+        tokio::time::advance(MAX_SILENCE).await;
         first.now();
         tokio::time::advance(EVERY).await;
-        assert_eq!(liveness.report(), ["what keeps certificates has been silent for 190 s"]);
+        assert_eq!(liveness.report(), ["the loop for certificates had no heartbeat for 190 s"]);
     }
 }

@@ -1,65 +1,64 @@
-//! What the process of a role may hold at once, in bytes, with the sums: the chart's memory limit must hold each.
+//! Limits on the memory of each role, in bytes, and their sums, which must not exceed the memory limit of the chart.
 //!
 //! The webhook:
 //!
-//! | what | bytes | how it is bounded |
+//! | content | bytes | limit |
 //! |---|---:|---|
-//! | the program, its profiles and connections | [`IDLE`] | profiles by their own limits, connections by [`Limits`](super::listener::Limits) |
-//! | bodies while they arrive | 2 × [`BODIES`] | the listener closes connections that wait for their caller; a body takes up to twice its size while it grows |
-//! | large reviews while they are answered | [`LARGE_REVIEWS`] × [`LARGE_REVIEW`] | more wait for their turn; values are counted before they are built |
+//! | the program, its profiles and connections | [`IDLE`] | limits of profiles, connections by [`Limits`](super::listener::Limits) |
+//! | bodies while they are received | 2 × [`BODIES`] | the listener closes connections that wait for their caller; a growing body needs up to twice its size |
+//! | large reviews while they are processed | [`LARGE_REVIEWS`] × [`LARGE_REVIEW`] | others wait; values are counted before they are allocated |
 //!
 //! The store:
 //!
-//! | what | bytes | how it is bounded |
+//! | content | bytes | limit |
 //! |---|---:|---|
 //! | the program and connections | [`IDLE_STORE`] | connections as above |
-//! | bodies while they arrive | 2 × [`BODIES`] | as above |
-//! | large bodies while objects are made of them | [`LARGE_BODIES`] × [`LARGE_BODY`] | more wait for their turn |
-//! | Pipes of a run | [`PAGES`] × 3 × [`PAGE_BYTES`] | of a page that is larger, fewer are asked for; more wait for their turn. A page takes twice its size while it grows, and one Pipe beside it is read |
-//! | pods that ask | [`PODS`] × 2 × [`POD_BYTES`] | what is larger is refused; more wait for their turn. Then little is kept of a pod |
+//! | bodies while they are received | 2 × [`BODIES`] | as above |
+//! | large bodies while their objects are created | [`LARGE_BODIES`] × [`LARGE_BODY`] | others wait |
+//! | Pipes of a run | [`PAGES`] × 3 × [`PAGE_BYTES`] | if a page is larger, a smaller one is requested; others wait. A growing page needs twice its size, and one parsed Pipe is in memory in addition to it |
+//! | calling pods | [`PODS`] × 2 × [`POD_BYTES`] | larger pods are refused; others wait. Afterwards, only a small part of a pod is kept |
 //!
-//! `tests/webhook/hostile` and `tests/store/hostile` try it with the worst that was thought of, held by the kernel to the
-//! chart's limit.
+//! `tests/webhook/hostile` and `tests/store/hostile` test this with the worst known cases, under a memory limit of the kernel
+//! that is equal to that of the chart.
 
-use crate::store::protocol::MAX_BODY_BYTES;
+use crate::store_client::protocol::MAX_BODY_BYTES;
 use bootlace_core::review::{MAX_BYTES, MAX_VALUES};
 
-/// The memory limit in the chart's default values.
+/// The memory limit in the default values of the chart.
 pub const LIMIT: usize = 64 << 20;
 
-/// What the process takes while nothing is asked, with room for 512 connections of 8 KiB each. Idle it was 9 MB
-/// (docs/figures.md).
+/// The memory of an idle process, with 512 connections of 8 KiB each. The measured value is 9 MB (docs/figures.md).
 pub const IDLE: usize = 16 << 20;
 
-/// Bodies of requests that are not answered yet, over all connections: two of the largest reviews, or 400 of ordinary pods.
+/// Bodies of requests without a response, of all connections: two of the largest reviews, or 400 of typical pods.
 pub const BODIES: usize = 8 << 20;
 
-/// Large reviews that are answered at once. One takes milliseconds.
+/// Large reviews that are processed concurrently. Processing one needs milliseconds.
 pub const LARGE_REVIEWS: usize = 1;
 
-/// What one large review takes: its body, and each value in the pod as it came and as it becomes, and in the patch. 160 bytes
-/// a value were the most that was seen.
+/// The memory of one large review: its body, and each value in the original pod, in the changed pod and in the patch. The
+/// measured maximum is 160 bytes per value.
 pub const LARGE_REVIEW: usize = MAX_BYTES + MAX_VALUES * 240;
 
-/// What the store takes while nothing is asked, with the same room for connections. It has no profiles.
+/// The memory of an idle store, with the same number of connections. It has no profiles.
 pub const IDLE_STORE: usize = 12 << 20;
 
-/// Bodies over [`body::LARGE`](crate::store) that the store parses at once.
+/// Bodies over [`LARGE_BODY_BYTES`](crate::store) that the store processes concurrently.
 pub const LARGE_BODIES: usize = 1;
 
-/// What one takes while the object is made of it: its text, its values, and the object's text.
+/// The memory of one of them while its object is created: its text, its values, and the text of the object.
 pub const LARGE_BODY: usize = 4 * MAX_BODY_BYTES;
 
-/// Pages of Pipes that the store holds at once.
+/// Pages of Pipes that the store reads concurrently.
 pub const PAGES: usize = 2;
 
-/// Bytes of a page that are read. Where there are more, fewer Pipes are asked for, down to one: etcd takes 1.5 MiB of one.
+/// Maximum size of a page. If it is larger, fewer Pipes are requested, and at last a single one: etcd limits an object to 1.5 MiB.
 pub const PAGE_BYTES: usize = 2 << 20;
 
-/// Pods that the store reads at once.
+/// Pods that the store reads concurrently.
 pub const PODS: usize = 2;
 
-/// Bytes of a pod that are read. The webhook takes no larger ones.
+/// Maximum size of a pod. The webhook refuses larger ones.
 pub const POD_BYTES: usize = MAX_BYTES;
 
 const _: () = assert!(
@@ -79,7 +78,7 @@ mod tests {
     use bootlace_core::quantity::Quantity;
 
     #[test]
-    fn the_charts_limits_are_those_that_the_sum_is_made_for() {
+    fn the_limit_is_that_of_the_chart() {
         let values: Value =
             serde_saphyr::from_str(include_str!("../../charts/bootlace/values.yaml")).unwrap();
         for pointer in ["/resources/limits/memory", "/store/resources/limits/memory"] {

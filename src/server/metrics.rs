@@ -1,4 +1,4 @@
-//! What every role that serves counts: connections, handshakes, the certificate's end.
+//! Metrics of all roles that serve requests: connections, handshakes, and the expiration of the certificate.
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -12,10 +12,10 @@ use super::listener::HandshakeFailure;
 /// The content type of [`encode`]: the `OpenMetrics` text format that Prometheus scrapes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is counted of a listener. A clone counts into the same figures.
+/// The metrics of a listener. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct ServerMetrics {
-    /// Connections that are open, a handshake in progress included.
+    /// Open connections, including those with a handshake in progress.
     pub connections: Gauge,
     handshake_failures: Family<HandshakeLabels, Counter>,
     certificate_expiry: Gauge,
@@ -26,11 +26,11 @@ struct HandshakeLabels {
     reason: &'static str,
 }
 
-/// Counts one for as long as it lives, however that ends.
+/// Increments a gauge until it is dropped.
 pub struct Counted(Gauge);
 
 impl Counted {
-    /// One more of what `gauge` counts.
+    /// Increments `gauge`.
     #[must_use]
     pub fn of(gauge: &Gauge) -> Self {
         gauge.inc();
@@ -45,29 +45,29 @@ impl Drop for Counted {
 }
 
 impl ServerMetrics {
-    /// Puts these figures, and the version that runs, on a role's page.
+    /// Registers these metrics and the version of the program.
     pub fn register(&self, registry: &mut Registry) {
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that runs", build);
+        registry.register("build", "The version of the program", build);
         registry.register(
             "connections",
-            "Connections open, handshakes in progress included",
+            "Open connections, including those with a handshake in progress",
             self.connections.clone(),
         );
         registry.register(
             "handshake_failures",
-            "TLS handshakes that failed, by reason; untrusted means that the caller does not trust our CA",
+            "Failed TLS handshakes, by reason; untrusted means that the caller does not trust the CA of Bootlace",
             self.handshake_failures.clone(),
         );
         registry.register_with_unit(
             "certificate_expiry_timestamp",
-            "When the serving certificate expires, in Unix time; 0 while there is none",
+            "Expiration of the serving certificate, in Unix time; 0 if there is no certificate",
             Unit::Seconds,
             self.certificate_expiry.clone(),
         );
     }
 
-    /// Adds a series to every family. The reference page of metrics needs them, because an empty family is not encoded.
+    /// Adds a series to each family for the reference page, because an empty family is not encoded.
     pub(crate) fn add_examples(&self) {
         self.handshake_failures
             .get_or_create(&HandshakeLabels { reason: HandshakeFailure::Untrusted.as_str() })
@@ -79,16 +79,16 @@ impl ServerMetrics {
         self.handshake_failures.get_or_create(&HandshakeLabels { reason: failure.as_str() }).inc();
     }
 
-    /// Notes when the serving certificate expires, in Unix time.
+    /// Sets the expiration of the serving certificate, in Unix time.
     pub fn certificate_expires(&self, unix_seconds: i64) {
         self.certificate_expiry.set(unix_seconds);
     }
 }
 
-/// A page of figures as text.
+/// The metrics of a registry as text.
 ///
 /// # Errors
-/// None that is known: text is written to memory.
+/// No error is known, because the text is written to memory.
 pub fn encode(registry: &Registry) -> Result<String, std::fmt::Error> {
     let mut page = String::new();
     text::encode(&mut page, registry)?;

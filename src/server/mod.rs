@@ -1,28 +1,26 @@
-//! What the roles that serve have in common: [`crate::webhook`] and [`crate::store`].
+//! Common parts of the roles that serve requests: [`crate::webhook`] and [`crate::store`].
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
-//! | [`process`] | the life of a process that serves: bound first, drained last |
-//! | [`api_client`] | the client of the API server, with a time limit on every request |
+//! | [`lifecycle`] | the life of a process that serves: bind first, drain last |
+//! | [`api_client`] | the client of the API server, with a timeout for every request |
 //! | [`listener`] | the accept loop: handshakes, limits, keep-alive, drain |
-//! | [`memory`] | what may be held at once, with its sum |
-//! | [`tls`] | certificates: made, kept in Secrets, read from files, swapped while serving |
-//! | [`status`] | the second port: `/healthz`, `/readyz`, `/metrics` |
-//! | [`readiness`] | what is still missing |
-//! | [`liveness`] | which loops have stopped |
-//! | [`metrics`] | what every role counts |
-//! | [`logs`] | what is written |
-//! | [`sampler`] | which of many lines are, where callers decide how many there are |
+//! | [`memory`] | limits on memory, and their sum |
+//! | [`tls`] | certificates: issued, stored in Secrets, read from files, replaced while serving |
+//! | [`status`] | the status port: `/healthz`, `/readyz`, `/metrics` |
+//! | [`readiness`] | the parts that are missing |
+//! | [`liveness`] | loops that have stopped |
+//! | [`metrics`] | the metrics of all roles |
+//! | [`sampler`] | limits the log lines that callers can cause |
 //!
-//! What depends on a cluster is [`tls::ca_secret`], [`tls::leaf_secret`] and [`tls::ca_bundle`]; all else runs without one.
+//! Only [`tls::ca_secret`], [`tls::leaf_secret`] and [`tls::ca_bundle`] need a cluster.
 
 pub mod api_client;
+pub mod lifecycle;
 pub mod listener;
 pub mod liveness;
-pub mod logs;
 pub mod memory;
 pub mod metrics;
-pub mod process;
 pub mod readiness;
 pub mod sampler;
 pub mod status;

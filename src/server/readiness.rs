@@ -1,12 +1,12 @@
-//! What still stands between the webhook and its first review, in words that `/readyz` repeats.
+//! The parts that must be in place before a process can serve. `/readyz` lists those that are missing.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A part that has to be in place before reviews can be answered.
+/// A part that must be in place before the process can serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// An answer of the API server: which version it is.
+    /// A response of the API server with its version.
     ApiServer,
     /// The first list of `BootProfile`s.
     Profiles,
@@ -14,27 +14,27 @@ pub enum Part {
     Namespaces,
     /// A serving certificate.
     Certificate,
-    /// The CA bundle in the `MutatingWebhookConfiguration`, without which the API server trusts nobody.
+    /// The CA bundle in the `MutatingWebhookConfiguration`, which the API server needs to trust the webhook.
     CaBundle,
-    /// The CA that the store serves under, which boot has to trust.
+    /// The CA of the store, which boot needs to trust the store.
     Store,
-    /// The keys that sign what pods are given.
+    /// The keys that sign the configuration of pods.
     Keys,
-    /// The process itself: it stops being ready when it is told to end.
+    /// The process itself, which is no longer ready when it shuts down.
     Process,
 }
 
-/// What is missing. Ready is who misses nothing.
+/// The missing parts. The process is ready if no part is missing.
 #[derive(Debug, Default)]
 pub struct Readiness(Mutex<BTreeMap<Part, String>>);
 
 impl Readiness {
-    /// Notes that `part` is missing, and why.
-    pub fn missing(&self, part: Part, why: impl Into<String>) {
-        self.parts().insert(part, why.into());
+    /// Records that `part` is missing, and why.
+    pub fn missing(&self, part: Part, reason: impl Into<String>) {
+        self.parts().insert(part, reason.into());
     }
 
-    /// Notes that `part` is in place.
+    /// Records that `part` is in place.
     pub fn in_place(&self, part: Part) {
         self.parts().remove(&part);
     }
@@ -45,13 +45,13 @@ impl Readiness {
         self.parts().contains_key(&part)
     }
 
-    /// A sentence for each part that is missing; none where all are in place.
+    /// A message for each missing part; empty if all are in place.
     #[must_use]
     pub fn report(&self) -> Vec<String> {
         self.parts().values().cloned().collect()
     }
 
-    // A holder of the lock that panicked left the map as it was: each change is one call.
+    // Each change is a single call, so a panic while the lock is held cannot leave the map inconsistent.
     fn parts(&self) -> MutexGuard<'_, BTreeMap<Part, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_is_who_misses_nothing() {
+    fn the_process_is_ready_if_no_part_is_missing() {
         let readiness = Readiness::default();
         assert!(readiness.report().is_empty());
         readiness.missing(Part::Certificate, "no certificate yet");

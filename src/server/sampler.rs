@@ -1,50 +1,50 @@
-//! Which of many log lines are written, where callers decide how many there are.
+//! Limits the number of log lines if callers decide how many there are.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lets some lines through at once, and then one in a while.
+/// Allows a burst of lines, and then one line per interval.
 #[derive(Debug)]
 pub struct Sampler {
     burst: u32,
-    every: Duration,
+    interval: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Lines that may be written now.
-    left: u32,
-    /// When the last one was added.
-    added: Option<Instant>,
-    /// Lines that were not written since the last one that was.
-    unsaid: u64,
+    /// Lines that are allowed now.
+    available: u32,
+    /// When `available` was last increased.
+    increased: Option<Instant>,
+    /// Lines that were skipped since the last line that was logged.
+    skipped: u64,
 }
 
 impl Sampler {
-    /// `burst` lines at once, and another one `every` so often.
+    /// Allows `burst` lines at once, and one more per `interval`.
     #[must_use]
-    pub fn new(burst: u32, every: Duration) -> Self {
-        Self { burst, every, state: Mutex::new(State { left: burst, added: None, unsaid: 0 }) }
+    pub fn new(burst: u32, interval: Duration) -> Self {
+        Self { burst, interval, state: Mutex::new(State { available: burst, increased: None, skipped: 0 }) }
     }
 
-    /// Whether a line is written now; if so, how many were left out since the last one.
+    /// Whether a line may be logged now; if so, the number of lines that were skipped since the last one.
     #[must_use]
-    pub fn may_say(&self, now: Instant) -> Option<u64> {
-        // Who panicked with the lock in hand left numbers that are whole.
+    pub fn may_log(&self, now: Instant) -> Option<u64> {
+        // A panic while the lock is held cannot leave the numbers inconsistent.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let added = *state.added.get_or_insert(now);
-        let periods = now.saturating_duration_since(added).as_millis() / self.every.as_millis().max(1);
+        let increased = *state.increased.get_or_insert(now);
+        let periods = now.saturating_duration_since(increased).as_millis() / self.interval.as_millis().max(1);
         if let Ok(periods @ 1..) = u32::try_from(periods) {
-            state.left = state.left.saturating_add(periods).min(self.burst);
-            state.added = Some(now);
+            state.available = state.available.saturating_add(periods).min(self.burst);
+            state.increased = Some(now);
         }
-        if state.left == 0 {
-            state.unsaid = state.unsaid.saturating_add(1);
+        if state.available == 0 {
+            state.skipped = state.skipped.saturating_add(1);
             return None;
         }
-        state.left -= 1;
-        Some(std::mem::take(&mut state.unsaid))
+        state.available -= 1;
+        Some(std::mem::take(&mut state.skipped))
     }
 }
 
@@ -53,14 +53,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_written_and_then_one_in_a_while() {
+    fn a_burst_is_logged_and_then_one_line_per_interval() {
         let (sampler, start) = (Sampler::new(3, Duration::from_secs(2)), Instant::now());
-        let said = |seconds: u64| sampler.may_say(start + Duration::from_secs(seconds));
-        assert_eq!([said(0), said(0), said(0), said(0), said(1)], [Some(0), Some(0), Some(0), None, None]);
-        assert_eq!([said(2), said(2)], [Some(2), None]);
-        assert_eq!([said(4), said(5)], [Some(1), None]);
-        // Never more than the burst, however long nothing came.
-        let later: Vec<_> = (0..5).filter_map(|_| said(1000)).collect();
+        let log = |seconds: u64| sampler.may_log(start + Duration::from_secs(seconds));
+        assert_eq!([log(0), log(0), log(0), log(0), log(1)], [Some(0), Some(0), Some(0), None, None]);
+        assert_eq!([log(2), log(2)], [Some(2), None]);
+        assert_eq!([log(4), log(5)], [Some(1), None]);
+        // Never more than the burst, even after a long pause.
+        let later: Vec<_> = (0..5).filter_map(|_| log(1000)).collect();
         assert_eq!(later, [1, 0, 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! The second port: probes for the kubelet, figures for Prometheus. Plain HTTP, nothing secret.
+//! The status port: probes for the kubelet, metrics for Prometheus. Plain HTTP, and nothing secret.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::liveness::Liveness;
 use super::metrics;
 use super::readiness::Readiness;
 
-/// The routes of the second port; `metrics` is what the role counts.
+/// The routes of the status port; `metrics` are those of the role.
 pub fn router<M>(metrics: Arc<M>, readiness: Arc<Readiness>, liveness: Arc<Liveness>) -> Router
 where
     M: AsRef<Registry> + Send + Sync + 'static,
@@ -22,7 +22,7 @@ where
     Router::new()
         .route("/healthz", get(alive).with_state(liveness))
         .route("/readyz", get(ready).with_state(readiness))
-        .route("/metrics", get(figures::<M>).with_state(metrics))
+        .route("/metrics", get(metrics_page::<M>).with_state(metrics))
 }
 
 async fn alive(State(liveness): State<Arc<Liveness>>) -> (StatusCode, String) {
@@ -41,8 +41,8 @@ async fn ready(State(readiness): State<Arc<Readiness>>) -> (StatusCode, String) 
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join("\nnot ready: ")))
 }
 
-async fn figures<M: AsRef<Registry>>(State(figures): State<Arc<M>>) -> impl IntoResponse {
-    match metrics::encode((*figures).as_ref()) {
+async fn metrics_page<M: AsRef<Registry>>(State(registry): State<Arc<M>>) -> impl IntoResponse {
+    match metrics::encode((*registry).as_ref()) {
         Ok(page) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -1,67 +1,71 @@
-//! One container's handover folder, served.
+//! Watches the handover folder of one container.
 
 use std::io;
 
-use bootlace_launch::handover::{Attempt, Folder, HandoverError, OneLine, Outcome, Output, StoreResult};
+use bootlace_launch::handover::{Attempt, Folder, HandoverError, Outcome, Output, StoreResult};
 
+use super::OutputError;
 use super::output_store::{OutputFile, OutputObject, OutputStore};
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::output::SidecarLifetime;
 
-/// Where one container's launcher hands over.
+/// The handover folder of one container.
 pub(super) struct HandoverWatcher<'a> {
     root: &'a Folder,
     container: &'a str,
-    ends: SidecarLifetime,
-    /// The newest attempt that there is nothing more to do for.
-    done: Option<Done>,
+    lifetime: SidecarLifetime,
+    /// The newest attempt that was processed.
+    processed: Option<ProcessedAttempt>,
 }
 
-/// An attempt that there is nothing more to do for.
-struct Done {
+/// An attempt that was processed.
+struct ProcessedAttempt {
     attempt: Attempt,
-    /// Whether the container ends with 0.
+    /// Whether the container exits with 0.
     succeeds: bool,
 }
 
 impl<'a> HandoverWatcher<'a> {
-    pub(super) fn new(root: &'a Folder, container: &'a str, ends: SidecarLifetime) -> Self {
-        Self { root, container, ends, done: None }
+    pub(super) fn new(root: &'a Folder, container: &'a str, lifetime: SidecarLifetime) -> Self {
+        Self { root, container, lifetime, processed: None }
     }
 
-    /// Whether the container will not be started again, once it has ended.
-    pub(super) fn awaits_end(&self) -> bool {
-        self.done.as_ref().is_some_and(|done| self.ends.is_final(done.succeeds))
+    /// Whether the container will not be restarted after it exits.
+    pub(super) fn awaits_exit(&self) -> bool {
+        self.processed.as_ref().is_some_and(|processed| self.lifetime.is_final(processed.succeeds))
     }
 
-    /// Whether the container has ended, and will not be started again.
-    pub(super) fn is_over(&self) -> bool {
-        self.awaits_end() && self.done.as_ref().is_some_and(|done| done.attempt.launcher_has_ended())
+    /// Whether the container has exited and will not be restarted.
+    pub(super) fn has_ended(&self) -> bool {
+        let launcher_has_ended = |processed: &ProcessedAttempt| processed.attempt.launcher_has_ended();
+        self.awaits_exit() && self.processed.as_ref().is_some_and(launcher_has_ended)
     }
 
-    /// Sees to the newest attempt, once its task has ended.
+    /// Processes the newest attempt if its task has ended.
     pub(super) async fn poll(&mut self, store: &impl OutputStore) {
         match self.newest() {
             Ok(Some(attempt)) => {
-                if let Some(succeeds) = self.serve(&attempt, store).await {
-                    self.done = Some(Done { attempt, succeeds });
+                if let Some(succeeds) = self.process(&attempt, store).await {
+                    self.processed = Some(ProcessedAttempt { attempt, succeeds });
                 }
             }
             Ok(None) => {}
-            // A task that spoils its own folder is not answered, and fails for it at its deadline.
+            // A task that damages its own folder gets no result, and its launcher fails at its deadline.
             Err(error) => {
-                tracing::debug!(container = self.container, %error, "the handover folder cannot be read");
+                let error = OutputError::new(&UnreadableHandover(error)).to_line();
+                tracing::debug!(container = self.container, %error, "failed to read the handover folder");
             }
         }
     }
 
-    /// The newest attempt that is not seen to yet.
+    /// The newest attempt, if it was not processed yet.
     fn newest(&self) -> Result<Option<Attempt>, HandoverError> {
         let Some(folder) = self.folder()? else { return Ok(None) };
-        let done = self.done.as_ref().map_or(0, |done| done.attempt.number());
-        Ok(Attempt::newest(&folder)?.filter(|attempt| attempt.number() > done))
+        let processed = self.processed.as_ref().map_or(0, |processed| processed.attempt.number());
+        Ok(Attempt::newest(&folder)?.filter(|attempt| attempt.number() > processed))
     }
 
-    /// The container's folder, once its launcher has made it.
+    /// The folder of the container, after its launcher has created it.
     fn folder(&self) -> Result<Option<Folder>, HandoverError> {
         match self.root.folder(self.container) {
             Ok(folder) => Ok(Some(folder)),
@@ -70,16 +74,18 @@ impl<'a> HandoverWatcher<'a> {
         }
     }
 
-    /// None where its task has not ended; else whether its container ends with 0.
-    async fn serve(&self, attempt: &Attempt, store: &impl OutputStore) -> Option<bool> {
+    /// Returns whether the container exits with 0; `None` if its task has not ended.
+    async fn process(&self, attempt: &Attempt, store: &impl OutputStore) -> Option<bool> {
         let container = self.container;
         let manifest = match attempt.manifest() {
             Ok(manifest) => manifest?,
-            Err(error) => return Some(self.fail(attempt, &error.to_string(), store).await),
+            Err(error) => {
+                return Some(self.fail(attempt, &OutputError::new(&UnreadableHandover(error)), store).await);
+            }
         };
-        // By this sidecar, before it was started anew.
-        if let Ok(Some(word)) = attempt.word() {
-            return Some(manifest.exit() == 0 && word == StoreResult::Stored);
+        // This sidecar wrote the result before it was restarted.
+        if let Ok(Some(result)) = attempt.word() {
+            return Some(manifest.exit() == 0 && result == StoreResult::Stored);
         }
         let stored = match manifest.outcome() {
             Outcome::Outputs(outputs) if outputs.is_empty() => {
@@ -88,65 +94,77 @@ impl<'a> HandoverWatcher<'a> {
             }
             Outcome::Outputs(outputs) => match self.store(attempt, outputs, store).await {
                 Ok(()) => {
-                    tracing::info!(container, outputs = outputs.len(), "the task's outputs are stored");
-                    self.answer(attempt, &StoreResult::Stored)
+                    tracing::info!(container, outputs = outputs.len(), "stored the outputs of the task");
+                    self.write_result(attempt, &StoreResult::Stored)
                 }
-                Err(why) => self.fail(attempt, &why, store).await,
+                Err(error) => self.fail(attempt, &error, store).await,
             },
-            // The launcher has told the task already.
-            Outcome::Refused(why) => {
-                tracing::warn!(container, %why, "the task's outputs were not handed over");
-                store.tell(container, why).await;
+            // The launcher has reported this error to the task already.
+            Outcome::Refused(message) => {
+                tracing::warn!(container, "the launcher refused the outputs of the task: {message}");
+                store.report_failure(container, message).await;
                 false
             }
         };
         Some(manifest.exit() == 0 && stored)
     }
 
-    /// Has the outputs stored, one after another, so that one of them is in memory at a time.
+    /// Stores the outputs one after another, so that only one of them is in memory at a time.
     async fn store(
         &self,
         attempt: &Attempt,
         outputs: &[Output],
         store: &impl OutputStore,
-    ) -> Result<(), String> {
+    ) -> Result<(), OutputError> {
         let mut index = 0;
         for output in outputs {
-            let of = |error: &dyn std::fmt::Display| format!("output {}: {error}", output.key);
             let mut files = Vec::with_capacity(output.files.len());
             for file in &output.files {
-                let bytes = attempt.read(index, file.size).map_err(|error| of(&error))?;
+                let bytes = attempt
+                    .read(index, file.size)
+                    .map_err(|error| OutputError::new(&UnreadableHandover(error)).of_output(&output.key))?;
                 files.push(OutputFile { name: file.name.clone(), bytes });
                 index += 1;
             }
             let (container, key) = (self.container.to_owned(), output.key.clone());
             let object = OutputObject { container, key, kind: output.kind, files };
-            store.put(object).await.map_err(|error| of(&error))?;
+            store.put(object).await.map_err(|error| error.of_output(&output.key))?;
         }
         Ok(())
     }
 
-    /// False, as its outputs are not stored.
-    async fn fail(&self, attempt: &Attempt, why: &str, store: &impl OutputStore) -> bool {
-        // The container has started again meanwhile: nobody waits for this attempt any more.
+    /// Reports that the outputs are not stored. Returns false, because the container does not exit with 0.
+    async fn fail(&self, attempt: &Attempt, error: &OutputError, store: &impl OutputStore) -> bool {
+        // If the container was restarted in the meantime, no launcher waits for this attempt.
         if matches!(self.newest(), Ok(Some(newest)) if newest.number() > attempt.number()) {
             return false;
         }
-        let why = OneLine::new(why);
-        tracing::warn!(container = self.container, %why, "the task's outputs are not stored");
-        self.answer(attempt, &StoreResult::Failed(why.clone()));
-        store.tell(self.container, &why).await;
+        let message = error.to_line();
+        tracing::warn!(container = self.container, "failed to store the outputs of the task: {message}");
+        self.write_result(attempt, &StoreResult::Failed(message.clone()));
+        store.report_failure(self.container, &message).await;
         false
     }
 
-    /// Whether the launcher can read it.
-    fn answer(&self, attempt: &Attempt, word: &StoreResult) -> bool {
+    /// Returns whether the launcher can read the result.
+    fn write_result(&self, attempt: &Attempt, result: &StoreResult) -> bool {
         attempt
-            .answer(word)
+            .answer(result)
             .inspect_err(|error| {
-                // Its task fails at its deadline, as nobody has told it otherwise.
-                tracing::warn!(container = self.container, %error, "the launcher cannot be answered");
+                // The launcher fails at its deadline, because it gets no result.
+                tracing::warn!(container = self.container, %error, "failed to write the result for the launcher");
             })
             .is_ok()
+    }
+}
+
+/// The files in a handover folder cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read the files that the launcher copied: {0}")]
+pub(crate) struct UnreadableHandover(pub(crate) HandoverError);
+
+impl Coded for UnreadableHandover {
+    fn code(&self) -> Code {
+        Code::HandoverUnreadable
     }
 }

@@ -1,28 +1,30 @@
-//! What the pipe sidecar does: it takes the outputs that the launchers of a pod hand over, and has them stored.
+//! The sidecar. It sends the outputs that the launchers of a pod provide to the store.
 //!
 //! ```text
-//! handover folder → manifest → files, checked → the store → the word that the launcher waits for
+//! handover folder → manifest → files, checked → store → result, which the launcher waits for
 //! ```
 //!
-//! | step | module | what it answers |
+//! | step | module | content |
 //! |---|---|---|
-//! | watch | `desk` | is there an attempt of this container that nobody has answered |
-//! | take | `desk` | what is handed over; the protocol is the launcher's, [`bootlace_launch::handover`] |
-//! | store | [`OutputStore`] | who keeps it; the sidecar itself has no right in the API server |
-//! | | `remote` | how it is reached |
-//! | without a launcher | `shared` | what did a task leave on a volume that the pod shares with the sidecar |
-//! | run | [`mod@run`] | the process: what it is told, and when it ends |
+//! | watch | `handover_watcher` | finds new attempts of a container and reads their outputs; [`bootlace_launch::handover`] is the protocol |
+//! | store | [`OutputStore`] | stores an output; the sidecar itself has no permissions in the API |
+//! | | `remote_store` | the store over the network |
+//! | without a launcher | `shared_volume` | outputs that a task wrote to a volume of the pod, which the sidecar mounts too |
+//! | errors | [`OutputError`] | the message and code of an output that is not stored |
+//! | run | [`mod@run`] | the process: its configuration, and when it ends |
 //!
-//! The sidecar is told to end when the task containers have ended, so everything that will be handed over is there by
-//! then: it sees to that and ends, at the latest before its grace is over. Where the pod is over with its tasks it ends
-//! beside them ([`SidecarLifetime`]), so that the kubelet sees all of them end at once. How it ends says nothing about the task:
-//! its exit code is always 0, because schedulers read those of sidecars too; the word and the Event say what failed.
+//! The kubelet sends SIGTERM to the sidecar after the task containers have ended, so all outputs are complete by then. The
+//! sidecar stores them and exits, at the latest before its grace period ends. If the pod is complete when its tasks are, the
+//! sidecar exits together with them ([`SidecarLifetime`]), so that the kubelet sees all of them end at the same time. Its exit code
+//! is always 0, because schedulers also evaluate the exit codes of sidecars. The result for the launcher and the Event
+//! contain the error.
 
-mod handover_watcher;
+pub(crate) mod handover_watcher;
+mod output_error;
 mod output_store;
+pub(crate) mod remote_store;
 pub mod run;
-mod shared_volume;
-mod store_client;
+pub(crate) mod shared_volume;
 #[cfg(test)]
 mod tests;
 
@@ -37,77 +39,80 @@ use futures::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+pub use output_error::OutputError;
 pub use output_store::{OutputFile, OutputObject, OutputStore};
 pub use run::{SidecarArgs, run};
 
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::output::SidecarLifetime;
 use handover_watcher::HandoverWatcher;
 
-/// How often a handover folder is looked at: what it can add to the end of a task. A look is a handful of system calls
-/// on a volume in memory. inotify would tell at once, but its instances are few (128 for all containers of a user on a
-/// node), and sandboxed runtimes do not carry it from one container to another.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often a handover folder is polled, which can delay the end of a task. Polling needs a few system calls on a volume in
+/// memory. inotify would have no delay, but the number of its instances is limited (128 for all containers of a user on a
+/// node), and sandboxed runtimes do not deliver its events from one container to another.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often to look whether a launcher that has its answer has ended, which takes it some milliseconds.
-const LOOK_FOR_END: Duration = Duration::from_millis(2);
+/// How often the sidecar checks whether a launcher with a result has exited, usually within a few milliseconds.
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Serves the handover folders of `containers` below `root` until all of them have ended for good, or until it is told to
-/// end, and from then on for at most `grace`.
+/// Serves the handover folders of `containers` in `root` until all of them have ended and will not restart, or until
+/// `termination`, and then for at most `grace_period`.
 ///
-/// Gives whether they have ended for good.
+/// Returns whether they have ended and will not restart.
 ///
 /// # Errors
 /// The volume cannot be opened.
 pub async fn serve(
     root: &Path,
     containers: &[String],
-    ends: SidecarLifetime,
+    lifetime: SidecarLifetime,
     store: &impl OutputStore,
-    told_to_end: impl Future<Output = ()>,
-    grace: Duration,
+    termination: impl Future<Output = ()>,
+    grace_period: Duration,
 ) -> Result<bool, SidecarError> {
     let root = Folder::open(root).map_err(|error| SidecarError { path: root.to_owned(), error })?;
-    let ending = Ending::default();
-    let desks =
-        containers.iter().map(|container| ending.serve(HandoverWatcher::new(&root, container, ends), store));
+    let shutdown = Shutdown::default();
+    let watchers = containers
+        .iter()
+        .map(|container| shutdown.serve(HandoverWatcher::new(&root, container, lifetime), store));
     let limit = async {
-        told_to_end.await;
-        ending.begin();
-        sleep(grace).await;
+        termination.await;
+        shutdown.begin();
+        sleep(grace_period).await;
     };
     tokio::select! {
-        over = join_all(desks) => Ok(over.into_iter().all(|over| over)),
+        ended = join_all(watchers) => Ok(ended.into_iter().all(|ended| ended)),
         () = limit => {
-            tracing::warn!(seconds = grace.as_secs(), "outputs were not stored within the pod's grace");
+            tracing::warn!("{}", run::not_stored_in_time(grace_period));
             Ok(false)
         }
     }
 }
 
-/// Whether the sidecar was told to end.
+/// Whether the sidecar has received a signal to terminate.
 #[derive(Default)]
-struct Ending {
+struct Shutdown {
     begun: Cell<bool>,
     notify: Notify,
 }
 
-impl Ending {
+impl Shutdown {
     fn begin(&self) {
         self.begun.set(true);
         self.notify.notify_waiters();
     }
 
-    /// Serves a container until there is nothing more to come. Gives whether it has ended for good.
-    async fn serve(&self, mut desk: HandoverWatcher<'_>, store: &impl OutputStore) -> bool {
+    /// Serves a container until no more outputs can follow. Returns whether it has ended and will not restart.
+    async fn serve(&self, mut watcher: HandoverWatcher<'_>, store: &impl OutputStore) -> bool {
         loop {
-            // Asked before the look: what was handed over before it was told is seen by the look after it.
-            let last = self.begun.get();
-            desk.poll(store).await;
-            let over = desk.is_over();
-            if last || over {
-                return over;
+            // Read before the poll, so that one more poll follows the signal and sees all outputs from before it.
+            let is_last = self.begun.get();
+            watcher.poll(store).await;
+            let has_ended = watcher.has_ended();
+            if is_last || has_ended {
+                return has_ended;
             }
-            let pause = if desk.awaits_end() { LOOK_FOR_END } else { LOOK };
+            let pause = if watcher.awaits_exit() { EXIT_POLL_INTERVAL } else { POLL_INTERVAL };
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.notify.notified() => {}
@@ -116,10 +121,16 @@ impl Ending {
     }
 }
 
-/// The volume that the launchers hand over on cannot be opened.
+/// The volume with the handover folders cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("{path:?} cannot be opened: {error}. Mount the volume `bootlace-run` there")]
+#[error("failed to open {path:?}: {error}; mount the volume `bootlace-run` there")]
 pub struct SidecarError {
-    path: PathBuf,
-    error: io::Error,
+    pub(crate) path: PathBuf,
+    pub(crate) error: io::Error,
+}
+
+impl Coded for SidecarError {
+    fn code(&self) -> Code {
+        Code::HandoverVolumeUnavailable
+    }
 }

@@ -1,31 +1,33 @@
-//! Who keeps outputs, as the sidecar sees it.
+//! The interface of the sidecar to the store.
 
 use std::fmt;
 use std::future::Future;
 
 use bootlace_launch::handover::{Kind, OneLine};
 
-/// One output of a task, to be stored as one object.
+use super::OutputError;
+
+/// An output of a task, which becomes one object.
 pub struct OutputObject {
-    /// The task's container.
+    /// The container of the task.
     pub container: String,
-    /// The key that later tasks name it by.
+    /// The key by which later tasks refer to the output.
     pub key: String,
-    /// What it is stored as.
+    /// The kind of object.
     pub kind: Kind,
     /// Its data, of at least one file.
     pub files: Vec<OutputFile>,
 }
 
-/// One entry of an object's data.
+/// An entry in the data of an object.
 pub struct OutputFile {
-    /// Its key in the object.
+    /// The key in the object.
     pub name: String,
-    /// Its content, which may be a secret.
+    /// The content, which can be a secret.
     pub bytes: Vec<u8>,
 }
 
-/// Shows sizes only: contents may be secrets.
+/// Shows only the size, because the content can be a secret.
 impl fmt::Debug for OutputFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "File({:?}, {} bytes)", self.name, self.bytes.len())
@@ -39,16 +41,13 @@ impl fmt::Debug for OutputObject {
     }
 }
 
-/// What keeps outputs.
+/// Stores outputs.
 pub trait OutputStore {
-    /// Why it does not: one sentence that says what to change and holds no content.
-    type Error: fmt::Display;
+    /// Stores an output. Storing the same output again changes nothing, so a restarted sidecar can repeat the request.
+    /// The implementation retries by itself, with a deadline.
+    fn put(&self, object: OutputObject) -> impl Future<Output = Result<(), OutputError>>;
 
-    /// Stores one output. The same one again changes nothing, so that a sidecar which was started anew may ask again.
-    /// It tries again by itself as long as that is of use, in bounded time.
-    fn put(&self, object: OutputObject) -> impl Future<Output = Result<(), Self::Error>>;
-
-    /// Tells the task's owner that its outputs are not stored, where owners look: as an Event of the pod. In bounded
-    /// time; that it cannot be told is no failure, as the task's own termination message says the same.
-    fn tell(&self, container: &str, why: &OneLine) -> impl Future<Output = ()>;
+    /// Records an Event on the pod that outputs of a container are not stored. It has a timeout, and a failure is only logged,
+    /// because the termination message of the task has the same text.
+    fn report_failure(&self, container: &str, message: &OneLine) -> impl Future<Output = ()>;
 }

@@ -8,114 +8,145 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::time::timeout;
 
-use super::store_client::StoreClient;
+use super::remote_store::RemoteStore;
 use super::{serve, shared_volume};
-use crate::server::logs::{self, LogArgs};
-use crate::server::process::{self, Termination};
-use crate::store::client::token_file;
-use bootlace_core::names;
+use crate::process::logs::{self, LogArgs};
+use crate::process::{self, Termination};
+use crate::store_client::token_file;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::output::SidecarConfig;
+use bootlace_core::{json_error, names};
 
-/// The command line of `bootlace pipe`. What to store comes in the env (`BOOTLACE_PIPES`), and the flags are there to
-/// try it without a pod.
+/// The command line of `bootlace pipe`. The configuration is in the env (`BOOTLACE_PIPES`); the flags are for use outside of a
+/// pod.
 #[derive(clap::Args, Clone, Debug)]
 pub struct SidecarArgs {
-    /// Where the volume is mounted that launchers hand over on.
+    /// Folder of the volume with the handover folders of the launchers.
     #[arg(long, default_value = names::MOUNT_RUN, value_name = "DIR")]
     root: PathBuf,
-    /// Where the pod's own volumes are mounted, for tasks that no launcher starts.
+    /// Folder with the volumes of the pod, for tasks that are not started by a launcher.
     #[arg(long, default_value = names::MOUNT_SHARED, value_name = "DIR")]
     shared: PathBuf,
-    /// The token by which the store knows the pod.
+    /// File with the token that identifies the pod to the store.
     #[arg(long, default_value_os_t = token_file(), value_name = "FILE")]
     store_token: PathBuf,
     #[command(flatten)]
     logs: LogArgs,
 }
 
-/// Has the pod's outputs stored until SIGTERM, or until there can be none any more. The exit code is 0 whatever happens:
-/// schedulers read those of sidecars as if they were the task's, and what went wrong is told to the launcher and in an
-/// Event.
+/// Stores the outputs of the pod until SIGTERM, or until no more outputs can follow. The exit code is always 0, because
+/// schedulers evaluate exit codes of sidecars like those of tasks. The launcher and an Event report errors.
 #[must_use]
 pub fn run(args: &SidecarArgs) -> ExitCode {
     logs::start(&args.logs);
-    let told = parse_config(std::env::var(names::ENV_PIPES).ok().as_deref());
-    if let Err(error) = process::runtime().and_then(|runtime| runtime.block_on(sidecar(args, told))) {
-        tracing::error!("{error:#}");
+    let config = parse_config(std::env::var(names::ENV_PIPES).ok().as_deref());
+    if let Err(error) = process::runtime().and_then(|runtime| runtime.block_on(sidecar(args, config))) {
+        log_error(&StartError::Process(error));
     }
     ExitCode::SUCCESS
 }
 
-async fn sidecar(args: &SidecarArgs, told: Result<SidecarConfig<'static>, SpecError>) -> anyhow::Result<()> {
-    // Before anything else: a process that is the first of its container does not end by a signal that it does not await.
-    let mut end = Termination::new()?;
-    let told_to_end = async {
-        end.recv().await;
+async fn sidecar(
+    args: &SidecarArgs,
+    config: Result<SidecarConfig<'static>, StartError>,
+) -> anyhow::Result<()> {
+    // First, because the kernel ignores signals without a handler for the first process of a container.
+    let mut termination = Termination::new()?;
+    let termination = async {
+        termination.recv().await;
     };
-    let told_to_end = told_to_end.shared();
-    let over = match told {
-        Ok(told) => store(args, &told, told_to_end.clone()).await,
+    let termination = termination.shared();
+    let has_ended = match config {
+        Ok(config) => store(args, &config, termination.clone()).await,
         Err(error) => {
-            tracing::error!("{error}");
+            log_error(&error);
             false
         }
     };
-    // One that ended before its time would be started again and again, and none of it would help.
-    if !over {
-        told_to_end.await;
+    // The kubelet would restart a sidecar that exits early again and again, and that would not help.
+    if !has_ended {
+        termination.await;
     }
     Ok(())
 }
 
-/// Gives whether there is nothing more to come.
+/// Returns whether no more outputs can follow.
 async fn store(
     args: &SidecarArgs,
-    told: &SidecarConfig<'_>,
-    told_to_end: impl Future<Output = ()> + Clone,
+    config: &SidecarConfig<'_>,
+    termination: impl Future<Output = ()> + Clone,
 ) -> bool {
-    let store = StoreClient::new(told, &args.store_token);
-    let grace = Duration::from_secs(told.grace_seconds.into());
-    let launched = told.outputs.iter().filter(|output| output.shared_file.is_none());
+    let store = RemoteStore::new(config, &args.store_token);
+    let grace_period = Duration::from_secs(config.grace_seconds.into());
+    let launched = config.outputs.iter().filter(|output| output.shared_file.is_none());
     let launched: BTreeSet<_> = launched.map(|output| output.container.clone()).collect();
     let launched: Vec<_> = launched.into_iter().collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        outputs = told.outputs.len(),
+        outputs = config.outputs.len(),
         "waiting for the outputs of {}",
-        told.task.describe()
+        config.task.describe()
     );
 
-    let handed_over = async {
+    let from_launchers = async {
         if launched.is_empty() {
             return false;
         }
-        let served = serve(&args.root, &launched, told.ends, &store, told_to_end.clone(), grace).await;
-        served.inspect_err(|error| tracing::error!("{error}")).unwrap_or_default()
+        let served =
+            serve(&args.root, &launched, config.ends, &store, termination.clone(), grace_period).await;
+        served.inspect_err(log_error).unwrap_or_default()
     };
-    let left_behind = async {
-        if told.outputs.iter().all(|output| output.shared_file.is_none()) {
+    let from_shared_volumes = async {
+        if config.outputs.iter().all(|output| output.shared_file.is_none()) {
             return;
         }
-        told_to_end.clone().await;
-        if timeout(grace, shared_volume::store(&args.shared, &told.outputs, &store)).await.is_err() {
-            let seconds = grace.as_secs();
-            tracing::warn!(seconds, "outputs on shared volumes were not stored within the pod's grace");
+        termination.clone().await;
+        let stored = timeout(grace_period, shared_volume::store(&args.shared, &config.outputs, &store)).await;
+        if stored.is_err() {
+            tracing::warn!("{}", not_stored_in_time(grace_period));
         }
     };
-    let (over, ()) = tokio::join!(handed_over, left_behind);
-    over
+    let (has_ended, ()) = tokio::join!(from_launchers, from_shared_volumes);
+    has_ended
 }
 
-fn parse_config(told: Option<&str>) -> Result<SidecarConfig<'static>, SpecError> {
-    serde_json::from_str(told.ok_or(SpecError::None)?)
-        .map_err(|error| SpecError::Unreadable(error.to_string()))
+fn log_error(error: &(impl std::fmt::Display + Coded)) {
+    tracing::error!("{error} [{}]", error.code());
 }
 
-/// What the webhook says cannot be used.
+/// The log line about outputs that the end of the grace period interrupted.
+pub(crate) fn not_stored_in_time(grace_period: Duration) -> String {
+    let message = format!(
+        "timed out storing outputs {} s after the tasks ended: increase terminationGracePeriodSeconds of the pod",
+        grace_period.as_secs()
+    );
+    format!("{message} [{}]", Code::OutputsNotStoredInTime)
+}
+
+fn parse_config(config: Option<&str>) -> Result<SidecarConfig<'static>, StartError> {
+    serde_json::from_str(config.ok_or(StartError::NoConfig)?)
+        .map_err(|error| StartError::InvalidConfig(json_error::describe(&error)))
+}
+
+/// The sidecar cannot store outputs.
 #[derive(Debug, thiserror::Error)]
-enum SpecError {
-    #[error("{name} is not set: the webhook sets it in the sidecar that it injects", name = names::ENV_PIPES)]
-    None,
-    #[error("{name} cannot be read: {0}; use an image of the webhook's own version", name = names::ENV_PIPES)]
-    Unreadable(String),
+pub(crate) enum StartError {
+    #[error("{name} is not set: run the sidecar that the webhook injects", name = names::ENV_PIPES)]
+    NoConfig,
+    #[error(
+        "{name} is invalid: {0}; use an image of the same version as the webhook",
+        name = names::ENV_PIPES
+    )]
+    InvalidConfig(String),
+    #[error("failed to start the sidecar: {0:#}")]
+    Process(anyhow::Error),
+}
+
+impl Coded for StartError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoConfig | Self::InvalidConfig(_) => Code::SidecarConfigInvalid,
+            Self::Process(_) => Code::SidecarNotStarted,
+        }
+    }
 }

@@ -1,73 +1,76 @@
-//! Outputs of tasks that no launcher starts: the sidecar reads them itself, from the pod's own volumes, once the tasks have
+//! Outputs of tasks that are not started by a launcher. The sidecar reads them from the volumes of the pod, after the tasks have
 //! ended.
 //!
-//! It sees other files than the tasks do, its own token among them, so nothing is opened through a link: what lies on the
-//! volume itself is read, and nothing else.
+//! The sidecar has access to files that the tasks cannot read, such as its token, so it follows no links and only reads files
+//! on the volume itself.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bootlace_launch::handover::{Folder, MAX_FILES, OneLine};
+use bootlace_launch::handover::{Folder, MAX_FILES};
 use glob::{MatchOptions, Pattern};
 
+use super::OutputError;
 use super::output_store::{OutputFile, OutputObject, OutputStore};
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::output::DeclaredOutput;
 use bootlace_core::output::data::MAX_BYTES;
 
-/// Names that are looked at for a pattern.
+/// How many names the search for a pattern reads.
 const MAX_NAMES: usize = 10_000;
 
-/// As in a shell, and as the launcher has it: a `*` does not mean hidden files.
+/// As in a shell and in the launcher, `*` does not match hidden files.
 const OPTIONS: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
-/// Has the outputs of `declared` stored that lie on volumes below `root`, one after another.
+/// Stores the outputs of `declared` that are on volumes in `root`, one after another.
 pub(super) async fn store(root: &Path, declared: &[DeclaredOutput], store: &impl OutputStore) {
     for output in declared {
         let Some(file) = &output.shared_file else { continue };
         let DeclaredOutput { key, container, .. } = output;
-        let stored = match read(root, file) {
+        let stored = match read_files(root, file) {
             Ok(files) if files.is_empty() && output.optional => Ok(()),
-            Ok(files) if files.is_empty() => Err(SharedVolumeError::Missing(file.clone()).to_string()),
+            Ok(files) if files.is_empty() => Err(OutputError::new(&SharedVolumeError::Missing(file.clone()))),
             Ok(files) => {
                 let kind = output.kind.into();
                 let object = OutputObject { container: container.clone(), key: key.clone(), kind, files };
-                store.put(object).await.map_err(|error| error.to_string())
+                store.put(object).await
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(OutputError::new(&error)),
         };
-        if let Err(why) = stored {
-            let why = OneLine::new(&format!("output {key}: {why}"));
-            tracing::warn!(container, %why, "the output is not stored");
-            store.tell(container, &why).await;
+        if let Err(error) = stored {
+            let message = error.of_output(key).to_line();
+            tracing::warn!(container, "failed to store an output of the task: {message}");
+            store.report_failure(container, &message).await;
         }
     }
 }
 
-/// The files that a path or a pattern means, in the order of their names; none where there are none.
-fn read(root: &Path, file: &str) -> Result<Vec<OutputFile>, SharedVolumeError> {
+/// The files that match a path or a pattern, ordered by name; empty if no file matches.
+fn read_files(root: &Path, file: &str) -> Result<Vec<OutputFile>, SharedVolumeError> {
     let outside = || SharedVolumeError::Outside(file.to_owned());
     let below = Path::new(file).strip_prefix(root).ok().and_then(Path::to_str).ok_or_else(outside)?;
     let (volume, path) = below.split_once('/').ok_or_else(outside)?;
     let folder = Folder::open(root).and_then(|root| root.folder(volume));
     let folder = folder.map_err(|error| SharedVolumeError::Unreadable(root.join(volume), error))?;
-    let mut search = Search { names: 0, bytes: 0, found: Vec::new() };
+    let mut search = Search { names: 0, bytes: 0, files: Vec::new() };
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
     search.walk(&folder, &root.join(volume), &parts)?;
-    search.found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    Ok(search.found)
+    search.files.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+    Ok(search.files)
 }
 
 /// A search for the files of one output.
 struct Search {
-    /// Names that were looked at.
+    /// How many names were read for patterns.
     names: usize,
+    /// The size of the files.
     bytes: usize,
-    found: Vec<OutputFile>,
+    files: Vec<OutputFile>,
 }
 
 impl Search {
-    /// Finds what `parts` mean in `folder`, which lies at `path`.
+    /// Reads the files that match `parts` in `folder`, whose path is `path`.
     fn walk(&mut self, folder: &Folder, path: &Path, parts: &[&str]) -> Result<(), SharedVolumeError> {
         let Some((part, rest)) = parts.split_first() else { return Ok(()) };
         let unreadable = |name: &str, error| SharedVolumeError::Unreadable(path.join(name), error);
@@ -75,13 +78,13 @@ impl Search {
         let names = if is_pattern { self.matching(folder, path, part)? } else { vec![(*part).to_owned()] };
         for name in names {
             if rest.is_empty() {
-                self.take(folder, path, name)?;
+                self.read_file(folder, path, name)?;
                 continue;
             }
             match folder.folder(&name) {
                 Ok(folder) => self.walk(&folder, &path.join(&name), rest)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                // A pattern for folders passes by what is none.
+                // A pattern for folders ignores files.
                 Err(error) if is_pattern && error.kind() == io::ErrorKind::NotADirectory => {}
                 Err(error) => return Err(unreadable(&name, error)),
             }
@@ -95,73 +98,92 @@ impl Search {
         path: &Path,
         part: &str,
     ) -> Result<Vec<String>, SharedVolumeError> {
-        let bad = |why: &str| SharedVolumeError::Pattern(part.to_owned(), why.to_owned());
+        let invalid = |problem: &str| SharedVolumeError::Pattern(part.to_owned(), problem.to_owned());
         if part.contains("**") {
-            return Err(bad("`**` is not known; write a `*` for each folder on the way"));
+            return Err(invalid("`**` is not supported; write one `*` for each folder"));
         }
-        let pattern = Pattern::new(part).map_err(|error| bad(error.msg))?;
+        let pattern = Pattern::new(part).map_err(|error| invalid(error.msg))?;
         let unreadable = |error| SharedVolumeError::Unreadable(path.to_owned(), error);
         let mut matching = Vec::new();
         for name in folder.names().map_err(unreadable)? {
             self.names += 1;
             if self.names > MAX_NAMES {
-                return Err(bad("it leads past more than 10000 files; write one that is more exact"));
+                return Err(invalid(
+                    "there are more than 10000 files in its folders; write a more specific pattern",
+                ));
             }
-            // A name that is no text is no key of an object either.
+            // A name that is not UTF-8 cannot be a key of an object.
             let name = name.map_err(unreadable)?.into_string().ok();
             matching.extend(name.filter(|name| pattern.matches_with(name, OPTIONS)));
         }
         Ok(matching)
     }
 
-    fn take(&mut self, folder: &Folder, path: &Path, name: String) -> Result<(), SharedVolumeError> {
-        if self.found.len() == MAX_FILES {
+    fn read_file(&mut self, folder: &Folder, path: &Path, name: String) -> Result<(), SharedVolumeError> {
+        if self.files.len() == MAX_FILES {
             return Err(SharedVolumeError::TooMany);
         }
-        let at = path.join(&name);
-        if self.found.iter().any(|file| file.name == name) {
-            return Err(SharedVolumeError::NameTwice(at));
+        let file = path.join(&name);
+        if self.files.iter().any(|file| file.name == name) {
+            return Err(SharedVolumeError::DuplicateName(file));
         }
-        let room = MAX_BYTES.saturating_sub(self.bytes);
-        let bytes = match folder.read(&name, u64::try_from(room).unwrap_or_default()) {
+        let limit = MAX_BYTES.saturating_sub(self.bytes);
+        let bytes = match folder.read(&name, u64::try_from(limit).unwrap_or_default()) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                return Err(SharedVolumeError::NoFile(at));
+                return Err(SharedVolumeError::NotRegular(file));
             }
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                return Err(SharedVolumeError::TooLarge(at));
+                return Err(SharedVolumeError::TooLarge(file));
             }
-            Err(error) => return Err(SharedVolumeError::Unreadable(at, error)),
+            Err(error) => return Err(SharedVolumeError::Unreadable(file, error)),
         };
         self.bytes += bytes.len();
-        self.found.push(OutputFile { name, bytes });
+        self.files.push(OutputFile { name, bytes });
         Ok(())
     }
 }
 
-/// Why an output cannot be read. Paths are those that the sidecar sees.
+/// An output on a volume cannot be read. Paths are those in the sidecar.
 #[derive(Debug, thiserror::Error)]
-enum SharedVolumeError {
-    #[error("the tasks ended without writing {0}: write it, or declare the output with `optional: true`")]
-    Missing(String),
-    #[error("{0:?} lies on none of the volumes that the sidecar has: the webhook names them")]
-    Outside(String),
-    #[error("{0:?} cannot be read: {1}; links are not followed")]
-    Unreadable(PathBuf, io::Error),
+pub(crate) enum SharedVolumeError {
     #[error(
-        "{0:?} is no regular file, and nothing else is stored: name one file, or a pattern such as `folder/*`"
+        "{0:?} does not exist after the tasks have ended: write it, or declare the output with `optional: true`"
     )]
-    NoFile(PathBuf),
+    Missing(String),
     #[error(
-        "{0:?} is too large: the files of an output may have {MAX_BYTES} bytes together; store large ones elsewhere, and \
-         their address as the output"
+        "{0:?} is not on a volume that the sidecar mounts: use an image of the same version as the webhook"
+    )]
+    Outside(String),
+    #[error("failed to read {0:?}: {1}; links are not followed")]
+    Unreadable(PathBuf, io::Error),
+    #[error("{0:?} is not a regular file: declare a file, or a pattern such as `folder/*`")]
+    NotRegular(PathBuf),
+    #[error(
+        "{0:?} is too large: the limit for the files of an output is {MAX_BYTES} bytes in total; store large files elsewhere, \
+         and their address as the output"
     )]
     TooLarge(PathBuf),
-    #[error("it means more than {MAX_FILES} files: pack them into one")]
+    #[error("the pattern matches more than {MAX_FILES} files: pack them into one file")]
     TooMany,
-    #[error("there is another file of the name of {0:?}")]
-    NameTwice(PathBuf),
-    #[error("{0:?} is no pattern: {1}")]
+    #[error("several files have the name of {0:?}, which must be unique in an output: rename them")]
+    DuplicateName(PathBuf),
+    #[error("pattern {0:?} is invalid: {1}")]
     Pattern(String, String),
+}
+
+impl Coded for SharedVolumeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Missing(_) => Code::OutputMissing,
+            Self::Outside(_) => Code::SidecarConfigInvalid,
+            Self::Unreadable(..) => Code::OutputUnreadable,
+            Self::NotRegular(_) => Code::OutputNotRegularFile,
+            Self::TooLarge(_) => Code::OutputTooLarge,
+            Self::TooMany => Code::OutputTooManyFiles,
+            Self::DuplicateName(_) => Code::OutputFileNameDuplicate,
+            Self::Pattern(..) => Code::OutputPatternInvalid,
+        }
+    }
 }

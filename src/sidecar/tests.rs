@@ -10,21 +10,29 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 
-/// A store that remembers what it was asked.
+/// A store that records its requests.
 #[derive(Default)]
-struct Remembers {
+struct RecordingStore {
     put: RefCell<Vec<String>>,
-    told: RefCell<Vec<String>>,
-    /// The key that it does not take.
+    reported: RefCell<Vec<String>>,
+    /// The key that it refuses.
     refuses: Option<&'static str>,
     /// Whether it never answers.
     hangs: bool,
 }
 
-impl OutputStore for Remembers {
-    type Error = &'static str;
+#[derive(Debug, thiserror::Error)]
+#[error("the quota is used up")]
+struct QuotaError;
 
-    async fn put(&self, object: OutputObject) -> Result<(), &'static str> {
+impl Coded for QuotaError {
+    fn code(&self) -> Code {
+        Code::PipeQuotaExceeded
+    }
+}
+
+impl OutputStore for RecordingStore {
+    async fn put(&self, object: OutputObject) -> Result<(), OutputError> {
         let OutputObject { container, key, kind, files } = &object;
         let file = |file: &OutputFile| format!("{}={}", file.name, String::from_utf8_lossy(&file.bytes));
         let files: Vec<_> = files.iter().map(file).collect();
@@ -32,15 +40,15 @@ impl OutputStore for Remembers {
         if self.hangs {
             pending::<()>().await;
         }
-        if self.refuses == Some(key) { Err("the quota of the namespace is used up") } else { Ok(()) }
+        if self.refuses == Some(key) { Err(OutputError::new(&QuotaError)) } else { Ok(()) }
     }
 
-    async fn tell(&self, container: &str, why: &OneLine) {
-        self.told.borrow_mut().push(format!("{container}: {why}"));
+    async fn report_failure(&self, container: &str, message: &OneLine) {
+        self.reported.borrow_mut().push(format!("{container}: {message}"));
     }
 }
 
-/// A volume with the launchers' side of it.
+/// A volume with handover folders, and the launchers that write to it.
 struct Volume(tempfile::TempDir);
 
 impl Volume {
@@ -52,15 +60,15 @@ impl Volume {
         Attempt::begin(&self.0.path().join(container)).unwrap()
     }
 
-    /// Serves `base` and `other` until `until` is over.
-    async fn serve(&self, store: &Remembers, until: impl Future<Output = ()>) {
+    /// Serves `base` and `other` until `until` completes.
+    async fn serve(&self, store: &RecordingStore, until: impl Future<Output = ()>) {
         assert!(!self.serve_that(SidecarLifetime::WhenTold, store, until).await);
     }
 
     async fn serve_that(
         &self,
         ends: SidecarLifetime,
-        store: &Remembers,
+        store: &RecordingStore,
         until: impl Future<Output = ()>,
     ) -> bool {
         let containers = ["base".to_owned(), "other".to_owned()];
@@ -68,7 +76,7 @@ impl Volume {
     }
 }
 
-/// Hands files over, each an output of its own.
+/// Publishes files, each as a separate output.
 fn hand_over(attempt: &Attempt, exit: u8, outputs: &[(&str, &str)]) {
     for (index, (_, content)) in outputs.iter().enumerate() {
         attempt.create(index).unwrap().write_all(content.as_bytes()).unwrap();
@@ -87,56 +95,56 @@ async fn word(attempt: &Attempt) -> StoreResult {
         if let Some(word) = attempt.word().unwrap() {
             return word;
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn outputs_are_stored_while_the_task_waits_and_answered_once() {
-    let (volume, store) = (Volume::new(), Remembers::default());
+async fn outputs_are_stored_while_the_launcher_waits() {
+    let (volume, store) = (Volume::new(), RecordingStore::default());
     volume
         .serve(&store, async {
-            // The launcher comes later than the sidecar, and its task takes its time.
+            // The launcher starts later than the sidecar, and its task runs for a while.
             sleep(Duration::from_mins(1)).await;
             let attempt = volume.begin("base");
             sleep(Duration::from_mins(1)).await;
             hand_over(&attempt, 0, &[("A", "one"), ("B", "two")]);
             let handed_over = Instant::now();
             assert_eq!(word(&attempt).await, StoreResult::Stored);
-            assert!(handed_over.elapsed() <= 3 * LOOK);
+            assert!(handed_over.elapsed() <= 3 * POLL_INTERVAL);
             sleep(Duration::from_mins(1)).await;
         })
         .await;
     assert_eq!(*store.put.borrow(), ["base A Secret file=one", "base B Secret file=two"]);
-    assert!(store.told.borrow().is_empty());
+    assert!(store.reported.borrow().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_the_launchers_word_and_an_event() {
-    let (volume, store) = (Volume::new(), Remembers { refuses: Some("A"), ..Remembers::default() });
+async fn a_refusal_is_the_result_for_the_launcher_and_an_event() {
+    let (volume, store) = (Volume::new(), RecordingStore { refuses: Some("A"), ..RecordingStore::default() });
     let attempt = volume.begin("base");
     hand_over(&attempt, 0, &[("A", "one"), ("B", "two")]);
     volume.serve(&store, async {}).await;
-    let sentence = "output A: the quota of the namespace is used up";
+    let sentence = "output \"A\": the quota is used up [BL5303]";
     assert_eq!(attempt.word().unwrap(), Some(StoreResult::Failed(OneLine::new(sentence))));
-    assert_eq!(*store.told.borrow(), [format!("base: {sentence}")]);
+    assert_eq!(*store.reported.borrow(), [format!("base: {sentence}")]);
     assert_eq!(store.put.borrow().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_launcher_refused_becomes_an_event() {
-    let (volume, store) = (Volume::new(), Remembers::default());
+    let (volume, store) = (Volume::new(), RecordingStore::default());
     let attempt = volume.begin("base");
     let why = Outcome::Refused(OneLine::new("output A: out is a folder"));
     attempt.publish(&Manifest::new(0, why).unwrap()).unwrap();
     volume.serve(&store, sleep(Duration::from_mins(1))).await;
-    assert_eq!(*store.told.borrow(), ["base: output A: out is a folder"]);
+    assert_eq!(*store.reported.borrow(), ["base: output A: out is a folder"]);
     assert!(store.put.borrow().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_task_has_nothing_stored_but_what_was_asked_for() {
-    let (volume, store) = (Volume::new(), Remembers::default());
+async fn the_outputs_of_a_failed_task_are_stored_if_there_are_any() {
+    let (volume, store) = (Volume::new(), RecordingStore::default());
     volume.begin("base").publish(&Manifest::nothing(1)).unwrap();
     let log = volume.begin("other");
     hand_over(&log, 3, &[("Log", "words")]);
@@ -147,7 +155,7 @@ async fn a_failed_task_has_nothing_stored_but_what_was_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn one_container_does_not_wait_for_another() {
-    let (volume, store) = (Volume::new(), Remembers { hangs: true, ..Remembers::default() });
+    let (volume, store) = (Volume::new(), RecordingStore { hangs: true, ..RecordingStore::default() });
     for container in ["base", "other"] {
         hand_over(&volume.begin(container), 0, &[("A", "one")]);
     }
@@ -156,29 +164,29 @@ async fn one_container_does_not_wait_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_handed_over_is_finished_after_the_tasks_have_ended_within_the_grace() {
-    let (volume, store) = (Volume::new(), Remembers { hangs: true, ..Remembers::default() });
-    let (tell, told) = oneshot::channel();
+async fn outputs_are_stored_in_the_grace_period_after_the_tasks_have_ended() {
+    let (volume, store) = (Volume::new(), RecordingStore { hangs: true, ..RecordingStore::default() });
+    let (terminate, terminated) = oneshot::channel();
     let attempt = volume.begin("base");
     let begun = Instant::now();
-    let served = volume.serve(&store, async { told.await.unwrap() });
+    let served = volume.serve(&store, async { terminated.await.unwrap() });
     hand_over(&attempt, 0, &[("A", "one")]);
-    tell.send(()).unwrap();
+    terminate.send(()).unwrap();
     served.await;
     assert_eq!(*store.put.borrow(), ["base A Secret file=one"]);
     assert_eq!(begun.elapsed().as_secs(), 20);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sidecar_that_was_started_anew_goes_on_where_the_other_was() {
-    let (volume, store) = (Volume::new(), Remembers { hangs: true, ..Remembers::default() });
+async fn a_restarted_sidecar_continues() {
+    let (volume, store) = (Volume::new(), RecordingStore { hangs: true, ..RecordingStore::default() });
     let attempt = volume.begin("base");
     hand_over(&attempt, 0, &[("A", "one")]);
     // Killed while it stores.
     timeout(Duration::from_secs(1), volume.serve(&store, pending())).await.unwrap_err();
     assert_eq!(attempt.word().unwrap(), None);
 
-    let store = Remembers::default();
+    let store = RecordingStore::default();
     volume.serve(&store, async {}).await;
     assert_eq!(attempt.word().unwrap(), Some(StoreResult::Stored));
     volume.serve(&store, async {}).await;
@@ -186,8 +194,8 @@ async fn a_sidecar_that_was_started_anew_goes_on_where_the_other_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_that_starts_again_is_served_again() {
-    let (volume, store) = (Volume::new(), Remembers::default());
+async fn a_restarted_container_is_served_again() {
+    let (volume, store) = (Volume::new(), RecordingStore::default());
     volume
         .serve(&store, async {
             for content in ["first", "second"] {
@@ -201,7 +209,7 @@ async fn a_container_that_starts_again_is_served_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_read_but_regular_files_that_were_handed_over() {
+async fn only_regular_files_of_the_manifest_are_read() {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("file-0"), "one").unwrap();
     for spoil in [
@@ -216,7 +224,7 @@ async fn nothing_is_read_but_regular_files_that_were_handed_over() {
         },
         |_, _| {},
     ] {
-        let (volume, store) = (Volume::new(), Remembers::default());
+        let (volume, store) = (Volume::new(), RecordingStore::default());
         let attempt = volume.begin("base");
         hand_over(&attempt, 0, &[("A", "one")]);
         let file = volume.0.path().join("base/1/file-0");
@@ -225,65 +233,65 @@ async fn nothing_is_read_but_regular_files_that_were_handed_over() {
         volume.serve(&store, async {}).await;
         assert!(store.put.borrow().is_empty());
         assert!(
-            matches!(attempt.word().unwrap(), Some(StoreResult::Failed(why)) if why.as_str().starts_with("output A: "))
+            matches!(attempt.word().unwrap(), Some(StoreResult::Failed(why)) if why.as_str().starts_with("output \"A\": "))
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_folder_that_its_task_spoiled_is_left_alone() {
-    let (volume, store) = (Volume::new(), Remembers::default());
+async fn a_folder_that_its_task_damaged_is_ignored() {
+    let (volume, store) = (Volume::new(), RecordingStore::default());
     let elsewhere = Volume::new();
     hand_over(&elsewhere.begin("other"), 0, &[("A", "one")]);
-    // Another's handover folder, by a link in place of the container's own.
+    // A link to the handover folder of another container, instead of the own folder.
     symlink(elsewhere.0.path().join("other"), volume.0.path().join("base")).unwrap();
     fs::create_dir(volume.0.path().join("other")).unwrap();
     fs::write(volume.0.path().join("other/attempt"), "../1").unwrap();
     volume.serve(&store, sleep(Duration::from_secs(1))).await;
-    assert!(store.put.borrow().is_empty() && store.told.borrow().is_empty());
+    assert!(store.put.borrow().is_empty() && store.reported.borrow().is_empty());
 
-    // A manifest that is none is answered, as its launcher may be waiting.
+    // An invalid manifest has a result, because the launcher may wait for it.
     let attempt = elsewhere.begin("base");
     fs::write(elsewhere.0.path().join("base/1/manifest"), "bootlace-handover 9\nend\n").unwrap();
     elsewhere.serve(&store, async {}).await;
     assert!(
-        matches!(attempt.word().unwrap(), Some(StoreResult::Failed(why)) if why.as_str().contains("the manifest is damaged"))
+        matches!(attempt.word().unwrap(), Some(StoreResult::Failed(why)) if why.as_str().ends_with("[BL4109]"))
     );
 }
 
-/// As the kubelet would see it: what a task's launcher says last, and then its end.
+/// The launcher of a container publishes a manifest without outputs, and exits.
 fn ends(volume: &Volume, container: &str, exit: u8) {
     let attempt = volume.begin(container);
     attempt.publish(&Manifest::nothing(exit)).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_pod_is_over_with_its_tasks_so_is_the_sidecar() {
-    let (volume, store) = (Volume::new(), Remembers::default());
+async fn the_sidecar_ends_with_the_tasks_if_the_pod_does() {
+    let (volume, store) = (Volume::new(), RecordingStore::default());
     let launchers = async {
         ends(&volume, "other", 3);
         let attempt = volume.begin("base");
         hand_over(&attempt, 0, &[("A", "one")]);
         assert_eq!(word(&attempt).await, StoreResult::Stored);
-        // Answered, but not ended.
+        // It has a result, but has not exited.
         sleep(Duration::from_mins(1)).await;
         drop(attempt);
         Instant::now()
     };
     let (over, ended) =
         tokio::join!(volume.serve_that(SidecarLifetime::WithTasks, &store, pending()), launchers);
-    assert!(over && ended.elapsed() <= LOOK, "{:?} after the last task", ended.elapsed());
+    assert!(over && ended.elapsed() <= POLL_INTERVAL, "{:?} after the last task", ended.elapsed());
     assert_eq!(*store.put.borrow(), ["base A Secret file=one"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_a_failed_task_is_started_again_the_sidecar_waits_for_that() {
-    let (volume, store) = (Volume::new(), Remembers { refuses: Some("A"), ..Remembers::default() });
+async fn the_sidecar_waits_for_failed_tasks_that_restart() {
+    let (volume, store) = (Volume::new(), RecordingStore { refuses: Some("A"), ..RecordingStore::default() });
     let launchers = async {
         ends(&volume, "other", 0);
         ends(&volume, "base", 3);
         sleep(Duration::from_mins(1)).await;
-        // It has succeeded, but its output is not stored: the container fails.
+        // The task has succeeded, but its output is not stored, so the container fails.
         let attempt = volume.begin("base");
         hand_over(&attempt, 0, &[("A", "one")]);
         assert!(matches!(word(&attempt).await, StoreResult::Failed(_)));
@@ -294,20 +302,20 @@ async fn where_a_failed_task_is_started_again_the_sidecar_waits_for_that() {
     };
     let (over, ended) =
         tokio::join!(volume.serve_that(SidecarLifetime::WithSuccess, &store, pending()), launchers);
-    assert!(over && ended.elapsed() <= 2 * LOOK, "{:?} after the last task", ended.elapsed());
+    assert!(over && ended.elapsed() <= 2 * POLL_INTERVAL, "{:?} after the last task", ended.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_launcher_that_was_killed_says_nothing_and_the_sidecar_is_told_to_end() {
-    let (volume, store) = (Volume::new(), Remembers::default());
+async fn the_sidecar_waits_for_the_signal_if_a_launcher_was_killed() {
+    let (volume, store) = (Volume::new(), RecordingStore::default());
     drop(volume.begin("base"));
     ends(&volume, "other", 0);
     assert!(!volume.serve_that(SidecarLifetime::WithTasks, &store, sleep(Duration::from_mins(1))).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sidecar_that_was_started_anew_when_all_is_over_ends_at_once() {
-    let (volume, store) = (Volume::new(), Remembers::default());
+async fn a_sidecar_that_restarts_after_all_tasks_have_ended_exits_at_once() {
+    let (volume, store) = (Volume::new(), RecordingStore::default());
     ends(&volume, "other", 0);
     let attempt = volume.begin("base");
     hand_over(&attempt, 0, &[("A", "one")]);
@@ -315,5 +323,5 @@ async fn a_sidecar_that_was_started_anew_when_all_is_over_ends_at_once() {
     drop(attempt);
     let begun = Instant::now();
     assert!(volume.serve_that(SidecarLifetime::WithSuccess, &store, pending()).await);
-    assert!(begun.elapsed() <= LOOK && store.put.borrow().is_empty());
+    assert!(begun.elapsed() <= POLL_INTERVAL && store.put.borrow().is_empty());
 }

@@ -1,4 +1,4 @@
-//! The routes, and one audit line a request: who asked for what, and what came of it. Never a value.
+//! The routes, and one audit line for each request: the caller, the request and the outcome, but no values.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -22,84 +22,84 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::api_error::ApiError;
-use super::body;
+use super::body::{self, read_body};
 use super::caller::{Caller, CallerVerifier, PodIdentity};
 use super::event::EventQuota;
 use super::metrics::StoreMetrics;
 use super::pipe::awaited::AwaitedSearch;
 use super::pipe::{self, PipeWriter};
-use super::protocol::{
-    AwaitedResponse, EnvRequest, EnvStored, ErrorResponse, EventRequest, OutputRequest, OutputStored,
-    PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES,
-};
-use super::shares::{QuotaPermit, RequestQuota};
+use super::request_quota::{QuotaPermit, RequestQuota};
 use super::signing::VerificationKeys;
 use super::{authorize, env, event};
 use crate::server::memory;
 use crate::server::metrics::Counted;
 use crate::server::sampler::Sampler;
+use crate::store_client::protocol::{
+    AwaitedResponse, EnvRequest, EnvStored, ErrorResponse, EventRequest, OutputRequest, OutputStored,
+    PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, REQUEST_TIMEOUT,
+};
+use bootlace_core::code::Code;
 use bootlace_core::json_error;
 use bootlace_core::output::{DataError, data, run_label};
 use bootlace_core::signature::Specs;
 
-/// Requests that are answered at once, bodies that are still on their way not included; more wait. Each waits for the API
-/// server most of its time.
-const AT_ONCE: usize = 64;
-/// How long a request waits for its turn.
-const TURN: Duration = Duration::from_secs(5);
-/// Lines that are written at once about callers that are not known, and in what time there is one more.
-const STRANGERS: u32 = 20;
-const STRANGERS_EVERY: Duration = Duration::from_secs(3);
-/// How long a request may take in all. Boot waits as long.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests that are processed concurrently, not counting those whose body is still being received; others wait. Most of the
+/// time, a request waits for the API server.
+const MAX_CONCURRENT: usize = 64;
+/// How long a request waits for a slot.
+const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The log lines about unauthenticated callers: this many in a burst, and then one per interval.
+const UNAUTHENTICATED_BURST: u32 = 20;
+const UNAUTHENTICATED_INTERVAL: Duration = Duration::from_secs(3);
 
-/// What requests are answered with.
+/// Processes the requests of pods.
 pub struct StoreService {
     client: Client,
     callers: CallerVerifier,
-    verifying: VerificationKeys,
-    keeper: PipeWriter,
+    keys: VerificationKeys,
+    pipe_writer: PipeWriter,
     metrics: Arc<StoreMetrics>,
     slots: Semaphore,
-    /// For bodies over [`body::LARGE`], which take several times their size.
-    large: Semaphore,
-    shares: RequestQuota,
-    notes: EventQuota,
-    strangers: Sampler,
+    /// For bodies over [`body::LARGE_BODY_BYTES`], whose content needs several times their size.
+    large_bodies: Semaphore,
+    request_quota: RequestQuota,
+    event_quota: EventQuota,
+    unauthenticated: Sampler,
 }
 
 impl StoreService {
-    /// Answers with the rights of `client`, for pods that are signed with what `verifying` knows.
+    /// Processes requests with the permissions of `client`, for pods whose configuration is signed with one of `keys`.
     #[must_use]
-    pub fn new(client: Client, metrics: Arc<StoreMetrics>, verifying: VerificationKeys) -> Arc<Self> {
+    pub fn new(client: Client, metrics: Arc<StoreMetrics>, keys: VerificationKeys) -> Arc<Self> {
         Arc::new(Self {
             callers: CallerVerifier::new(client.clone()),
-            verifying,
-            keeper: PipeWriter::new(client.clone()),
+            keys,
+            pipe_writer: PipeWriter::new(client.clone()),
             client,
             metrics,
-            slots: Semaphore::new(AT_ONCE),
-            large: Semaphore::new(memory::LARGE_BODIES),
-            shares: RequestQuota::default(),
-            notes: EventQuota::default(),
-            strangers: Sampler::new(STRANGERS, STRANGERS_EVERY),
+            slots: Semaphore::new(MAX_CONCURRENT),
+            large_bodies: Semaphore::new(memory::LARGE_BODIES),
+            request_quota: RequestQuota::default(),
+            event_quota: EventQuota::default(),
+            unauthenticated: Sampler::new(UNAUTHENTICATED_BURST, UNAUTHENTICATED_INTERVAL),
         })
     }
 
     /// The routes.
     pub fn router(self: Arc<Self>) -> Router {
-        let elsewhere = async || refuse(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", METHODS);
+        let other_method =
+            async || error_response(&unknown_path(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"));
         Router::new()
-            .route(PATH_ENV, put(put_env).fallback(elsewhere))
-            .route(&format!("{PATH_PIPES}{{key}}"), put(put_pipe).fallback(elsewhere))
-            .route(&format!("{PATH_AWAITED}{{object}}"), get(get_awaited).fallback(elsewhere))
-            .route(PATH_EVENTS, post(post_event).fallback(elsewhere))
-            .fallback(async || refuse(StatusCode::NOT_FOUND, "NotFound", METHODS))
+            .route(PATH_ENV, put(put_env).fallback(other_method))
+            .route(&format!("{PATH_PIPES}{{key}}"), put(put_pipe).fallback(other_method))
+            .route(&format!("{PATH_AWAITED}{{object}}"), get(get_awaited).fallback(other_method))
+            .route(PATH_EVENTS, post(post_event).fallback(other_method))
+            .fallback(async || error_response(&unknown_path(StatusCode::NOT_FOUND, "NotFound")))
             .with_state(self)
     }
 
-    /// Does `work` in bounded time, and tells of it.
-    async fn answer(
+    /// Processes a request with a timeout, and logs and counts it.
+    async fn process(
         &self,
         audit: &mut Audit,
         work: impl AsyncFnOnce(&mut Audit) -> Result<Response<Body>, ApiError>,
@@ -107,53 +107,57 @@ impl StoreService {
         let started = Instant::now();
         let _in_flight = Counted::of(&self.metrics.in_flight);
         let result = timeout(REQUEST_TIMEOUT, work(audit)).await.unwrap_or_else(|_| {
-            let seconds = REQUEST_TIMEOUT.as_secs();
-            Err(ApiError::unavailable(format!("the API server did not answer within {seconds} s: try again")))
+            let message =
+                format!("timed out waiting for the API server after {} s: retry", REQUEST_TIMEOUT.as_secs());
+            Err(ApiError::new(Code::StoreApiUnavailable, message))
         });
         let (status, reason) = match &result {
             Ok(response) => (response.status(), ""),
-            Err(denial) => (denial.status, denial.reason),
+            Err(error) => (error.status, error.reason),
         };
         self.metrics.answered(audit.request, status, reason, started.elapsed());
-        self.tell(audit, result.as_ref().err());
-        result.unwrap_or_else(|denial| denied(&denial))
+        self.log(audit, result.as_ref().err());
+        result.unwrap_or_else(|error| error_response(&error))
     }
 
-    /// Writes the audit line. Of callers that are not known only some: anybody can send such requests.
-    fn tell(&self, audit: &Audit, denial: Option<&ApiError>) {
-        let unknown = denial.is_some_and(|denial| denial.status == StatusCode::UNAUTHORIZED);
-        if !unknown {
-            return audit.write(denial);
+    /// Writes the audit line. Only a sample of the requests without a valid token is logged, because anyone can send them.
+    fn log(&self, audit: &Audit, error: Option<&ApiError>) {
+        let unauthenticated = error.is_some_and(|error| error.status == StatusCode::UNAUTHORIZED);
+        if !unauthenticated {
+            return audit.write(error);
         }
-        if let Some(unsaid) = self.strangers.may_say(Instant::now()) {
-            if unsaid > 0 {
-                warn!(requests = unsaid, "denied to callers that are not known, without a line each");
+        if let Some(skipped) = self.unauthenticated.may_log(Instant::now()) {
+            if skipped > 0 {
+                warn!(
+                    requests = skipped,
+                    "denied more requests of unauthenticated callers, which are not logged"
+                );
             }
-            audit.write(denial);
+            audit.write(error);
         }
     }
 
-    /// One of the requests that are answered at once.
+    /// A slot of the requests that are processed concurrently.
     async fn slot(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        match timeout(TURN, self.slots.acquire()).await {
+        match timeout(SLOT_TIMEOUT, self.slots.acquire()).await {
             Ok(Ok(slot)) => Ok(slot),
-            _ => Err(ApiError::unavailable("the store answers as many requests as it can: try again")),
+            _ => Err(busy()),
         }
     }
 
-    /// The pod that asks, in the audit line too. Nobody has deleted it.
+    /// The calling pod, which must not be in deletion. It is added to the audit line.
     async fn caller(
         &self,
         headers: &HeaderMap,
         audit: &mut Audit,
     ) -> Result<(Caller, QuotaPermit<'_>), ApiError> {
-        let (caller, share) = self.caller_in_grace(headers, audit).await?;
+        let (caller, permit) = self.caller_in_grace_period(headers, audit).await?;
         caller.check_not_deleted()?;
-        Ok((caller, share))
+        Ok((caller, permit))
     }
 
-    /// The same for a pod that may be in the grace period before its deletion.
-    async fn caller_in_grace(
+    /// The calling pod, which can be in the grace period before its deletion.
+    async fn caller_in_grace_period(
         &self,
         headers: &HeaderMap,
         audit: &mut Audit,
@@ -161,28 +165,26 @@ impl StoreService {
         let slot = self.slot().await?;
         let id = self.callers.identify(headers).await?;
         audit.caller = Some(id.clone());
-        let share = self.shares.take(&id)?;
-        // Pods are read in turns of their own: those that wait for one must not hold all slots.
+        let permit = self.request_quota.acquire(&id)?;
+        // Reading pods has its own limit, and requests that wait for it must not use up all slots.
         drop(slot);
-        Ok((self.callers.pod(id).await?, share))
+        Ok((self.callers.pod(id).await?, permit))
     }
 
-    /// What the webhook gave the pod.
+    /// The configuration that the webhook signed for the pod.
     fn specs<'p>(&self, id: &PodIdentity, pod: &'p Pod) -> Result<Specs<'p>, ApiError> {
-        authorize::specs(pod, &id.namespace, &self.verifying.get())
+        authorize::specs(pod, &id.namespace, &self.keys.get())
     }
 
-    /// The body, read only for a pod that may send it, and the turn in which it is answered. Turns are taken once the body is
-    /// there, so that a sender which stalls holds none.
-    async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<(T, Turn<'_>), ApiError> {
-        let bytes = body::read(body).await?;
-        let large = if bytes.len() > body::LARGE { self.large.acquire().await.ok() } else { None };
+    /// Reads and parses the body, and acquires a slot to process it. The slot is acquired after the body was received, so that
+    /// a slow sender does not use one.
+    async fn parse<T: DeserializeOwned>(&self, body: Body) -> Result<(T, Slot<'_>), ApiError> {
+        let bytes = read_body(body).await?;
+        let is_large = bytes.len() > body::LARGE_BODY_BYTES;
+        let large_body = if is_large { self.large_bodies.acquire().await.ok() } else { None };
         let slot = self.slot().await?;
-        let content = serde_json::from_slice(&bytes).map_err(|error| {
-            let what = json_error::describe(&error);
-            ApiError::bad_request(format!("the body is not what this store understands: {what}"))
-        })?;
-        Ok((content, Turn { _slot: slot, _large: large }))
+        let content = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+        Ok((content, Slot { _slot: slot, _large_body: large_body }))
     }
 
     async fn store_env(
@@ -191,26 +193,26 @@ impl StoreService {
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
-        let (Caller { id, mut pod }, _share) = self.caller(headers, audit).await?;
+        let (Caller { id, mut pod }, _permit) = self.caller(headers, audit).await?;
         let name = authorize::env_secret(&pod, &self.specs(&id, &pod)?)?;
         audit.object.clone_from(&name);
-        release(&mut pod);
-        let (asked, _turn): (EnvRequest, _) = self.read(body).await?;
-        audit.size = format!("{} variables, {} bytes", asked.env.len(), env::size(&asked));
-        env::check(&asked)?;
+        drop_spec(&mut pod);
+        let (request, _slot): (EnvRequest, _) = self.parse(body).await?;
+        audit.size = format!("{} variables, {} bytes", request.env.len(), env::size(&request));
+        env::check(&request)?;
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &id.namespace);
-        let created = match secrets.create(&PostParams::default(), &env::secret(&name, &pod, asked.env)).await
-        {
+        let secret = env::secret(&name, &pod, request.env);
+        let created = match secrets.create(&PostParams::default(), &secret).await {
             Ok(_) => true,
             Err(kube::Error::Api(status)) if status.code == 409 => false,
             Err(error) => {
-                return Err(ApiError::of_api(
-                    &format!("Secret {}/{name} cannot be created", id.namespace),
+                return Err(ApiError::from_api(
+                    &format!("failed to create Secret {}/{name}", id.namespace),
                     &error,
                 ));
             }
         };
-        audit.outcome = if created { "created" } else { "was there already" };
+        audit.outcome = if created { "created" } else { "already exists" };
         let booted_before = authorize::earlier_boots(&pod) > 0;
         Ok(json(StatusCode::OK, &EnvStored { secret: name, created, booted_before }))
     }
@@ -222,60 +224,52 @@ impl StoreService {
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
-        let (Caller { id, mut pod }, _share) = self.caller_in_grace(headers, audit).await?;
-        let told = pipe::grant::spec(&self.specs(&id, &pod)?)?;
-        release(&mut pod);
-        pipe::grant::key(&told, key)?;
-        let (asked, _turn): (OutputRequest, _) = self.read(body).await?;
-        let OutputRequest { container, kind, files } = asked;
+        let (Caller { id, mut pod }, _permit) = self.caller_in_grace_period(headers, audit).await?;
+        let config = pipe::authorize::sidecar_config(&self.specs(&id, &pod)?)?;
+        drop_spec(&mut pod);
+        pipe::authorize::check_key(&config, key)?;
+        let (OutputRequest { container, kind, files }, _slot) = self.parse(body).await?;
         audit.size = format!("{} files, {} bytes", files.len(), data::size(&files));
-        let declared = pipe::grant::output(&told, key, &container, kind)?;
-        let size = data::check(&files).map_err(|error| {
-            let message = format!("output {key}: {error}");
-            match error {
-                DataError::TooLarge(_) => ApiError::too_large(message),
-                DataError::Empty | DataError::Name(_) | DataError::TooMany(_) => ApiError::invalid(message),
-            }
-        })?;
+        let declared = pipe::authorize::declared_output(&config, key, &container, kind)?;
+        let size = data::check(&files).map_err(|error| invalid_data(key, &error))?;
         let now = Timestamp::now();
-        let wanted = pipe::objects::pipe(&pod, &told, declared, &files, size, now);
-        let name = wanted.name_any();
+        let pipe = pipe::objects::pipe(&pod, &config, declared, &files, size, now);
+        let name = pipe.name_any();
         audit.object.clone_from(&name);
-        let created = self.keeper.keep(&id.namespace, &wanted, files, told.quota, now).await?;
-        audit.outcome = if created { "created" } else { "was there already" };
+        let created = self.pipe_writer.write(&id.namespace, &pipe, files, config.quota, now).await?;
+        audit.outcome = if created { "created" } else { "already exists" };
         Ok(json(StatusCode::OK, &OutputStored { pipe: name, created }))
     }
 
-    /// Whether there is what the pod waits for. Asked every few seconds by each pod that waits, and answered at once from
-    /// its run's Pipes, page by page: holding the request until something changes would take a slot or a watch a pod.
+    /// The state of an output that the pod waits for. Each waiting pod polls every few seconds, and the response is computed
+    /// from the Pipes of the run, page by page: a request that waited for a change would need a slot or a watch per pod.
     async fn awaited(
         &self,
         headers: &HeaderMap,
         object: &str,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
-        let (Caller { id, pod }, _share) = self.caller(headers, audit).await?;
-        let awaits = pipe::grant::awaits(&self.specs(&id, &pod)?, object)?;
+        let (Caller { id, pod }, _permit) = self.caller(headers, audit).await?;
+        let awaits = pipe::authorize::awaited_output(&self.specs(&id, &pod)?, object)?;
         drop(pod);
         audit.object.clone_from(&awaits.object);
-        // Without a slot: the turns for pages bound what is held, and many that wait for a turn must not hold all slots.
+        // Needs no slot: the limit on pages bounds the memory, and requests that wait for a page must not use up all slots.
         let mut search = AwaitedSearch::new(&awaits);
         let visit = |pipe| {
             search.add(pipe);
             ControlFlow::Continue(())
         };
         let run = run_label(&awaits.from);
-        self.keeper.pages().each(Some(&id.namespace), Some(&run), visit).await.map_err(|error| {
-            let doing = format!("Pipes of {} cannot be listed", id.namespace);
-            ApiError { message: pipe::failed(&doing, &error), ..ApiError::of_api(&doing, &error) }
+        self.pipe_writer.pages().each(Some(&id.namespace), Some(&run), visit).await.map_err(|error| {
+            pipe::api_error(&format!("failed to list Pipes in namespace {:?}", id.namespace), &error)
         })?;
-        let waited = search.outcome();
-        audit.outcome = match waited {
+        let state = search.outcome();
+        audit.outcome = match state {
             AwaitedResponse::NotYet { .. } => NOT_YET,
-            AwaitedResponse::Stored { .. } => "is there",
-            AwaitedResponse::Never { .. } => "will not be there",
+            AwaitedResponse::Stored { .. } => "stored",
+            AwaitedResponse::Never { .. } => "never stored under this name",
         };
-        Ok(json(StatusCode::OK, &waited))
+        Ok(json(StatusCode::OK, &state))
     }
 
     async fn report(
@@ -284,12 +278,12 @@ impl StoreService {
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
-        let (Caller { id, mut pod }, _share) = self.caller(headers, audit).await?;
+        let (Caller { id, mut pod }, _permit) = self.caller(headers, audit).await?;
         self.specs(&id, &pod)?;
-        release(&mut pod);
-        let (report, _turn): (EventRequest, _) = self.read(body).await?;
-        if !self.notes.may_send(&report, &id) {
-            audit.outcome = "left out: the pod has sent enough of them";
+        drop_spec(&mut pod);
+        let (report, _slot): (EventRequest, _) = self.parse(body).await?;
+        if !self.event_quota.may_send(&report, &id) {
+            audit.outcome = "ignored: the pod has reached its limit of Events";
             return Ok(no_content());
         }
         let event = event::event(&report, &id, &pod, Timestamp::now());
@@ -297,18 +291,18 @@ impl StoreService {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &id.namespace);
         audit.outcome = match events.create(&PostParams::default(), &event).await {
             Ok(_) => "created",
-            Err(kube::Error::Api(status)) if status.code == 409 => "was there already",
+            Err(kube::Error::Api(status)) if status.code == 409 => "already exists",
             Err(error) => {
-                let doing = format!("an Event on pod {}/{} cannot be created", id.namespace, id.name);
-                return Err(ApiError::of_api(&doing, &error));
+                let problem = format!("failed to create an Event for pod {}/{}", id.namespace, id.name);
+                return Err(ApiError::from_api(&problem, &error));
             }
         };
         Ok(no_content())
     }
 }
 
-/// Lets go of what a pod is told, which can be long, once it is read: a body may take its time.
-fn release(pod: &mut Pod) {
+/// Frees the configuration of a pod, which can be large, because receiving the body can take long.
+fn drop_spec(pod: &mut Pod) {
     pod.spec = None;
 }
 
@@ -319,8 +313,8 @@ fn no_content() -> Response<Body> {
 }
 
 async fn put_env(State(service): State<Arc<StoreService>>, headers: HeaderMap, body: Body) -> Response<Body> {
-    let mut audit = Audit::of("PUT /v1/env");
-    service.answer(&mut audit, async |audit| service.store_env(&headers, body, audit).await).await
+    let mut audit = Audit::new("PUT /v1/env");
+    service.process(&mut audit, async |audit| service.store_env(&headers, body, audit).await).await
 }
 
 async fn put_pipe(
@@ -329,8 +323,8 @@ async fn put_pipe(
     headers: HeaderMap,
     body: Body,
 ) -> Response<Body> {
-    let mut audit = Audit::of("PUT /v1/pipes");
-    service.answer(&mut audit, async |audit| service.store_pipe(&headers, &key, body, audit).await).await
+    let mut audit = Audit::new("PUT /v1/pipes");
+    service.process(&mut audit, async |audit| service.store_pipe(&headers, &key, body, audit).await).await
 }
 
 async fn get_awaited(
@@ -338,8 +332,8 @@ async fn get_awaited(
     Path(object): Path<String>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let mut audit = Audit::of("GET /v1/awaited");
-    service.answer(&mut audit, async |audit| service.awaited(&headers, &object, audit).await).await
+    let mut audit = Audit::new("GET /v1/awaited");
+    service.process(&mut audit, async |audit| service.awaited(&headers, &object, audit).await).await
 }
 
 async fn post_event(
@@ -347,17 +341,17 @@ async fn post_event(
     headers: HeaderMap,
     body: Body,
 ) -> Response<Body> {
-    let mut audit = Audit::of("POST /v1/events");
-    service.answer(&mut audit, async |audit| service.report(&headers, body, audit).await).await
+    let mut audit = Audit::new("POST /v1/events");
+    service.process(&mut audit, async |audit| service.report(&headers, body, audit).await).await
 }
 
-/// One of the requests that are answered at once, with one of the large bodies where it has one.
-struct Turn<'a> {
+/// A slot to process a request, and the permit for a large body if it has one.
+struct Slot<'a> {
     _slot: SemaphorePermit<'a>,
-    _large: Option<SemaphorePermit<'a>>,
+    _large_body: Option<SemaphorePermit<'a>>,
 }
 
-/// What the audit line says.
+/// The content of the audit line.
 #[derive(Default)]
 struct Audit {
     request: &'static str,
@@ -368,43 +362,68 @@ struct Audit {
 }
 
 impl Audit {
-    fn of(request: &'static str) -> Self {
+    fn new(request: &'static str) -> Self {
         Self { request, ..Self::default() }
     }
 
-    fn write(&self, denial: Option<&ApiError>) {
+    fn write(&self, error: Option<&ApiError>) {
         let Self { request, object, size, outcome, .. } = self;
         let caller =
             |part: fn(&PodIdentity) -> &String| self.caller.as_ref().map_or("", |caller| part(caller));
         let (namespace, pod, uid) = (caller(|id| &id.namespace), caller(|id| &id.name), caller(|id| &id.uid));
-        match denial {
-            // Said again and again.
+        match error {
+            // Every poll has this outcome.
             None if *outcome == NOT_YET => debug!(request, namespace, pod, uid, object, "{outcome}"),
             None => info!(request, namespace, pod, uid, object, size, "{outcome}"),
-            Some(denial) => {
-                let code = denial.status.as_u16();
-                warn!(request, namespace, pod, uid, object, size, code, reason = denial.message, "denied");
+            Some(error) => {
+                let status = error.status.as_u16();
+                let reason = format!("{error} [{}]", error.code);
+                warn!(request, namespace, pod, uid, object, size, code = status, reason, "denied");
             }
         }
     }
 }
 
-/// What comes of asking for what is still waited for.
-const NOT_YET: &str = "is not there yet";
+/// The outcome of a poll for an output that is not stored yet.
+const NOT_YET: &str = "not stored yet";
 
-const METHODS: &str = "nothing is here: a pod's env goes to PUT /v1/env, an output to PUT /v1/pipes/{key}, Events to \
-                       POST /v1/events, what is waited for is asked for with GET /v1/awaited/{object}, and probes and \
-                       metrics are on the other port";
+pub(crate) fn busy() -> ApiError {
+    ApiError::new(Code::StoreBusy, "the store has too many requests in progress: retry")
+}
 
-fn denied(denial: &ApiError) -> Response<Body> {
-    let mut response = refuse(denial.status, denial.reason, &denial.message);
+pub(crate) fn malformed(error: &serde_json::Error) -> ApiError {
+    ApiError::new(Code::RequestMalformed, format!("the body is invalid: {}", json_error::describe(error)))
+}
+
+pub(crate) fn invalid_data(key: &str, error: &DataError) -> ApiError {
+    let code = match error {
+        DataError::TooLarge(_) => Code::ContentTooLarge,
+        DataError::Empty | DataError::Name(_) | DataError::TooMany(_) => Code::ObjectContentInvalid,
+    };
+    ApiError::new(code, format!("output {key:?}: {error}"))
+}
+
+pub(crate) fn unknown_path(status: StatusCode, reason: &'static str) -> ApiError {
+    let message = "the store does not serve this method and path: it serves PUT /v1/env, PUT /v1/pipes/{key}, \
+                   GET /v1/awaited/{object} and POST /v1/events; probes and metrics are on the status port";
+    ApiError { status, reason, ..ApiError::new(Code::RequestPathUnknown, message) }
+}
+
+fn error_response(error: &ApiError) -> Response<Body> {
+    let body = ErrorResponse {
+        reason: error.reason.to_owned(),
+        message: error.message.clone(),
+        code: Some(error.code.to_string()),
+    };
+    let mut response = json(error.status, &body);
     let headers = response.headers_mut();
-    match denial.status {
+    match error.status {
+        StatusCode::METHOD_NOT_ALLOWED => headers.insert(ALLOW, HeaderValue::from_static("GET, PUT, POST")),
         StatusCode::UNAUTHORIZED => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))
         }
-        // The rest of the body is still on its way.
+        // The client is still sending the rest of the body.
         StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
             headers.insert(CONNECTION, HeaderValue::from_static("close"))
         }
@@ -413,17 +432,8 @@ fn denied(denial: &ApiError) -> Response<Body> {
     response
 }
 
-fn refuse(status: StatusCode, reason: &str, message: &str) -> Response<Body> {
-    let mut response =
-        json(status, &ErrorResponse { reason: reason.to_owned(), message: message.to_owned() });
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, PUT, POST"));
-    }
-    response
-}
-
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    // Strings and booleans: it cannot fail.
+    // Serializing strings and booleans into memory cannot fail.
     let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

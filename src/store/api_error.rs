@@ -1,100 +1,75 @@
-//! Why a request is refused: a status, a word, a sentence. No sentence holds a value or a token.
+//! The error responses of the store: a status, a reason, a code and a message. No message contains a value or a token.
 
 use axum::http::StatusCode;
 
+use crate::server::watch_errors;
+use crate::store_client::protocol::is_final;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::shorten::shorten;
 
-/// A refusal.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// One word, for programs and metrics.
+    /// A short reason, for programs and metrics.
     pub reason: &'static str,
-    /// What is wrong and what to change.
+    /// The code of the message, which selects the status and the reason.
+    pub code: Code,
+    /// What is wrong, and what to change.
     pub message: String,
 }
 
 impl ApiError {
-    fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        // What it repeats of the request is kept short.
-        Self { status, reason, message: shorten(message.into()).into_owned() }
-    }
-
-    /// It is not known who asks.
+    /// An error with the status of its code.
     #[must_use]
-    pub fn unauthorized(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let (status, reason) = status(code);
+        // The message can repeat parts of the request, which can be long.
+        Self { status, reason, code, message: shorten(message.into()).into_owned() }
     }
 
-    /// The pod may not ask for this.
-    #[must_use]
-    pub fn forbidden(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
-    }
-
-    /// The request cannot be understood.
-    #[must_use]
-    pub fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
-    }
-
-    /// The request asks for something that cannot be.
-    #[must_use]
-    pub fn invalid(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
-    }
-
-    /// There is something else of that name.
-    #[must_use]
-    pub fn conflict(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, "Conflict", message)
-    }
-
-    /// There may be no more of them.
-    #[must_use]
-    pub fn quota(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "QuotaExceeded", message)
-    }
-
-    /// The body is too large.
-    #[must_use]
-    pub fn too_large(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TooLarge", message)
-    }
-
-    /// The body did not come in time.
-    #[must_use]
-    pub fn too_slow(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "TooSlow", message)
-    }
-
-    /// The pod or its namespace asks for too much at once.
-    #[must_use]
-    pub fn too_many(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
-    }
-
-    /// Not now.
-    #[must_use]
-    pub fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", message)
-    }
-
-    /// Whether asking again is of no use; see [`super::protocol`].
+    /// Whether a retry cannot succeed; see [`is_final`].
     #[must_use]
     pub fn is_final(&self) -> bool {
-        super::client::is_final(self.status)
+        is_final(self.status)
     }
 
-    /// The API server refused what `doing` says, or could not be asked.
+    /// The API server refused or did not answer the request that `problem` describes, such as `failed to read pod "a"`.
     #[must_use]
-    pub fn of_api(doing: &str, error: &kube::Error) -> Self {
-        let sentence = crate::server::watch_errors::describe_api_error(doing, error);
-        match error {
-            kube::Error::Api(status) if status.code < 500 && status.code != 429 => Self::forbidden(sentence),
-            _ => Self::unavailable(sentence),
-        }
+    pub fn from_api(problem: &str, error: &kube::Error) -> Self {
+        let code = match error {
+            kube::Error::Api(status) if status.code < 500 && status.code != 429 => Code::StoreApiRefused,
+            _ => Code::StoreApiUnavailable,
+        };
+        Self::new(code, watch_errors::describe_api_error(problem, error))
+    }
+}
+
+impl Coded for ApiError {
+    fn code(&self) -> Code {
+        self.code
+    }
+}
+
+fn status(code: Code) -> (StatusCode, &'static str) {
+    match code {
+        Code::RequestMalformed => (StatusCode::BAD_REQUEST, "BadRequest"),
+        Code::CallerNotAuthenticated => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Code::CallerGone
+        | Code::CallerNotInjected
+        | Code::RequestNotAllowed
+        | Code::StoreApiRefused
+        | Code::PipeCrdOutdated => (StatusCode::FORBIDDEN, "Forbidden"),
+        Code::PipeQuotaExceeded | Code::ResourceQuotaExceeded => (StatusCode::FORBIDDEN, "QuotaExceeded"),
+        Code::RequestPathUnknown => (StatusCode::NOT_FOUND, "NotFound"),
+        Code::RequestTooSlow => (StatusCode::REQUEST_TIMEOUT, "TooSlow"),
+        Code::PipeConflict => (StatusCode::CONFLICT, "Conflict"),
+        Code::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "TooLarge"),
+        Code::ObjectContentInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
+        Code::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
+        // What a retry can solve, and any code that is not of the store.
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "Unavailable"),
     }
 }

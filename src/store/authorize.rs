@@ -1,7 +1,8 @@
-//! What a pod may ask for: what the webhook gave it. Pure.
+//! What a pod may request: what the webhook configured for it. Pure functions.
 //!
-//! The webhook writes that into the env of the injected containers, which nobody can change once the pod is there, and signs
-//! it together with the pod's namespace and name ([`bootlace_core::signature`]): a pod that somebody made alike is granted nothing.
+//! The webhook writes the configuration into the env of the injected containers, which is immutable after the pod is created,
+//! and signs it together with the namespace and the name of the pod ([`bootlace_core::signature`]). A forged pod that looks the
+//! same may request nothing.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt as _;
@@ -9,26 +10,28 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::api_error::ApiError;
+use bootlace_core::code::Code;
 use bootlace_core::names;
 use bootlace_core::signature::{self, Invalid, Keys, Signature, Specs};
 
-/// What counts here of `plan::BootSpec`. Not all of it, so that a store of another version grants what it knows.
+/// The part of `plan::BootSpec` that the store needs. Only this part, so that a store of another version can parse it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct OfBoot {
+struct BootConfig {
     env_secret: Option<String>,
 }
 
-/// What the pod's injected containers are told, which the webhook signed for this pod.
+/// The configuration of the injected containers, which the webhook signed for this pod.
 ///
 /// # Errors
-/// Where Bootlace did not inject the pod, or the signature does not hold.
+/// Bootlace did not inject the pod, or the signature is invalid.
 pub fn specs<'p>(pod: &'p Pod, namespace: &str, keys: &Keys) -> Result<Specs<'p>, ApiError> {
     let annotation = names::ANNOTATION_INJECTED;
     if !pod.annotations().contains_key(annotation) {
-        return Err(ApiError::forbidden(format!(
-            "the pod carries no annotation {annotation}, so Bootlace did not inject it, and it may ask for nothing"
-        )));
+        return Err(ApiError::new(
+            Code::CallerNotInjected,
+            format!("the pod has no annotation {annotation}: Bootlace did not inject it"),
+        ));
     }
     let specs = Specs::of(|container, name| env(pod, container, name));
     let signature = env(pod, names::CONTAINER_BOOT, names::ENV_SIGNATURE).and_then(Signature::read);
@@ -37,22 +40,30 @@ pub fn specs<'p>(pod: &'p Pod, namespace: &str, keys: &Keys) -> Result<Specs<'p>
         if keys.may_be_unsigned(created) {
             return Ok(specs);
         }
-        return Err(ApiError::forbidden(format!(
-            "the pod carries no signature ({} of its container {}), so it was not admitted by Bootlace's webhook, and it may \
-             ask for nothing: create it without what Bootlace injected",
-            names::ENV_SIGNATURE,
-            names::CONTAINER_BOOT
-        )));
+        return Err(ApiError::new(
+            Code::CallerNotInjected,
+            format!(
+                "the pod has no signature (variable {} of container {:?}): recreate it from its own manifest, without the parts \
+                 that Bootlace injected",
+                names::ENV_SIGNATURE,
+                names::CONTAINER_BOOT
+            ),
+        ));
     };
     let (name, prefix) = (pod.name_any(), pod.metadata.generate_name.as_deref());
     match signature::verify(keys, &signature, namespace, (&name, prefix), &specs) {
         Ok(()) => Ok(specs),
-        Err(error @ Invalid::NewKey(_)) => Err(ApiError::unavailable(format!(
-            "the pod's signature cannot be verified, as {error}: try again"
-        ))),
-        Err(error) => Err(ApiError::forbidden(format!(
-            "the pod's signature does not hold, as {error}: create the pod without what Bootlace injected"
-        ))),
+        Err(error @ Invalid::NewKey(_)) => Err(ApiError::new(
+            Code::SigningKeyUnknown,
+            format!("failed to verify the signature of the pod: {error}; retry"),
+        )),
+        Err(error) => Err(ApiError::new(
+            Code::CallerNotInjected,
+            format!(
+                "the signature of the pod is invalid: {error}; recreate the pod from its own manifest, without the parts that \
+                 Bootlace injected"
+            ),
+        )),
     }
 }
 
@@ -63,60 +74,61 @@ fn env<'p>(pod: &'p Pod, container: &str, name: &str) -> Option<&'p str> {
     found.env.iter().flatten().find(|env| env.name == name).and_then(|env| env.value.as_deref())
 }
 
-/// Reads one of the specs. It is signed, so what cannot be read was written by a webhook of another version.
-pub(super) fn read<T: DeserializeOwned>(text: &str, container: &str) -> Result<T, ApiError> {
+/// Parses the configuration of a container. It is signed, so if it is invalid, a webhook of another version wrote it.
+pub(super) fn parse<T: DeserializeOwned>(text: &str, container: &str) -> Result<T, ApiError> {
     serde_json::from_str(text).map_err(|_| {
-        ApiError::unavailable(format!(
-            "this store cannot read what the pod's container {container} is told, which a webhook of another version \
-             wrote: try again once both are of one version"
-        ))
+        ApiError::new(
+            Code::CallerConfigUnreadable,
+            format!(
+                "failed to parse the configuration of container {container:?}, which a webhook of another version wrote: \
+                 retry when store and webhook have the same version"
+            ),
+        )
     })
 }
 
-/// The name of the Secret that the pod may have made of its boot env.
+/// The name of the Secret in which the pod may store its boot env.
 ///
 /// # Errors
-/// Where its boot spec names none, or one that Bootlace would not have named.
+/// The configuration of boot names no Secret, or one with a name that Bootlace does not generate.
 pub fn env_secret(pod: &Pod, specs: &Specs<'_>) -> Result<String, ApiError> {
-    let spec: OfBoot = read(&specs.boot, names::CONTAINER_BOOT)?;
-    let Some(secret) = spec.env_secret else {
-        return Err(ApiError::forbidden(
-            "the pod's boot is told of no Secret: its env is delivered in another way",
-        ));
+    let config: BootConfig = parse(&specs.boot, names::CONTAINER_BOOT)?;
+    let refuse = |message: String| Err(ApiError::new(Code::RequestNotAllowed, message));
+    let Some(secret) = config.env_secret else {
+        return refuse(
+            "the configuration of boot names no Secret: the env mode of the pod is not Secret".to_owned(),
+        );
     };
     if !names::is_env_secret(&secret) {
-        return Err(ApiError::forbidden(format!(
-            "the pod's boot is told of Secret {secret:?}, and the store creates only such as Bootlace itself names: {}, then \
-             {} hexadecimal digits",
+        return refuse(format!(
+            "Secret {secret:?} in the configuration of boot is invalid: must be {:?} and {} hexadecimal digits",
             names::SECRET_ENV_PREFIX,
             names::SECRET_ENV_DIGITS
-        )));
+        ));
     }
-    if !takes_env_from(pod, &secret) {
-        return Err(ApiError::forbidden(format!(
-            "no container of the pod takes its env from Secret {secret}"
-        )));
+    if !has_env_from(pod, &secret) {
+        return refuse(format!("no container of the pod has Secret {secret:?} in envFrom"));
     }
     Ok(secret)
 }
 
-/// How often the boot container has run before; at least 1 where its status tells of an earlier end.
+/// How often the boot container ran before; at least 1 if its status shows that it terminated.
 #[must_use]
 pub fn earlier_boots(pod: &Pod) -> u32 {
     let statuses = pod.status.as_ref().and_then(|status| status.init_container_statuses.as_ref());
     let boot = statuses.into_iter().flatten().find(|status| status.name == names::CONTAINER_BOOT);
     boot.map_or(0, |boot| {
         let restarts = u32::try_from(boot.restart_count).unwrap_or_default();
-        restarts.max(u32::from(has_ended(boot)))
+        restarts.max(u32::from(has_terminated(boot)))
     })
 }
 
-fn has_ended(boot: &ContainerStatus) -> bool {
+fn has_terminated(boot: &ContainerStatus) -> bool {
     let states = [boot.state.as_ref(), boot.last_state.as_ref()];
     states.into_iter().flatten().any(|state| state.terminated.is_some())
 }
 
-fn takes_env_from(pod: &Pod, secret: &str) -> bool {
+fn has_env_from(pod: &Pod, secret: &str) -> bool {
     let containers =
         pod.spec.iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
     let sources = containers.flat_map(|container| container.env_from.iter().flatten());
@@ -137,17 +149,17 @@ mod tests {
         Keys::read([(format!("key-{NOW}"), vec![7; 32])], NOW).unwrap()
     }
 
-    /// A pod whose boot is told of a Secret, and which takes its env from one.
-    fn pod(told: &Value, named: &str) -> Value {
+    /// A pod with a configuration of boot, and a container with `secret` in `envFrom`.
+    fn pod(config: &Value, secret: &str) -> Value {
         json!({
             "metadata": {
                 "name": "load", "namespace": "etl", "annotations": {names::ANNOTATION_INJECTED: "{}"},
                 "creationTimestamp": "2027-06-01T00:00:00Z",
             },
             "spec": {
-                "containers": [{"name": "main", "envFrom": [{"secretRef": {"name": named}}]}],
+                "containers": [{"name": "main", "envFrom": [{"secretRef": {"name": secret}}]}],
                 "initContainers": [
-                    {"name": "bootlace-boot", "env": [{"name": "BOOTLACE_SPEC", "value": told.to_string()}]},
+                    {"name": "bootlace-boot", "env": [{"name": "BOOTLACE_SPEC", "value": config.to_string()}]},
                 ],
             },
         })
@@ -162,16 +174,16 @@ mod tests {
         pod
     }
 
-    fn granted(pod: &Value) -> Result<String, ApiError> {
+    fn authorized_secret(pod: &Value) -> Result<String, ApiError> {
         let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
         env_secret(&pod, &specs(&pod, "etl", &keys())?)
     }
 
     #[test]
-    fn what_is_signed_for_the_pod_is_granted() {
+    fn what_is_signed_for_the_pod_is_allowed() {
         let newer = json!({"envSecret": OURS, "unknown": {"field": true}});
-        for told in [json!({"envSecret": OURS}), newer] {
-            assert_eq!(granted(&signed(pod(&told, OURS), "etl")).unwrap(), OURS);
+        for config in [json!({"envSecret": OURS}), newer] {
+            assert_eq!(authorized_secret(&signed(pod(&config, OURS), "etl")).unwrap(), OURS);
         }
     }
 
@@ -185,56 +197,50 @@ mod tests {
             change(&mut pod);
             pod
         };
-        for (pod, hint) in [
-            (change(&|pod| pod["metadata"]["annotations"] = json!({})), "carries no annotation"),
-            (good(), "carries no signature"),
-            (signed(good(), "other"), "does not hold"),
-            (change(&|pod| pod["metadata"]["name"] = json!("load2")), "does not hold"),
+        for (pod, code) in [
+            (change(&|pod| pod["metadata"]["annotations"] = json!({})), Code::CallerNotInjected),
+            (good(), Code::CallerNotInjected),
+            (signed(good(), "other"), Code::CallerNotInjected),
+            (change(&|pod| pod["metadata"]["name"] = json!("load2")), Code::CallerNotInjected),
             (
                 change(&|pod| {
                     pod["spec"]["initContainers"][0]["env"][0]["value"] =
                         json!({"envSecret": other}).to_string().into();
                 }),
-                "does not hold",
+                Code::CallerNotInjected,
             ),
-            (signed(pod(&json!({}), OURS), "etl"), "is told of no Secret"),
-            (
-                signed(pod(&json!({"envSecret": "db-login"}), "db-login"), "etl"),
-                "only such as Bootlace itself names",
-            ),
-            (signed(pod(&json!({"envSecret": upper}), OURS), "etl"), "only such as Bootlace itself names"),
-            (
-                signed(pod(&json!({"envSecret": other}), OURS), "etl"),
-                "no container of the pod takes its env from",
-            ),
+            (signed(pod(&json!({}), OURS), "etl"), Code::RequestNotAllowed),
+            (signed(pod(&json!({"envSecret": "db-login"}), "db-login"), "etl"), Code::RequestNotAllowed),
+            (signed(pod(&json!({"envSecret": upper}), OURS), "etl"), Code::RequestNotAllowed),
+            (signed(pod(&json!({"envSecret": other}), OURS), "etl"), Code::RequestNotAllowed),
         ] {
-            let denial = granted(&pod).unwrap_err();
-            assert!(denial.status == 403 && denial.message.contains(hint), "{denial}");
+            let error = authorized_secret(&pod).unwrap_err();
+            assert!(error.status == 403 && error.code == code, "{error}");
         }
     }
 
     #[test]
-    fn a_pod_of_before_all_were_signed_is_taken_as_it_is() {
+    fn an_unsigned_pod_from_before_the_first_signing_key_is_accepted() {
         let mut before = pod(&json!({"envSecret": OURS}), OURS);
         before["metadata"]["creationTimestamp"] = json!("2026-06-01T00:00:00Z");
-        assert_eq!(granted(&before).unwrap(), OURS);
+        assert_eq!(authorized_secret(&before).unwrap(), OURS);
     }
 
     #[test]
-    fn what_a_newer_webhook_signed_is_asked_for_again() {
+    fn what_a_newer_webhook_signed_can_be_retried() {
         let newer = signed(pod(&json!({"envSecret": {"name": OURS}}), OURS), "etl");
-        let denial = granted(&newer).unwrap_err();
-        assert!(denial.status == 503 && denial.message.contains("of another version"), "{denial}");
-        let mut of_new_key = signed(pod(&json!({"envSecret": OURS}), OURS), "etl");
-        let signature = &mut of_new_key["spec"]["initContainers"][0]["env"][1]["value"];
+        let error = authorized_secret(&newer).unwrap_err();
+        assert!(error.status == 503 && error.code == Code::CallerConfigUnreadable, "{error}");
+        let mut new_key = signed(pod(&json!({"envSecret": OURS}), OURS), "etl");
+        let signature = &mut new_key["spec"]["initContainers"][0]["env"][1]["value"];
         *signature = signature.as_str().unwrap().replace(&NOW.to_string(), &(NOW + 1).to_string()).into();
-        let denial = granted(&of_new_key).unwrap_err();
-        assert!(denial.status == 503 && denial.message.contains("is not known yet"), "{denial}");
-        let signature = &mut of_new_key["spec"]["initContainers"][0]["env"][1]["value"];
+        let error = authorized_secret(&new_key).unwrap_err();
+        assert!(error.status == 503 && error.code == Code::SigningKeyUnknown, "{error}");
+        let signature = &mut new_key["spec"]["initContainers"][0]["env"][1]["value"];
         *signature =
             signature.as_str().unwrap().replace(&(NOW + 1).to_string(), &(NOW - 1).to_string()).into();
-        let denial = granted(&of_new_key).unwrap_err();
-        assert!(denial.status == 403 && denial.message.contains("is not in use"), "{denial}");
+        let error = authorized_secret(&new_key).unwrap_err();
+        assert!(error.status == 403 && error.code == Code::CallerNotInjected, "{error}");
     }
 
     #[test]

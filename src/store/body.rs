@@ -1,4 +1,4 @@
-//! Reading a request's body: no more of it than a request may have, and not for ever.
+//! Reads request bodies, with limits on size and time.
 
 use std::time::Duration;
 
@@ -7,48 +7,62 @@ use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::api_error::ApiError;
-use super::protocol::MAX_BODY_BYTES;
+use crate::store_client::protocol::MAX_BODY_BYTES;
+use bootlace_core::code::Code;
 
-/// How long a body may take. Boot sends 2 MiB in one go.
+/// How long the client may take to send a body. Boot sends its body, of at most 2 MiB, without a pause.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// From this size on a body waits for its turn once it is there, see [`super::api`].
-pub(super) const LARGE: usize = 64 * 1024;
+/// Requests with a larger body are processed one after another, see [`super::api`].
+pub(super) const LARGE_BODY_BYTES: usize = 64 * 1024;
 
-/// How much of a body that is too large is read and thrown away, so that its sender gets to read the answer.
-const DRAINED: usize = 16 * 1024 * 1024;
+/// How much of a body that is too large is read and discarded, so that its sender can read the response.
+const MAX_DISCARDED_BYTES: usize = 16 * 1024 * 1024;
 
-/// Reads a body to its end.
-pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
-    let late = |_| {
-        Err(ApiError::too_slow(format!(
-            "the body did not come within {} s: send it in one go",
-            BODY_TIMEOUT.as_secs()
-        )))
-    };
-    timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or_else(late)
+/// Reads a body until it ends.
+pub(super) async fn read_body(body: Body) -> Result<Bytes, ApiError> {
+    timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or_else(|_| Err(timed_out()))
+}
+
+pub(crate) fn timed_out() -> ApiError {
+    let seconds = BODY_TIMEOUT.as_secs();
+    ApiError::new(
+        Code::RequestTooSlow,
+        format!("timed out reading the body after {seconds} s: send it without pauses"),
+    )
+}
+
+pub(crate) fn incomplete() -> ApiError {
+    ApiError::new(Code::RequestMalformed, "the connection was closed before the end of the body: retry")
+}
+
+pub(crate) fn too_large() -> ApiError {
+    ApiError::new(
+        Code::ContentTooLarge,
+        format!(
+            "the body is larger than the limit of {MAX_BODY_BYTES} bytes, which is enough for 1 MiB of content"
+        ),
+    )
 }
 
 async fn collect(mut body: Body) -> Result<Bytes, ApiError> {
     let mut bytes = Vec::new();
-    let mut drained = 0;
+    let mut discarded = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::bad_request("the body broke off: send it again"))?;
+        let frame = frame.map_err(|_| incomplete())?;
         let Ok(data) = frame.into_data() else { continue };
-        if drained == 0 && bytes.len() + data.len() <= MAX_BODY_BYTES {
+        if discarded == 0 && bytes.len() + data.len() <= MAX_BODY_BYTES {
             bytes.extend_from_slice(&data);
             continue;
         }
         bytes = Vec::new();
-        drained += data.len();
-        if drained > DRAINED {
+        discarded += data.len();
+        if discarded > MAX_DISCARDED_BYTES {
             break;
         }
     }
-    if drained > 0 {
-        return Err(ApiError::too_large(format!(
-            "the body is larger than {MAX_BODY_BYTES} bytes: an env of 1 MiB, which is all that a Secret holds, takes less"
-        )));
+    if discarded > 0 {
+        return Err(too_large());
     }
     Ok(bytes.into())
 }
@@ -61,32 +75,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_read_up_to_the_limit() {
-        assert_eq!(read(Body::from("{}")).await.unwrap(), "{}");
-        let whole = read(Body::from(vec![b'x'; MAX_BODY_BYTES])).await.unwrap();
+        assert_eq!(read_body(Body::from("{}")).await.unwrap(), "{}");
+        let whole = read_body(Body::from(vec![b'x'; MAX_BODY_BYTES])).await.unwrap();
         assert_eq!(whole.len(), MAX_BODY_BYTES);
-        let denial = read(Body::from(vec![b'x'; MAX_BODY_BYTES + 1])).await.unwrap_err();
-        assert_eq!(denial.status, 413);
+        let error = read_body(Body::from(vec![b'x'; MAX_BODY_BYTES + 1])).await.unwrap_err();
+        assert_eq!(error.status, 413);
     }
 
     #[tokio::test]
-    async fn an_endless_body_is_given_up() {
+    async fn an_endless_body_is_refused() {
         let chunks = stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 64 * 1024])));
         let body = Body::from_stream(chunks);
-        assert_eq!(read(body).await.unwrap_err().status, 413);
+        assert_eq!(read_body(body).await.unwrap_err().status, 413);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_given_up() {
+    async fn a_body_that_does_not_arrive_is_refused() {
         let body = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-        let denial = read(body).await.unwrap_err();
-        assert_eq!(denial.status, 408);
-        assert!(denial.message.contains("10 s"), "{denial}");
+        let error = read_body(body).await.unwrap_err();
+        assert_eq!(error.status, 408);
+        assert!(error.message.contains("10 s"), "{error}");
     }
 
     #[tokio::test]
-    async fn a_body_that_breaks_off_is_no_request() {
+    async fn an_incomplete_body_is_refused() {
         let chunks = [Ok(Bytes::from("{\"env\"")), Err(std::io::Error::other("gone"))];
-        let denial = read(Body::from_stream(stream::iter(chunks))).await.unwrap_err();
-        assert_eq!(denial.status, 400);
+        let error = read_body(Body::from_stream(stream::iter(chunks))).await.unwrap_err();
+        assert_eq!(error.status, 400);
     }
 }

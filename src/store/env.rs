@@ -1,59 +1,63 @@
-//! The Secret of a pod's boot env. Pure.
+//! The Secret with the boot env of a pod. Pure functions.
 
 use std::collections::BTreeMap;
 
-use bootlace_launch::handover::is_data_key;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 
 use super::api_error::ApiError;
-use super::protocol::{EnvRequest, MAX_ENV_BYTES, MAX_NAME_BYTES};
+use crate::store_client::protocol::{EnvRequest, MAX_ENV_BYTES, MAX_NAME_BYTES, is_env_key};
+use bootlace_core::code::Code;
 use bootlace_core::names;
 
-/// Checks an env. Boot has done so already, with sentences that name the source; this is for whoever is not boot.
+/// Validates an env. Boot has validated it already, with messages that name the source; this check is for other clients.
 ///
 /// # Errors
-/// Where the kubelet could not give it to a process.
+/// The kubelet could not pass the env to a process, or a Secret cannot contain it.
 pub fn check(env: &EnvRequest) -> Result<(), ApiError> {
     for (name, value) in &env.env {
         let shown: String = name.chars().take(MAX_NAME_BYTES).collect();
-        if !is_key(name) {
-            return Err(ApiError::invalid(format!(
-                "{shown:?} is no key of a Secret: write letters, digits, -, _ and ., {MAX_NAME_BYTES} at most, and nothing \
-                 that begins with .."
-            )));
+        if !is_env_key(name) {
+            return Err(ApiError::new(
+                Code::ObjectContentInvalid,
+                format!(
+                    "variable {shown:?} is invalid: a key of a Secret must consist of at most {MAX_NAME_BYTES} letters, \
+                     digits, `-`, `_` and `.`, and must not start with `..`"
+                ),
+            ));
         }
         if str::from_utf8(&value.0).is_err() || value.0.contains(&0) {
-            return Err(ApiError::invalid(format!(
-                "the value of {shown} is no text in UTF-8 without NUL, and nothing else can be given to a process by a Secret"
-            )));
+            return Err(ApiError::new(
+                Code::ObjectContentInvalid,
+                format!(
+                    "the value of variable {shown:?} is invalid: must be UTF-8 text without NUL, because the kubelet cannot \
+                     pass anything else from a Secret to a process"
+                ),
+            ));
         }
     }
     let bytes = size(env);
     if bytes > MAX_ENV_BYTES {
-        return Err(ApiError::too_large(format!(
-            "the env takes {bytes} bytes, names included, and a Secret holds {MAX_ENV_BYTES} at most: give large values \
-             as files"
-        )));
+        return Err(ApiError::new(
+            Code::ContentTooLarge,
+            format!(
+                "the env has {bytes} bytes, including names, and the limit of a Secret is {MAX_ENV_BYTES}: use files for \
+                 large values"
+            ),
+        ));
     }
     Ok(())
 }
 
-/// Bytes of an env as the API server counts them.
+/// The size of an env in bytes, as the API server counts it.
 #[must_use]
 pub fn size(env: &EnvRequest) -> usize {
     env.env.iter().map(|(name, value)| name.len() + value.0.len()).sum()
 }
 
-/// Whether a variable's name can be a key of a Secret. The kubelet gives a process any key as a variable.
-#[must_use]
-pub(crate) fn is_key(name: &str) -> bool {
-    name.len() <= MAX_NAME_BYTES && is_data_key(name)
-}
-
-/// The Secret: immutable, and gone when the pod is.
+/// The Secret, which is immutable and is deleted with the pod.
 #[must_use]
 pub fn secret(name: &str, pod: &Pod, data: BTreeMap<String, ByteString>) -> Secret {
     Secret {
@@ -76,7 +80,7 @@ fn owner(pod: &Pod) -> OwnerReference {
         kind: "Pod".to_owned(),
         name: pod.metadata.name.clone().unwrap_or_default(),
         uid: pod.metadata.uid.clone().unwrap_or_default(),
-        // Neither a controller nor a block on the pod's deletion, which would take a right over pods' finalizers.
+        // Not a controller, and not blocking the deletion of the pod, which would need a permission for finalizers of pods.
         ..OwnerReference::default()
     }
 }
@@ -91,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_any_kind_is_taken() {
+    fn any_text_is_accepted() {
         check(&env(&[])).unwrap();
         check(&env(&[
             ("A", b""),
@@ -105,24 +109,24 @@ mod tests {
     }
 
     #[test]
-    fn what_no_process_could_be_given_is_refused() {
+    fn what_the_kubelet_cannot_pass_to_a_process_is_refused() {
         let long = "N".repeat(MAX_NAME_BYTES + 1);
         let (half, big) = (vec![b'x'; MAX_ENV_BYTES / 2], vec![b'x'; MAX_ENV_BYTES / 2 - 1]);
         check(&env(&[("A", &half), ("B", &big[1..])])).unwrap();
-        for (pairs, status, hint) in [
-            (vec![("A=1\nB", &b"hunter2"[..])], 422, "no key of a Secret"),
-            (vec![("", b"hunter2")], 422, "no key of a Secret"),
-            (vec![("A B", b"hunter2")], 422, "no key of a Secret"),
-            (vec![("Logging:Level", b"hunter2")], 422, "no key of a Secret"),
-            (vec![("..a", b"hunter2")], 422, "no key of a Secret"),
-            (vec![(&long, b"hunter2")], 422, "253 at most"),
-            (vec![("A", b"hunter2\xff")], 422, "the value of A is no text"),
-            (vec![("A", b"hunter2\0")], 422, "the value of A is no text"),
-            (vec![("A", &half), ("B", &big)], 413, "1048576 at most"),
+        for (pairs, code, detail) in [
+            (vec![("A=1\nB", &b"hunter2"[..])], Code::ObjectContentInvalid, r#""A=1\nB""#),
+            (vec![("", b"hunter2")], Code::ObjectContentInvalid, r#""""#),
+            (vec![("A B", b"hunter2")], Code::ObjectContentInvalid, r#""A B""#),
+            (vec![("Logging:Level", b"hunter2")], Code::ObjectContentInvalid, r#""Logging:Level""#),
+            (vec![("..a", b"hunter2")], Code::ObjectContentInvalid, r#""..a""#),
+            (vec![(&long, b"hunter2")], Code::ObjectContentInvalid, "253"),
+            (vec![("A", b"hunter2\xff")], Code::ObjectContentInvalid, r#"the value of variable "A""#),
+            (vec![("A", b"hunter2\0")], Code::ObjectContentInvalid, r#"the value of variable "A""#),
+            (vec![("A", &half), ("B", &big)], Code::ContentTooLarge, "1048577"),
         ] {
-            let denial = check(&env(&pairs)).unwrap_err();
-            assert!(denial.status == status && denial.message.contains(hint), "{denial}");
-            assert!(!denial.message.contains("hunter2"), "{denial}");
+            let error = check(&env(&pairs)).unwrap_err();
+            assert!(error.code == code && error.message.contains(detail), "{error}");
+            assert!(!error.message.contains("hunter2"), "{error}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! The Event that tells how a boot or a wait went, or that a task's outputs are not stored, on the pod: where
-//! `kubectl describe`, Airflow and others look. Pure.
+//! The Events about boot, wait and outputs. They are recorded on the pod, where `kubectl describe`, Airflow and others show
+//! them. Pure functions.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
@@ -14,20 +14,19 @@ use sha2::{Digest as _, Sha256};
 
 use super::authorize;
 use super::caller::PodIdentity;
-use super::protocol::{EventKind, EventRequest};
+use crate::store_client::protocol::{EventKind, EventRequest, MAX_NOTE_BYTES};
+use bootlace_core::code::truncate;
 use bootlace_core::names;
 
-/// The API server takes a note of 1 KiB.
-const MAX_NOTE_BYTES: usize = 1000;
-/// The API server takes 128 bytes in `reportingInstance`.
+/// The API server accepts up to 128 bytes in `reportingInstance`.
 const MAX_INSTANCE_BYTES: usize = 128;
-/// Room for the hash in an object's name of 253 bytes.
+/// Leaves space for the hash in the name of an object, which can have 253 bytes.
 const MAX_BASE_BYTES: usize = 230;
-/// Later boots of a pod share the Event of this one: a task that boots in vain for ever leaves no more than so many.
+/// Later boots of a pod share the Event of this boot, so that a task that never boots successfully creates few Events.
 const MAX_BOOTS: u32 = 7;
 
 impl EventKind {
-    /// The Event's reason, a word for programs.
+    /// The reason of the Event.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -45,7 +44,7 @@ impl EventKind {
         }
     }
 
-    /// What was done, by which container, and who reports it.
+    /// The action, the container that performed it, and the reporting controller.
     fn action(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Booted | Self::Failed => ("Boot", names::CONTAINER_BOOT, names::EVENT_CONTROLLER),
@@ -55,46 +54,46 @@ impl EventKind {
     }
 }
 
-/// Notes of a pod and an outcome that one replica of the store writes Events of.
+/// How many different notes of a pod and outcome one replica of the store records.
 const MAX_NOTES: usize = 16;
-/// Pods whose notes a replica remembers, the newest.
+/// The notes of this many pods are remembered, those of the newest.
 const MAX_PODS: usize = 4096;
 
-/// Which notes pods have sent, so that whatever a pod sends, it leaves few Events: [`MAX_NOTES`] of each replica.
+/// Remembers which notes pods have sent, and limits the Events of each pod to [`MAX_NOTES`] per replica and outcome.
 #[derive(Debug, Default)]
 pub struct EventQuota {
-    sent: Mutex<Sent>,
+    sent: Mutex<SentNotes>,
 }
 
 #[derive(Debug, Default)]
-struct Sent {
+struct SentNotes {
     /// Hashes of the notes of a pod and an outcome.
     by_pod: HashMap<(String, &'static str), Vec<u64>>,
-    /// The keys, from the one that came first.
+    /// The keys, oldest first.
     order: VecDeque<(String, &'static str)>,
 }
 
 impl EventQuota {
-    /// Whether an Event may be made of the report.
+    /// Whether the store may record an Event for the report.
     #[must_use]
     pub fn may_send(&self, report: &EventRequest, id: &PodIdentity) -> bool {
         let EventRequest { outcome, note } = report;
         if matches!(outcome, EventKind::Booted | EventKind::Failed) {
-            // Bounded by the boots that count.
+            // [`MAX_BOOTS`] limits these.
             return true;
         }
-        // Who panicked with the lock in hand left a table that is whole.
+        // A panic while the lock is held cannot leave the table inconsistent.
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let (key, turn) = ((id.uid.clone(), outcome.reason()), turn(note));
+        let (key, hash) = ((id.uid.clone(), outcome.reason()), note_hash(note));
         if let Some(notes) = sent.by_pod.get_mut(&key) {
-            if notes.contains(&turn) {
+            if notes.contains(&hash) {
                 return true;
             }
-            let room = notes.len() < MAX_NOTES;
-            if room {
-                notes.push(turn);
+            let has_room = notes.len() < MAX_NOTES;
+            if has_room {
+                notes.push(hash);
             }
-            return room;
+            return has_room;
         }
         if sent.order.len() >= MAX_PODS
             && let Some(oldest) = sent.order.pop_front()
@@ -102,24 +101,23 @@ impl EventQuota {
             sent.by_pod.remove(&oldest);
         }
         sent.order.push_back(key.clone());
-        sent.by_pod.insert(key, vec![turn]);
+        sent.by_pod.insert(key, vec![hash]);
         true
     }
 }
 
-/// The Event of a report. Its name is the same for the same boot and outcome, so that a report which is sent twice is
-/// written once.
+/// The Event of a report. The same boot and outcome have the same name, so that a report that is sent twice is recorded once.
 #[must_use]
 pub fn event(report: &EventRequest, id: &PodIdentity, pod: &Pod, now: Timestamp) -> Event {
     let EventRequest { outcome, note } = report;
     let (action, container, controller) = outcome.action();
-    let turn = match outcome {
+    let discriminator = match outcome {
         EventKind::Booted | EventKind::Failed => authorize::earlier_boots(pod).min(MAX_BOOTS).into(),
-        EventKind::OutputsNotStored | EventKind::WaitFailed => turn(note),
+        EventKind::OutputsNotStored | EventKind::WaitFailed => note_hash(note),
     };
     Event {
         metadata: ObjectMeta {
-            name: Some(name(*outcome, id, turn)),
+            name: Some(name(*outcome, id, discriminator)),
             namespace: Some(id.namespace.clone()),
             labels: Some([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())].into()),
             ..ObjectMeta::default()
@@ -127,7 +125,7 @@ pub fn event(report: &EventRequest, id: &PodIdentity, pod: &Pod, now: Timestamp)
         type_: Some(outcome.kind().to_owned()),
         reason: Some(outcome.reason().to_owned()),
         action: Some(action.to_owned()),
-        note: Some(words(note)),
+        note: Some(one_line(note)),
         regarding: Some(ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
@@ -138,24 +136,24 @@ pub fn event(report: &EventRequest, id: &PodIdentity, pod: &Pod, now: Timestamp)
             ..ObjectReference::default()
         }),
         reporting_controller: Some(controller.to_owned()),
-        reporting_instance: Some(cut(&id.name, MAX_INSTANCE_BYTES).to_owned()),
+        reporting_instance: Some(prefix(&id.name, MAX_INSTANCE_BYTES).to_owned()),
         event_time: Some(MicroTime(now)),
         ..Event::default()
     }
 }
 
-/// Which of its Events a note gets: the same again the same one, whichever replica is told.
-fn turn(note: &str) -> u64 {
-    Sha256::digest(note).iter().take(8).fold(0, |turn, byte| turn << 8 | u64::from(*byte))
+/// Selects the Event of a note. Equal notes have the same Event, in all replicas.
+fn note_hash(note: &str) -> u64 {
+    Sha256::digest(note).iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
-fn name(outcome: EventKind, id: &PodIdentity, turn: u64) -> String {
+fn name(outcome: EventKind, id: &PodIdentity, discriminator: u64) -> String {
     let hash = Sha256::new()
         .chain_update(id.uid.as_bytes())
         .chain_update(outcome.reason())
-        .chain_update(turn.to_be_bytes())
+        .chain_update(discriminator.to_be_bytes())
         .finalize();
-    let base = cut(&id.name, MAX_BASE_BYTES).trim_end_matches(['.', '-']);
+    let base = prefix(&id.name, MAX_BASE_BYTES).trim_end_matches(['.', '-']);
     hash.iter().take(8).fold(format!("{base}."), |mut name, byte| {
         // Writing to a String cannot fail.
         let _ = write!(name, "{byte:02x}");
@@ -163,13 +161,13 @@ fn name(outcome: EventKind, id: &PodIdentity, turn: u64) -> String {
     })
 }
 
-/// A note without what would break a line.
-fn words(note: &str) -> String {
+/// A note without control characters, truncated to the limit. A code at its end is kept.
+fn one_line(note: &str) -> String {
     let plain = |character: char| if character.is_control() { ' ' } else { character };
-    cut(note, MAX_NOTE_BYTES).chars().map(plain).collect()
+    truncate(note, MAX_NOTE_BYTES).chars().map(plain).collect()
 }
 
-fn cut(text: &str, bytes: usize) -> &str {
+fn prefix(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
@@ -199,12 +197,14 @@ mod tests {
         assert_eq!((event.type_.as_deref(), event.reason.as_deref()), (Some("Warning"), Some("BootFailed")));
         let note = event.note.unwrap();
         assert!(note.starts_with("bootlace: no such ü") && note.len() <= MAX_NOTE_BYTES, "{note}");
+        let note = one_line(&format!("{} [BL4101]", "ü".repeat(600)));
+        assert!(note.ends_with("ü… [BL4101]") && note.len() <= MAX_NOTE_BYTES, "{note}");
         let regarding = event.regarding.unwrap();
         assert_eq!((regarding.kind.as_deref(), regarding.uid.as_deref()), (Some("Pod"), Some("u-1")));
     }
 
     #[test]
-    fn a_report_that_is_sent_twice_is_one_event_and_a_pods_events_are_bounded() {
+    fn a_report_that_is_sent_twice_is_one_event_and_the_events_of_a_pod_are_limited() {
         let name = |outcome, boots| {
             event(&report(outcome, "x"), &id("load"), &after(boots), Timestamp::now()).metadata.name.unwrap()
         };
@@ -216,16 +216,16 @@ mod tests {
     }
 
     #[test]
-    fn outputs_that_are_not_stored_are_a_warning_of_the_sidecar_and_bounded() {
+    fn outputs_that_are_not_stored_are_a_warning_of_the_sidecar() {
         let event = |note: &str| {
             event(&report(EventKind::OutputsNotStored, note), &id("load"), &after(0), Timestamp::now())
         };
-        let told = event("container base: output A: no");
+        let warning = event("container base: output A: no");
         assert_eq!(
-            (told.type_.as_deref(), told.reason.as_deref()),
+            (warning.type_.as_deref(), warning.reason.as_deref()),
             (Some("Warning"), Some("OutputsNotStored"))
         );
-        assert_eq!(told.regarding.unwrap().field_path.unwrap(), "spec.initContainers{bootlace-pipe}");
+        assert_eq!(warning.regarding.unwrap().field_path.unwrap(), "spec.initContainers{bootlace-pipe}");
         assert_eq!(event("a").metadata.name, event("a").metadata.name);
         let names: std::collections::BTreeSet<_> =
             (0..100).map(|number| event(&format!("note {number}")).metadata.name.unwrap()).collect();
@@ -233,24 +233,24 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_sends_ever_new_notes_leaves_few_events() {
-        let notes = EventQuota::default();
+    fn a_pod_that_sends_many_different_notes_has_few_events() {
+        let quota = EventQuota::default();
         for outcome in [EventKind::OutputsNotStored, EventKind::WaitFailed] {
             let sent = |pod: &str, number: usize| {
                 let id = PodIdentity { uid: pod.to_owned(), ..id(pod) };
-                notes.may_send(&report(outcome, &format!("note {number}")), &id)
+                quota.may_send(&report(outcome, &format!("note {number}")), &id)
             };
             assert_eq!((0..1000).filter(|number| sent("one", *number)).count(), MAX_NOTES);
-            // The same again is the same Event, and another pod's notes are its own.
+            // An equal note has the same Event, and each pod has its own limit.
             assert!(sent("one", 0) && !sent("one", 2000) && sent("other", 2000));
             assert_eq!((0..10_000).filter(|pod| sent(&format!("many {pod}"), 0)).count(), 10_000);
         }
-        let sent = notes.sent.lock().unwrap();
+        let sent = quota.sent.lock().unwrap();
         assert!(sent.by_pod.len() <= MAX_PODS && sent.order.len() == sent.by_pod.len());
     }
 
     #[test]
-    fn a_name_of_any_length_makes_one_that_the_api_server_takes() {
+    fn the_event_of_a_pod_with_a_long_name_has_a_valid_name() {
         let long = format!("{}.{}", "a".repeat(229), "b".repeat(23));
         let event = event(&report(EventKind::Booted, ""), &id(&long), &after(0), Timestamp::now());
         let name = event.metadata.name.unwrap();

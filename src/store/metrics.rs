@@ -1,4 +1,4 @@
-//! What the store counts.
+//! The metrics of the store.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use prometheus_client::registry::{Registry, Unit};
 use super::garbage_collector::Reason;
 use crate::server::metrics::ServerMetrics;
 
-/// From two calls of an API server at hand to one that a full cluster takes its time for; in seconds.
+/// Buckets in seconds, from two requests to a fast API server to the timeout of a request.
 const DURATIONS: [f64; 9] = [5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 1.0, 5.0, 20.0];
 
-/// All that is counted.
+/// The registry and its metrics.
 #[derive(Debug)]
 pub struct StoreMetrics {
     registry: Registry,
-    /// What the listener counts.
+    /// The metrics of the listener.
     pub server: ServerMetrics,
     requests: Family<RequestLabels, Counter>,
     durations: Histogram,
-    /// Requests that are being read or answered.
+    /// Requests in progress.
     pub in_flight: Gauge,
     removed: Family<RemovedLabels, Counter>,
 }
@@ -50,20 +50,20 @@ impl Default for StoreMetrics {
         let durations = Histogram::new(DURATIONS);
         registry.register(
             "store_requests",
-            "Requests answered, by what was asked, HTTP status, and reason where refused",
+            "Requests, by method and path, HTTP status, and reason of an error",
             Family::clone(&requests),
         );
         registry.register_with_unit(
             "store_request_duration",
-            "Time from a request's head to its answer",
+            "Time from the head of a request to its response",
             Unit::Seconds,
             durations.clone(),
         );
-        registry.register("store_requests_in_flight", "Requests being read or answered", in_flight.clone());
+        registry.register("store_requests_in_flight", "Requests in progress", in_flight.clone());
         let removed = Family::default();
         registry.register(
             "store_pipes_removed",
-            "Pipes removed by this replica, because they had expired or were never finished",
+            "Pipes that this replica removed because they expired or were never completed",
             Family::clone(&removed),
         );
         Self { registry, server, requests, durations, in_flight, removed }
@@ -71,7 +71,7 @@ impl Default for StoreMetrics {
 }
 
 impl StoreMetrics {
-    /// Metrics with a series in every family, for the reference page. An empty family is not encoded.
+    /// Metrics with a series in each family, for the reference page, because an empty family is not encoded.
     #[must_use]
     pub fn with_examples() -> Self {
         let metrics = Self::default();
@@ -81,15 +81,15 @@ impl StoreMetrics {
         metrics
     }
 
-    /// Counts an answered request; `reason` is empty where it was not refused.
+    /// Counts a request with a response; `reason` is empty if it was successful.
     pub fn answered(&self, request: &'static str, status: StatusCode, reason: &'static str, took: Duration) {
         self.requests.get_or_create(&RequestLabels { request, code: status.as_u16(), reason }).inc();
         self.durations.observe(took.as_secs_f64());
     }
 
-    /// Counts a Pipe that was removed.
-    pub fn removed(&self, why: Reason) {
-        self.removed.get_or_create(&RemovedLabels { why: why.as_str() }).inc();
+    /// Counts a removed Pipe.
+    pub fn removed(&self, reason: Reason) {
+        self.removed.get_or_create(&RemovedLabels { why: reason.as_str() }).inc();
     }
 }
 

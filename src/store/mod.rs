@@ -1,47 +1,45 @@
-//! The role that creates what pods may not: `bootlace store`.
+//! The role that creates objects which task pods may not create themselves: `bootlace store`.
 //!
 //! ```text
-//! token → caller (a pod) → grant (what its injection names) → body → object, owned by the pod or by a Pipe
+//! token → caller (a pod) → authorization (by its signed configuration) → body → object, owned by the pod or by a Pipe
 //! ```
-//! A pod holds no right in the API, and the store holds the right to create, not to read or to change: so each of them
-//! can do little alone. What a pod may ask for was decided at admission, and stands in its annotation and its spec.
+//! A task pod has no permissions in the API. The store has permission to create objects, but not to read or change them. So
+//! neither can do much alone. What a pod may request was decided at admission and is in its annotation and its spec.
 //!
-//! | step | module | what it answers |
+//! | step | module | content |
 //! |---|---|---|
-//! | who asks | [`caller`] | which pod does the token belong to, and is it still there |
-//! | | `pods` | what counts of that pod, read in bounded memory |
-//! | may it | [`authorize`] | what does the pod's injection, which the webhook signed, let it ask for (pure) |
-//! | | [`signing`] | the keys by which that is verified |
-//! | bound | `shares` | how many requests one pod and one namespace have at once |
-//! | read | `body` | a body within its size and its time |
-//! | make | [`mod@env`] | the Secret of a pod's boot env (pure) |
-//! | | [`pipe`] | the Pipe of a task's output, and the object that it owns |
-//! | | [`event`] | the Event that tells how a boot went, or that outputs are not stored (pure) |
-//! | answer | [`api`] | the routes; one audit line a request |
-//! | refuse | [`api_error`] | why not, in a sentence |
-//! | clean up | [`garbage_collector`] | which Pipes are to go; one replica sees to it, under a Lease |
+//! | authenticate | [`caller`] | the pod of the token, and whether it exists |
+//! | | `pods` | reads a pod in bounded memory |
+//! | authorize | [`authorize`] | what the signed configuration of the pod allows (pure) |
+//! | | [`signing`] | the keys that verify the signature |
+//! | limit | `request_quota` | concurrent requests of one pod and one namespace |
+//! | read | `body` | the request body, with limits on size and time |
+//! | create | [`mod@env`] | the Secret with the boot env of a pod (pure) |
+//! | | [`pipe`] | the Pipe of an output of a task, and the object that it owns |
+//! | | [`event`] | the Event about boot, wait or outputs (pure) |
+//! | respond | [`api`] | the routes, and one audit line for each request |
+//! | | [`api_error`] | error responses |
+//! | clean up | [`garbage_collector`] | removes expired Pipes, in one replica, which holds a Lease |
 //!
-//! [`protocol`] is what is spoken, and [`client`] who asks: boot and the pipe sidecar. [`args`], [`mod@run`] and [`metrics`] are the process.
+//! [`crate::store_client`] has the protocol and the client. [`args`], [`mod@run`] and [`metrics`] are the process.
 //!
-//! Every call is idempotent: objects are named before they are made, and one that is there already is not an error. So a
-//! caller may ask again, another replica as well as this one.
+//! Every request is idempotent: the name of an object is determined before the object is created, and an object that exists
+//! already is not an error. So a client can retry, with any replica.
 
 pub mod api;
 pub mod api_error;
 pub mod args;
 pub mod authorize;
-mod body;
+pub(crate) mod body;
 pub mod caller;
-pub mod client;
 pub mod env;
 pub mod event;
 pub mod garbage_collector;
 pub mod metrics;
 pub mod pipe;
 mod pods;
-pub mod protocol;
+pub(crate) mod request_quota;
 pub mod run;
-mod shares;
 pub mod signing;
 
 pub use args::StoreArgs;

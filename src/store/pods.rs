@@ -1,5 +1,5 @@
-//! A pod as the store reads it: in bounded memory, because whoever makes a pod decides how large it is. Of its spec only what
-//! Bootlace itself wrote is kept.
+//! Reads pods in bounded memory, because anyone who creates a pod decides how large it is. Only the parts of the spec that
+//! Bootlace wrote are kept.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -20,26 +20,28 @@ use tokio::sync::Semaphore;
 use crate::server::memory;
 use bootlace_core::names;
 
-/// The containers that are told something, and the variables that it stands in, by their beginning.
+/// The containers that have a configuration, and the prefixes of the variables that contain it.
 const CONTAINERS: [&str; 3] = [names::CONTAINER_BOOT, names::CONTAINER_PIPE, names::CONTAINER_WAIT];
-const TOLD: [&str; 4] = [names::ENV_BOOT_SPEC, names::ENV_SIGNATURE, names::ENV_PIPES, names::ENV_WAIT];
+const CONFIG_VARIABLES: [&str; 4] =
+    [names::ENV_BOOT_SPEC, names::ENV_SIGNATURE, names::ENV_PIPES, names::ENV_WAIT];
 
-/// Reads pods, a few at a time, and one of each namespace: large pods of one namespace delay no other namespace for long.
+/// Reads pods, a few concurrently, and one of each namespace at a time: large pods of one namespace do not delay other
+/// namespaces for long.
 pub(super) struct Pods {
     client: Client,
-    turns: Semaphore,
+    permits: Semaphore,
     queues: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
 impl Pods {
-    /// Reads with the rights of `client`.
+    /// Reads with the permissions of `client`.
     pub(super) fn new(client: Client) -> Self {
-        Self { client, turns: Semaphore::new(memory::PODS), queues: Mutex::default() }
+        Self { client, permits: Semaphore::new(memory::PODS), queues: Mutex::default() }
     }
 
-    /// The queue of a namespace, which lasts as long as somebody waits in it.
+    /// The queue of a namespace, which exists as long as a request waits in it.
     fn queue(&self, namespace: &str) -> Arc<Semaphore> {
-        // A panic while the lock was held left whole entries.
+        // A panic while the lock is held cannot leave the entries inconsistent.
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = queues.get(namespace).and_then(Weak::upgrade) {
             return queue;
@@ -50,14 +52,14 @@ impl Pods {
         queue
     }
 
-    /// The pod; none where it is gone.
+    /// The pod; `None` if it does not exist.
     pub(super) async fn get(&self, namespace: &str, name: &str) -> Result<Option<core::Pod>, kube::Error> {
         let path = core::Pod::url_path(&(), Some(namespace));
         let request =
             Request::new(path).get(name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
         let queue = self.queue(namespace);
-        let _first = queue.acquire().await;
-        let _turn = self.turns.acquire().await;
+        let _queue_permit = queue.acquire().await;
+        let _permit = self.permits.acquire().await;
         let stream = match self.client.request_stream(request).await {
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
             stream => stream?,
@@ -66,9 +68,9 @@ impl Pods {
         let failed = |error: std::io::Error| kube::Error::Service(error.into());
         stream.take(memory::POD_BYTES as u64 + 1).read_to_end(&mut bytes).await.map_err(failed)?;
         if bytes.len() > memory::POD_BYTES {
-            return Err(kube::Error::Service("the pod is larger than any can be".into()));
+            return Err(kube::Error::Service("the pod is larger than the limit of an object".into()));
         }
-        read(&bytes).map(Some).map_err(kube::Error::SerdeError)
+        parse(&bytes).map(Some).map_err(kube::Error::SerdeError)
     }
 }
 
@@ -143,7 +145,7 @@ struct Reference<'a> {
     name: Option<Cow<'a, str>>,
 }
 
-/// What Bootlace's webhook wrote of it, if it did.
+/// The value of the annotation that the webhook sets.
 #[derive(Default)]
 struct Annotations(Option<String>);
 
@@ -175,7 +177,7 @@ impl<'de> Deserialize<'de> for Annotations {
     }
 }
 
-fn read(json: &[u8]) -> Result<core::Pod, serde_json::Error> {
+fn parse(json: &[u8]) -> Result<core::Pod, serde_json::Error> {
     let Pod { metadata, spec, status } = serde_json::from_slice(json)?;
     let mut containers = Vec::new();
     each(spec.containers, |container: Container<'_>| keep(&mut containers, &container))?;
@@ -213,10 +215,10 @@ fn read(json: &[u8]) -> Result<core::Pod, serde_json::Error> {
     })
 }
 
-/// Keeps a container that has something to do with Bootlace, and of it no more than that.
+/// Keeps the parts of a container that Bootlace injected, if there are any.
 fn keep(kept: &mut Vec<core::Container>, container: &Container<'_>) {
     let (mut env, mut env_from) = (Vec::new(), Vec::new());
-    // What cannot be read was not written by the webhook, and is as good as not there.
+    // The webhook did not write what cannot be parsed, so it is ignored.
     let _ = each(container.env_from, |source: EnvFrom<'_>| {
         let name = source.secret_ref.and_then(|reference| reference.name);
         if let Some(name) = name.filter(|name| names::is_env_secret(name) && env_from.is_empty()) {
@@ -226,8 +228,8 @@ fn keep(kept: &mut Vec<core::Container>, container: &Container<'_>) {
     });
     if CONTAINERS.contains(&&*container.name) {
         let _ = each(container.env, |variable: Variable<'_>| {
-            let is_told = TOLD.iter().any(|told| variable.name.starts_with(told));
-            if let Some(value) = variable.value.filter(|_| is_told) {
+            let is_config = CONFIG_VARIABLES.iter().any(|prefix| variable.name.starts_with(prefix));
+            if let Some(value) = variable.value.filter(|_| is_config) {
                 let (name, value) = (variable.name.into_owned(), Some(value.into_owned()));
                 env.push(core::EnvVar { name, value, ..core::EnvVar::default() });
             }
@@ -240,7 +242,7 @@ fn keep(kept: &mut Vec<core::Container>, container: &Container<'_>) {
     }
 }
 
-/// Visits the items of a list, one at a time.
+/// Visits the items of a list, one after another.
 fn each<'de, T: Deserialize<'de>>(
     list: Option<&'de RawValue>,
     visit: impl FnMut(T),
@@ -275,7 +277,7 @@ mod tests {
     const OURS: &str = "bootlace-env-0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn of_a_pod_stays_what_bootlace_wrote() {
+    fn the_parts_of_a_pod_that_bootlace_wrote_are_kept() {
         let variable = |name: &str, value: &str| json!({"name": name, "value": value});
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -305,7 +307,7 @@ mod tests {
                 {"name": "bootlace-boot", "restartCount": 1, "image": "i", "imageID": "", "ready": true},
             ]},
         });
-        let read = read(pod.to_string().as_bytes()).unwrap();
+        let parsed = parse(pod.to_string().as_bytes()).unwrap();
         let kept = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
@@ -323,16 +325,16 @@ mod tests {
                 {"name": "bootlace-boot", "restartCount": 1, "image": "i", "imageID": "", "ready": true},
             ]},
         });
-        assert_eq!(serde_json::to_value(read).unwrap(), kept);
+        assert_eq!(serde_json::to_value(parsed).unwrap(), kept);
     }
 
     #[test]
-    fn a_pod_that_says_little_is_read() {
+    fn a_pod_without_most_fields_is_parsed() {
         for pod in
             [json!({"metadata": {}}), json!({"metadata": {"name": "p"}, "spec": {"initContainers": null}})]
         {
-            read(pod.to_string().as_bytes()).unwrap();
+            parse(pod.to_string().as_bytes()).unwrap();
         }
-        assert!(read(b"{\"metadata\": {}, \"spec\": {\"containers\": [{}]}}").is_err());
+        assert!(parse(b"{\"metadata\": {}, \"spec\": {\"containers\": [{}]}}").is_err());
     }
 }

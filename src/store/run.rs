@@ -1,4 +1,4 @@
-//! Brings the parts together: bind, read the certificate, serve, drain.
+//! The process of the store: bind, read the certificate, serve, drain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,54 +14,56 @@ use super::garbage_collector::Collector;
 use super::garbage_collector::lease::LeaderLease;
 use super::metrics::StoreMetrics;
 use super::signing::VerificationKeys;
+use crate::process::{self, Termination, logs};
 use crate::server::api_client::{self, ServerVersion};
+use crate::server::lifecycle::{self, Drain};
 use crate::server::listener::{Limits, Server, ShutdownController, Transport};
 use crate::server::liveness::{Heartbeat, Liveness};
-use crate::server::process::{self, Drain, Termination};
 use crate::server::readiness::{Part, Readiness};
+use crate::server::status;
 use crate::server::tls::{CertResolver, Certificate, files};
-use crate::server::{logs, status};
 
-/// How soon an API server that does not answer at the start is asked again.
-const AGAIN: Duration = Duration::from_secs(2);
+/// The delay between two attempts to connect to the API server at startup.
+const API_SERVER_RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Serves pods until SIGTERM or SIGINT, and drains.
 ///
 /// # Errors
-/// Where it cannot start: an address is taken, the certificate cannot be read, there is no cluster to be reached.
+/// The process cannot start: an address is in use, the certificate is unreadable, or there is no configuration for a cluster.
 pub fn run(args: &StoreArgs) -> anyhow::Result<()> {
     logs::start(&args.logs);
     process::runtime()?.block_on(store(args))
 }
 
 async fn store(args: &StoreArgs) -> anyhow::Result<()> {
-    let requests = process::bind(args.listen, "--listen").await?;
-    let probes = process::bind(args.metrics_listen, "--metrics-listen").await?;
-    let end = Termination::new()?;
+    let requests = lifecycle::bind(args.listen, "--listen").await?;
+    let probes = lifecycle::bind(args.metrics_listen, "--metrics-listen").await?;
+    let termination = Termination::new()?;
     let (metrics, readiness): (Arc<StoreMetrics>, Arc<Readiness>) = Default::default();
     let liveness = Arc::<Liveness>::default();
-    // Noted before the second port answers: what has not begun is not ready.
+    // Set before the status port responds, so that the process is not ready before it has started.
     readiness.missing(Part::Certificate, "no certificate has been read yet");
     readiness.missing(Part::ApiServer, "the API server has not answered yet");
-    let (director, lasting) = (ShutdownController::default(), ShutdownController::default());
+    // The status port is never shut down, so that probes work until the process ends.
+    let (shutdown, status_shutdown) = (ShutdownController::default(), ShutdownController::default());
     let status_address = probes.local_addr()?;
     let page = status::router(Arc::clone(&metrics), Arc::clone(&readiness), Arc::clone(&liveness));
-    process::serve_status(probes, page, lasting.follower());
-    let serving = certificate(args, &metrics)?;
+    lifecycle::serve_status(probes, page, status_shutdown.follower());
+    let resolver = certificate(args, &metrics)?;
     readiness.in_place(Part::Certificate);
-    let verifying = VerificationKeys::follow(args.signing_dir.clone())?;
+    let keys = VerificationKeys::watch(args.signing_dir.clone())?;
     let client = api_client::connect()
         .await
-        .context("there is no cluster to be reached: run in a pod, or set KUBECONFIG")?;
+        .context("failed to find the configuration of a cluster: run in a pod, or set KUBECONFIG")?;
     tokio::spawn(await_api_server(client.clone(), Arc::clone(&readiness)));
-    let beat = liveness.expect("expired Pipes");
-    tokio::spawn(remove_expired(args.clone(), client.clone(), Arc::clone(&metrics), beat));
+    let heartbeat = liveness.expect("expired Pipes");
+    tokio::spawn(remove_expired(args.clone(), client.clone(), Arc::clone(&metrics), heartbeat));
     let server = Server {
-        transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config(None)?))),
-        app: StoreService::new(client, Arc::clone(&metrics), verifying).router(),
+        transport: Transport::Tls(TlsAcceptor::from(Arc::new(resolver.config(None)?))),
+        app: StoreService::new(client, Arc::clone(&metrics), keys).router(),
         limits: Limits::default(),
         metrics: metrics.server.clone(),
-        stage: director.follower(),
+        stage: shutdown.follower(),
     };
     info!(
         address = %requests.local_addr()?,
@@ -71,42 +73,42 @@ async fn store(args: &StoreArgs) -> anyhow::Result<()> {
     );
     let serving = tokio::spawn(server.serve(requests));
     let drain = Drain { delay: args.drain_delay, timeout: args.drain_timeout, requests: "requests" };
-    drain.at(end, &director, &readiness, serving).await;
+    drain.run(termination, &shutdown, &readiness, serving).await;
     Ok(())
 }
 
-/// Is ready once the API server has answered: without it the store can do nothing.
+/// Becomes ready when the API server has answered, because the store cannot do anything without it.
 async fn await_api_server(client: Client, readiness: Arc<Readiness>) {
-    while let ServerVersion::None(why) = api_client::version(&client).await {
-        warn!("{why}");
-        readiness.missing(Part::ApiServer, why);
-        tokio::time::sleep(AGAIN).await;
+    while let ServerVersion::None(reason) = api_client::version(&client).await {
+        warn!("{reason}");
+        readiness.missing(Part::ApiServer, reason);
+        tokio::time::sleep(API_SERVER_RETRY_DELAY).await;
     }
     readiness.in_place(Part::ApiServer);
 }
 
-/// Removes the Pipes whose time is over, as long as the process lives.
-async fn remove_expired(args: StoreArgs, client: Client, metrics: Arc<StoreMetrics>, beat: Heartbeat) {
-    let StoreArgs { lease, holder, expiry_interval: every, patience, .. } = args;
+/// Removes expired Pipes until the process ends.
+async fn remove_expired(args: StoreArgs, client: Client, metrics: Arc<StoreMetrics>, heartbeat: Heartbeat) {
+    let StoreArgs { lease, holder, expiry_interval: interval, patience: grace_period, .. } = args;
     let namespace = client.default_namespace().to_owned();
-    // Not held for the look after next: then the other replicas may take it.
-    let claim = LeaderLease::new(client.clone(), &namespace, lease, holder, every * 2);
-    Collector { client, claim, every, patience, metrics: &metrics, beat }.run().await;
+    // If this replica misses two sweeps, another one can acquire the Lease.
+    let lease = LeaderLease::new(client.clone(), &namespace, lease, holder, interval * 2);
+    Collector { client, lease, interval, grace_period, metrics: &metrics, heartbeat }.run().await;
 }
 
-/// Serves with the folder's certificate, and with those that come after it.
+/// Serves with the certificate in the folder, which is reloaded when it changes.
 fn certificate(args: &StoreArgs, metrics: &StoreMetrics) -> anyhow::Result<Arc<CertResolver>> {
     let folder = args.tls_dir.clone();
     let content = files::CertificateFiles::read(&folder)?;
-    let (serving, metrics) = (Arc::<CertResolver>::default(), metrics.server.clone());
+    let (resolver, metrics) = (Arc::<CertResolver>::default(), metrics.server.clone());
     let serve = {
-        let serving = Arc::clone(&serving);
+        let resolver = Arc::clone(&resolver);
         move |certificate: Certificate| {
             metrics.certificate_expires(certificate.facts.not_after.unix_timestamp());
-            serving.swap(&certificate);
+            resolver.swap(&certificate);
         }
     };
     serve(content.certificate(&folder)?);
     tokio::spawn(async move { files::watch(&folder, files::EVERY, content, serve).await });
-    Ok(serving)
+    Ok(resolver)
 }

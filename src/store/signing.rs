@@ -1,4 +1,5 @@
-//! The keys by which the store knows what the webhook gave a pod: the content of a Secret that the webhook keeps, mounted.
+//! The keys with which the store verifies the configuration of a pod. The webhook manages them in a Secret, which the store
+//! mounts.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,10 +10,10 @@ use tracing::{info, warn};
 
 use bootlace_core::signature::Keys;
 
-/// How often the folder is looked at.
-const EVERY: Duration = Duration::from_secs(5);
+/// How often the folder is read.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The keys that hold now. Clones share them.
+/// The current keys. Clones share them.
 #[derive(Debug, Clone)]
 pub struct VerificationKeys(Arc<RwLock<Arc<Keys>>>);
 
@@ -23,43 +24,42 @@ impl VerificationKeys {
         Self(Arc::new(RwLock::new(Arc::new(keys))))
     }
 
-    /// Verifies with those of a folder, which is followed for ever.
+    /// Verifies with the keys in a folder, and reloads them when they change.
     ///
     /// # Errors
-    /// Where it holds none.
-    pub(super) fn follow(folder: PathBuf) -> anyhow::Result<Self> {
-        let keys = read(&folder)?;
-        let verifying = Self::with(keys);
-        let follower = verifying.clone();
-        tokio::spawn(async move { follower.keep_up(&folder).await });
-        Ok(verifying)
+    /// The folder contains no keys, or is unreadable.
+    pub(super) fn watch(folder: PathBuf) -> anyhow::Result<Self> {
+        let keys = Self::with(read_keys(&folder)?);
+        let reloaded = keys.clone();
+        tokio::spawn(async move { reloaded.reload(&folder).await });
+        Ok(keys)
     }
 
-    /// The keys now.
+    /// The current keys.
     #[must_use]
     pub fn get(&self) -> Arc<Keys> {
-        // Who panicked with the lock in hand left whole keys.
+        // A panic while the lock is held cannot leave the keys incomplete.
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn keep_up(&self, folder: &Path) {
-        let mut ticks = tokio::time::interval(EVERY);
-        let mut complained = String::new();
+    async fn reload(&self, folder: &Path) {
+        let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
+        let mut last_error = String::new();
         loop {
             ticks.tick().await;
-            match read(folder) {
+            match read_keys(folder) {
                 Ok(keys) => {
-                    complained.clear();
+                    last_error.clear();
                     if keys != *self.get() {
-                        info!(folder = %folder.display(), "signing keys reloaded");
+                        info!(folder = %folder.display(), "reloaded the signing keys");
                         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
                     }
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
-                    if error != complained {
-                        warn!("{error}; the keys in force stay");
-                        complained = error;
+                    if error != last_error {
+                        warn!("failed to reload the signing keys, keeping the previous ones: {error}");
+                        last_error = error;
                     }
                 }
             }
@@ -67,10 +67,10 @@ impl VerificationKeys {
     }
 }
 
-fn read(folder: &Path) -> anyhow::Result<Keys> {
+fn read_keys(folder: &Path) -> anyhow::Result<Keys> {
     let unreadable = || {
         format!(
-            "{} cannot be read: mount the Secret of the webhook's --signing-secret there",
+            "failed to read the signing keys from {:?}: mount the Secret that the webhook's --signing-secret names",
             folder.display()
         )
     };
@@ -78,13 +78,13 @@ fn read(folder: &Path) -> anyhow::Result<Keys> {
     for entry in std::fs::read_dir(folder).with_context(unreadable)? {
         let entry = entry.with_context(unreadable)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // The kubelet's own folders and links to them.
+        // The folders of the kubelet and the links to them.
         if !name.starts_with('.') {
             data.push((name, std::fs::read(entry.path()).with_context(unreadable)?));
         }
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Keys::read(data, now).with_context(|| folder.display().to_string())
+    Keys::read(data, now).with_context(|| format!("the signing keys in {:?} are invalid", folder.display()))
 }
 
 #[cfg(test)]
@@ -92,17 +92,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mounted_secret_is_read_past_the_kubelets_own_links() {
+    fn a_mounted_secret_is_read_and_the_links_of_the_kubelet_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        assert!(read(folder.path()).unwrap_err().to_string().contains(&folder.path().display().to_string()));
+        assert!(
+            read_keys(folder.path()).unwrap_err().to_string().contains(&folder.path().display().to_string())
+        );
         std::fs::create_dir(path("..2026")).unwrap();
         std::os::unix::fs::symlink("..2026", path("..data")).unwrap();
         std::fs::write(path("..2026/key-1700000000"), [7; 32]).unwrap();
         std::os::unix::fs::symlink("..data/key-1700000000", path("key-1700000000")).unwrap();
         std::fs::write(path("since"), "1700000000").unwrap();
-        let keys = read(folder.path()).unwrap();
+        let keys = read_keys(folder.path()).unwrap();
         assert_eq!(keys.signing().id(), "1700000000");
-        assert!(read(&path("none")).unwrap_err().to_string().contains("--signing-secret"));
+        assert!(read_keys(&path("none")).unwrap_err().to_string().contains("--signing-secret"));
     }
 }

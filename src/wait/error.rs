@@ -1,89 +1,95 @@
-//! Why a task cannot start that waits for an earlier one, as one sentence and as an exit code.
+//! Errors of a waiting container, with their exit codes.
 
-use crate::store::client::ClientError;
+use crate::store_client::ClientError;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::input::wait_spec::MAX_WAIT_SECONDS;
 use bootlace_core::names;
 
-/// Why what is awaited is not there. Each message is one line that names the pipe, its task and run, and the remedy.
+/// Why the output is not available. Each message is one line that names the pipe, its task and run, and the
+/// remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
-    /// Nobody said what to wait for.
-    #[error("{} is not set: it says what to wait for, and Bootlace's webhook writes it", names::ENV_WAIT)]
-    NoSpec,
-    /// What it is told cannot be understood.
+    /// `BOOTLACE_WAIT` is not set.
     #[error(
-        "{} is not what `bootlace wait` {} understands: {_0}. Use an image of the webhook's own version",
+        "{} is not set: the webhook writes it; run this program only as the container that Bootlace injects",
+        names::ENV_WAIT
+    )]
+    NoSpec,
+    /// `BOOTLACE_WAIT` cannot be parsed.
+    #[error(
+        "failed to parse {} ({_0}): use an image of the same version as the webhook; this image has version {}",
         names::ENV_WAIT,
         env!("CARGO_PKG_VERSION")
     )]
     Spec(String),
-    /// It was not stored in time.
+    /// The output was not stored in time.
     #[error(
-        "{awaited} was not stored within {seconds} s{}: that task should have handed it over, so let it run earlier, or \
-         write a longer wait: in the annotation {} ({MAX_WAIT_SECONDS} at most)",
-        handed_over(so_far),
+        "{awaited} was not stored within {seconds} s{}: run the task that stores it earlier, or raise wait: in the \
+         annotation {} (at most {MAX_WAIT_SECONDS})",
+        stored_so_far(so_far),
         names::ANNOTATION_PIPE_IN
     )]
     TooLate {
-        /// The pipe, its task and its run, in words.
+        /// The pipe with its task and run.
         awaited: String,
-        /// The time.
+        /// The time limit.
         seconds: u32,
-        /// Keys that the task has handed over.
+        /// The keys that the task has stored.
         so_far: Vec<String>,
     },
-    /// It will never be stored under this name.
-    #[error("{awaited}: {why}")]
+    /// The output will never be stored under this name.
+    #[error("{awaited}: {reason}")]
     Never {
-        /// The pipe, its task and its run, in words.
+        /// The pipe with its task and run.
         awaited: String,
-        /// Why, and what to change.
-        why: String,
+        /// The reason, and what to change.
+        reason: String,
     },
-    /// It is stored, without a file that the pod names.
+    /// The output is stored without a file that the pod names.
     #[error(
-        "{awaited} has the files {}, and the pod takes {file:?} of it: name one of them in the annotation {} or in the \
-         pod's spec, or have the task write that one",
+        "{awaited} has no file {file:?}, only {}: name one of these in the annotation {} or the pod spec, or let the task \
+         write the file",
         files.join(", "),
         names::ANNOTATION_PIPE_IN
     )]
     NoFile {
-        /// The pipe, its task and its run, in words.
+        /// The pipe with its task and run.
         awaited: String,
         /// The file.
         file: String,
-        /// What there is.
+        /// The files of the output.
         files: Vec<String>,
     },
-    /// It is stored, and the kubelet has not brought it.
+    /// The output is stored, but the kubelet has not mounted it.
     #[error(
-        "{awaited} is stored, but the pod's volume {volume:?} is without its file {missing:?} after {seconds} s: the node's \
-         kubelet brings it; create the pod anew, and see the kubelet's log if that is of no use"
+        "{awaited} is stored, but the kubelet did not populate volume {volume:?} with file {missing:?} within {seconds} s: \
+         recreate the pod and, if it happens again, check the kubelet log"
     )]
     NotMounted {
-        /// The pipe, its task and its run, in words.
+        /// The pipe with its task and run.
         awaited: String,
         /// The volume.
         volume: String,
         /// The file.
         missing: String,
-        /// The time.
+        /// The time limit.
         seconds: u64,
     },
-    /// The store cannot be asked.
+    /// The store cannot be reached or refused the request.
     #[error(transparent)]
     Store(#[from] ClientError),
     /// The pod is being deleted.
-    #[error("the pod was told to end while it waited")]
+    #[error("terminated while waiting: the pod is being deleted")]
     Ended,
-    /// The system gives no event loop, or no signals.
-    #[error("waiting cannot start: {0}")]
+    /// The event loop or the signal handler cannot be created.
+    #[error("failed to start the event loop: {0}")]
     Start(anyhow::Error),
 }
 
 impl WaitError {
-    /// The exit code, in the words of `sysexits.h`, as boot has them: 64 where the container is set up wrongly, 69 where what
-    /// is awaited will not be there, 74 where the system does not do its part, 75 where another try may help.
+    /// The exit code, named as in `sysexits.h` and used as by boot: 64 for a misconfigured container, 69 if
+    /// the output will not become available, 74 if the kubelet or the system fails, 75 if a retry may
+    /// succeed.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -96,6 +102,22 @@ impl WaitError {
     }
 }
 
-fn handed_over(so_far: &[String]) -> String {
-    if so_far.is_empty() { String::new() } else { format!(" (it handed over {} so far)", so_far.join(", ")) }
+impl Coded for WaitError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoSpec => Code::WaitSpecMissing,
+            Self::Spec(_) => Code::WaitSpecInvalid,
+            Self::TooLate { .. } => Code::OutputNotStoredInTime,
+            Self::Never { .. } => Code::OutputNeverStored,
+            Self::NoFile { .. } => Code::OutputFileMissing,
+            Self::NotMounted { .. } => Code::OutputNotMounted,
+            Self::Store(error) => error.code(),
+            Self::Ended => Code::WaitTerminated,
+            Self::Start(_) => Code::WaitNotStarted,
+        }
+    }
+}
+
+fn stored_so_far(so_far: &[String]) -> String {
+    if so_far.is_empty() { String::new() } else { format!(" (stored so far: {})", so_far.join(", ")) }
 }

@@ -1,8 +1,8 @@
-//! Looks until the pod's volumes hold what is awaited.
+//! Waits until the volumes of the pod contain the output.
 //!
-//! They were empty when the pod started, as they may be. The kubelet fills them when it next looks at the pod (`SyncPod`,
-//! `ReprocessPod`), which the end of an init container has it do. But it starts the next container at the same time, and so
-//! the task could be quicker than its files.
+//! The volumes are optional and empty when the pod starts. The kubelet updates them when it next syncs the
+//! pod (`SyncPod`, `ReprocessPod`), which the exit of an init container triggers. But it starts the next
+//! container at the same time, so the task might start before its files exist.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,34 +12,38 @@ use tokio::time::{Instant, sleep};
 use super::WaitError;
 use bootlace_core::input::AwaitedOutput;
 
-/// How often a volume is looked at.
-const LOOK: Duration = Duration::from_millis(50);
-/// How long the kubelet may take. It looks at a pod once a minute by itself (`syncFrequency`), and lengthens that by up to
-/// a half.
-const TIME: Duration = Duration::from_mins(3);
+/// How often a volume is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// Time limit for the kubelet, which syncs a pod once a minute (`syncFrequency`) with up to half of that as
+/// jitter.
+const TIME_LIMIT: Duration = Duration::from_mins(3);
 
-/// Waits until every volume that holds what is awaited holds all of its `files`.
+/// Waits until every volume with the output contains all of its `files`.
 ///
 /// # Errors
-/// Where the kubelet does not bring them in time.
-pub(super) async fn arrived(root: &Path, awaits: &AwaitedOutput, files: &[String]) -> Result<(), WaitError> {
-    let deadline = Instant::now() + TIME;
+/// If the kubelet does not mount them in time.
+pub(super) async fn wait_until_mounted(
+    root: &Path,
+    awaits: &AwaitedOutput,
+    files: &[String],
+) -> Result<(), WaitError> {
+    let deadline = Instant::now() + TIME_LIMIT;
     for folder in &awaits.folders {
         let volume = root.join(&folder.volume);
         let paths = if folder.paths.is_empty() { files } else { &folder.paths };
-        // At first the kubelet links one file after the other.
+        // For the first version, the kubelet creates the links one after the other.
         while let Some(missing) = paths.iter().find(|path| !volume.join(path).exists()) {
             if Instant::now() >= deadline {
                 return Err(WaitError::NotMounted {
                     awaited: awaits.words(),
                     volume: folder.volume.clone(),
                     missing: missing.clone(),
-                    seconds: TIME.as_secs(),
+                    seconds: TIME_LIMIT.as_secs(),
                 });
             }
-            sleep(LOOK).await;
+            sleep(CHECK_INTERVAL).await;
         }
-        tracing::info!(volume = folder.volume, files = paths.len(), "{} is in its place", awaits.words());
+        tracing::info!(volume = folder.volume, files = paths.len(), "{} is mounted", awaits.words());
     }
     Ok(())
 }
@@ -52,7 +56,7 @@ mod tests {
     use bootlace_core::output::ObjectKind;
 
     #[tokio::test(start_paused = true)]
-    async fn a_volume_that_stays_without_a_file_is_named_with_it() {
+    async fn a_missing_file_is_reported_with_its_volume() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("cert")).unwrap();
         std::fs::write(root.path().join("cert/tls.crt"), "hunter2").unwrap();
@@ -60,10 +64,10 @@ mod tests {
         let mut awaits = AwaitedOutput::new("Cert", ObjectKind::Secret, from, 60);
         awaits.folders = vec![OutputVolume { volume: "cert".to_owned(), paths: Vec::new() }];
         let files = ["tls.crt", "tls.key"].map(str::to_owned);
-        let error = arrived(root.path(), &awaits, &files).await.unwrap_err();
-        let sentence = "pipe Cert by task gencert is stored, but the pod's volume \"cert\" is without its file \"tls.key\" \
-                        after 180 s";
-        assert!(error.exit_code() == 74 && error.to_string().contains(sentence), "{error}");
-        arrived(root.path(), &awaits, &files[..1]).await.unwrap();
+        let error = wait_until_mounted(root.path(), &awaits, &files).await.unwrap_err();
+        let message = "pipe Cert by task gencert is stored, but the kubelet did not populate volume \"cert\" with file \
+                        \"tls.key\" within 180 s";
+        assert!(error.exit_code() == 74 && error.to_string().contains(message), "{error}");
+        wait_until_mounted(root.path(), &awaits, &files[..1]).await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The command line of `bootlace webhook`. Every flag is also an env variable.
+//! The command line of `bootlace webhook`. Every flag has an environment variable.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,19 +10,20 @@ use k8s_openapi::jiff::SignedDuration;
 use super::boot_args::BootArgs;
 use super::entrypoints::EntrypointArgs;
 use super::reviews::CallerPolicy;
-use crate::server::logs::LogArgs;
-use crate::server::process::{DRAIN_DELAY, seconds};
+use crate::process::logs::LogArgs;
+use crate::process::seconds;
+use crate::server::lifecycle::DRAIN_DELAY;
 use crate::server::tls::Lifetimes;
 use bootlace_core::plan::InstallationSettings;
 
-/// Serve admission reviews.
+/// Run the admission webhook.
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = ArgGroup::new("source").args(["tls_secret", "tls_dir", "profiles"]).required(true).multiple(true))]
 pub struct WebhookArgs {
-    /// Where reviews are served, over TLS.
+    /// Listen address for reviews (HTTPS).
     #[arg(long, env = "BOOTLACE_LISTEN", default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
     pub(super) listen: SocketAddr,
-    /// Where /healthz, /readyz and /metrics are served, over plain HTTP.
+    /// Listen address for /healthz, /readyz and /metrics (HTTP).
     #[arg(
         long,
         env = "BOOTLACE_METRICS_LISTEN",
@@ -34,48 +35,48 @@ pub struct WebhookArgs {
     #[command(flatten)]
     pub(super) boot: BootArgs,
 
-    /// Keep CA and serving certificate in this Secret: made by whichever replica comes first, shared by all.
+    /// Secret with the CA and the serving certificate. The webhook creates and renews it; all replicas share
+    /// it.
     #[arg(
         long, env = "BOOTLACE_TLS_SECRET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new(),
         requires = "service", conflicts_with_all = ["tls_dir", "profiles"],
     )]
     pub(super) tls_secret: Option<String>,
-    /// How long serving certificates in the Secrets live, as in 8760h. They are renewed when two thirds of it are over, which
-    /// leaves time for an outage and for clocks that differ by an hour: use at least a day.
+    /// Lifetime of serving certificates in the Secrets, such as 8760h. They are renewed after two thirds of
+    /// it. Use at least a day, so that outages and clocks that differ by an hour do not matter.
     #[arg(
         long, env = "BOOTLACE_CERTIFICATE_LIFETIME", value_name = "DURATION", requires = "tls_secret",
         default_value = "8760h", value_parser = lifetime,
     )]
     pub(super) certificate_lifetime: time::Duration,
-    /// How long the CA in the Secret lives, which is renewed likewise. Pods that were told of the old CA alone can reach the
-    /// store until that ends: use three times as long as the longest task takes, at least.
+    /// Lifetime of the CA in the Secret, which is renewed in the same way. A pod that only trusts the old CA
+    /// can use the store until the old CA expires. Use at least three times the duration of the longest task.
     #[arg(
         long, env = "BOOTLACE_CA_LIFETIME", value_name = "DURATION", requires = "tls_secret",
         default_value = "87648h", value_parser = lifetime,
     )]
     pub(super) ca_lifetime: time::Duration,
-    /// The Service in front of the webhook, whose names the certificate carries.
+    /// Service of the webhook. The certificate is for its DNS names.
     #[arg(long, env = "BOOTLACE_SERVICE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) service: Option<String>,
-    /// The namespace of the Service and the Secret. Without it: the one that the webhook runs in.
+    /// Namespace of the Service and the Secret. Defaults to the namespace of the webhook.
     #[arg(long, env = "BOOTLACE_NAMESPACE", value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
     pub(super) namespace: Option<String>,
-    /// The MutatingWebhookConfiguration whose caBundle is kept in step with the Secret's CA.
+    /// MutatingWebhookConfiguration whose caBundle the webhook updates with the CA in the Secret.
     #[arg(
         long, env = "BOOTLACE_CONFIGURATION", value_name = "NAME", requires = "tls_secret",
         value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(super) configuration: Option<String>,
-    /// Serve with tls.crt and tls.key of this folder, and keep up with their changes. Whoever makes them also
-    /// sets caBundle.
+    /// Directory with tls.crt and tls.key, reloaded when they change. The caBundle must contain their CA.
     #[arg(long, env = "BOOTLACE_TLS_DIR", value_name = "DIR")]
     pub(super) tls_dir: Option<PathBuf>,
 
-    /// Run without a cluster, on the BootProfiles of this folder or file as they are at the start. Without
-    /// --tls-dir the certificate is made in memory, for localhost.
+    /// Run without a cluster, with the BootProfiles in this directory or file, which is read once. Without
+    /// --tls-dir, a certificate for localhost is created in memory.
     #[arg(long, env = "BOOTLACE_PROFILES", value_name = "DIR")]
     pub(super) profiles: Option<PathBuf>,
-    /// Write the CA of the certificate that was made in memory to this file.
+    /// Write the CA of the certificate in memory to this file.
     #[arg(
         long,
         env = "BOOTLACE_CA_OUT",
@@ -85,29 +86,29 @@ pub struct WebhookArgs {
     )]
     pub(super) ca_out: Option<PathBuf>,
 
-    /// Ask callers for a client certificate under the CAs of this file, as PEM; its changes are kept up with. Nothing is looked
-    /// up for callers that show none. The API server shows one where its admission configuration says so.
+    /// File with the CAs of client certificates, as PEM, reloaded when it changes. Without a valid client
+    /// certificate, a caller gets no lookups. The API server sends a certificate if its admission
+    /// configuration contains one.
     #[arg(long, env = "BOOTLACE_CLIENT_CA", value_name = "FILE", requires = "client_names")]
     pub(super) client_ca: Option<PathBuf>,
-    /// The common name or a DNS name in the API server's certificate, by commas: under the CA may stand others too.
+    /// Common names or DNS names of the client certificate of the API server, separated by commas.
     #[arg(
         long, env = "BOOTLACE_CLIENT_NAMES", value_name = "NAMES", value_delimiter = ',', requires = "client_ca",
         value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(super) client_names: Vec<String>,
-    /// Answer nobody else at all.
+    /// Reject callers without a valid client certificate.
     #[arg(long, env = "BOOTLACE_CLIENT_REQUIRED", requires = "client_ca")]
     pub(super) client_required: bool,
 
-    /// Where task pods reach the store: https:// and its Service's name. Without it no task's env goes through a Secret,
-    /// and boot reports no Events.
+    /// URL of the store for task pods: https:// and the name of its Service. Without it, env mode Secret and
+    /// outputs are not available, and boot creates no Events.
     #[arg(
         long, env = "BOOTLACE_STORE_URL", value_name = "URL", requires = "store-authority",
         value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(super) store_url: Option<String>,
-    /// The CA that the store's certificate is under, as PEM; its changes are kept up with. With --tls-secret that is the
-    /// Secret's own CA.
+    /// File with the CA of the store, as PEM, reloaded when it changes. Not needed with --store-tls-secret.
     #[arg(
         long,
         env = "BOOTLACE_STORE_CA",
@@ -116,30 +117,33 @@ pub struct WebhookArgs {
         group = "store-authority"
     )]
     pub(super) store_ca: Option<PathBuf>,
-    /// Keep a serving certificate for the store in this Secret, under the CA of --tls-secret.
+    /// Secret with the serving certificate of the store, which the webhook creates with the CA in
+    /// --tls-secret.
     #[arg(
         long, env = "BOOTLACE_STORE_TLS_SECRET", value_name = "NAME", requires_all = ["tls_secret", "store_service"],
         conflicts_with = "store_ca", group = "store-authority", value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(super) store_tls_secret: Option<String>,
-    /// The Service in front of the store, whose names that certificate carries.
+    /// Service of the store. Its certificate is for the DNS names of the Service.
     #[arg(
         long, env = "BOOTLACE_STORE_SERVICE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(super) store_service: Option<String>,
 
-    /// Keep the keys in this Secret that sign what pods are given, so that the store knows it by that. The store mounts it.
+    /// Secret with the keys that sign the configuration of injected containers. The webhook creates it, and
+    /// the store mounts it.
     #[arg(
         long, env = "BOOTLACE_SIGNING_SECRET", value_name = "NAME", requires = "store_url",
         conflicts_with = "profiles", value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(super) signing_secret: Option<String>,
 
-    /// Seconds to serve on after SIGTERM while the cluster forgets this replica. [default: 5, without a cluster 0]
+    /// Seconds after SIGTERM in which new reviews are still accepted, until the cluster has removed the
+    /// endpoint. [default: 5, without a cluster 0]
     #[arg(long, env = "BOOTLACE_DRAIN_DELAY", value_name = "SECONDS", value_parser = seconds)]
     pub(super) drain_delay: Option<Duration>,
-    /// Seconds after that in which reviews already received are answered. Both together have to stay below the
-    /// pod's terminationGracePeriodSeconds.
+    /// Seconds after that in which received reviews are completed. Both together must be less than
+    /// terminationGracePeriodSeconds of the pod.
     #[arg(long, env = "BOOTLACE_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = seconds, default_value = "15")]
     pub(super) drain_timeout: Duration,
 
@@ -152,7 +156,8 @@ pub struct WebhookArgs {
 
 impl WebhookArgs {
     pub(super) fn settings(&self) -> InstallationSettings {
-        // The store is known once its CA is, and Kubernetes' version once the API server has said it.
+        // The store is added when its CA is known, and the version of Kubernetes when the API server has
+        // responded.
         self.boot.settings()
     }
 
@@ -175,21 +180,21 @@ impl WebhookArgs {
     }
 }
 
-/// Shorter ones would be renewed more often than is looked whether they are due.
+/// Shorter lifetimes would end between two checks for renewal.
 const SHORTEST: time::Duration = time::Duration::seconds(30);
-/// What the calendar of certificates has room for, by far.
+/// Far below the maximum of the date format in certificates.
 const LONGEST: time::Duration = time::Duration::days(100 * 365);
 
-/// A duration as Go writes it.
+/// Parses a duration in the format of Go.
 fn lifetime(text: &str) -> Result<time::Duration, String> {
-    let form = || "write a duration in hours, minutes or seconds, such as 2160h or 1h30m".to_owned();
+    let form = || "must be a duration in hours, minutes or seconds, such as 2160h or 1h30m".to_owned();
     let duration: SignedDuration = text.parse().map_err(|_| form())?;
     let duration = time::Duration::try_from(Duration::try_from(duration).map_err(|_| form())?);
     let duration = duration.map_err(|_| form())?;
     if (SHORTEST..=LONGEST).contains(&duration) {
         return Ok(duration);
     }
-    Err("a certificate lives for 30s at least, and for a hundred years (876000h) at most".to_owned())
+    Err("must be at least 30s and at most a hundred years (876000h)".to_owned())
 }
 
 #[cfg(test)]
@@ -211,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_a_certificate_parses() {
+    fn valid_combinations_parse() {
         for line in [
             "--tls-secret s --service bootlace --namespace ns --configuration bootlace",
             "--tls-secret s --service bootlace",
@@ -227,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_together_is_refused() {
+    fn invalid_combinations_are_rejected() {
         for (line, hint) in [
             ("", "--tls-secret"),
             ("--tls-secret s", "--service"),
@@ -249,17 +254,17 @@ mod tests {
     }
 
     #[test]
-    fn lifetimes_are_durations_that_a_certificate_can_have() {
+    fn lifetimes_have_limits() {
         let lifetimes = |line: &str| parse(line).unwrap().lifetimes();
         assert_eq!(lifetimes("--tls-secret s --service b"), Lifetimes::default());
-        let given = lifetimes("--tls-secret s --service b --certificate-lifetime 1h30m --ca-lifetime 48h");
+        let actual = lifetimes("--tls-secret s --service b --certificate-lifetime 1h30m --ca-lifetime 48h");
         let expected = Lifetimes { ca: time::Duration::days(2), serving: time::Duration::minutes(90) };
-        assert_eq!(given, expected);
+        assert_eq!(actual, expected);
         for (value, hint) in [
             ("90", "hours, minutes or seconds"),
             ("soon", "hours, minutes or seconds"),
             ("-1h", "hours, minutes or seconds"),
-            ("29s", "30s at least"),
+            ("29s", "at least 30s"),
             ("99999999h", "at most"),
             ("9999999999999999h", "hours, minutes or seconds"),
         ] {
@@ -269,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_cluster_nobody_has_to_forget_this_replica() {
+    fn without_a_cluster_there_is_no_drain_delay() {
         assert_eq!(parse("--profiles d").unwrap().drain_delay(), Duration::ZERO);
         assert_eq!(parse("--tls-dir d").unwrap().drain_delay(), DRAIN_DELAY);
         assert_eq!(parse("--tls-dir d --drain-delay 0.5").unwrap().drain_delay(), Duration::from_millis(500));

@@ -1,5 +1,4 @@
-//! What an installation says of injected containers where a profile does not: flags of the webhook and of the offline
-//! tools, which inject with the webhook's own engine.
+//! Defaults of an installation for injected containers: flags of the webhook and of the offline tools.
 
 use std::sync::Arc;
 
@@ -8,27 +7,27 @@ use bootlace_core::plan::InstallationSettings;
 use bootlace_core::profile::run_as_user::RunAsUser;
 use bootlace_core::profile::spec::PullPolicy;
 
-/// How injected containers are made where the profile does not say.
+/// Settings of injected containers that a profile can override.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BootArgs {
-    /// Image of the boot container where the profile names none.
+    /// Image of the boot container, unless the profile sets one.
     #[arg(
         long = "boot-image", env = "BOOTLACE_BOOT_IMAGE", value_name = "IMAGE",
         default_value_t = InstallationSettings::default().boot_image,
     )]
     image: String,
-    /// Pull policy of that image: Always, IfNotPresent or Never. Without it the API server's own default.
+    /// Pull policy of that image: Always, IfNotPresent or Never. Defaults to the default of the API server.
     #[arg(long = "boot-image-pull-policy", env = "BOOTLACE_BOOT_IMAGE_PULL_POLICY", value_name = "POLICY")]
     image_pull_policy: Option<PullPolicy>,
-    /// Secrets of the task's namespace to pull images with, separated by commas: appended to the imagePullSecrets of every
-    /// task pod, beside those that the profile names.
+    /// Pull secrets in the namespace of the task, separated by commas. They are added to the imagePullSecrets
+    /// of every task pod, in addition to those in the profile.
     #[arg(
         long = "boot-image-pull-secrets", env = "BOOTLACE_BOOT_IMAGE_PULL_SECRETS", value_name = "NAMES",
         value_delimiter = ',', value_parser = secret_name,
     )]
     image_pull_secrets: Vec<String>,
-    /// User id of injected containers where the profile names none: a number from 1, or platform, which leaves runAsUser
-    /// out of their specs. On OpenShift it has to be platform.
+    /// User ID of injected containers, unless the profile sets one: a number from 1, or platform, which does
+    /// not set runAsUser. OpenShift requires platform.
     #[arg(
         long = "boot-run-as-user",
         env = "BOOTLACE_BOOT_RUN_AS_USER",
@@ -42,7 +41,7 @@ pub struct BootArgs {
 }
 
 impl BootArgs {
-    /// The settings that they give; all others are the defaults.
+    /// The settings in these arguments. All others have their defaults.
     #[must_use]
     pub fn settings(&self) -> InstallationSettings {
         let Self { image, image_pull_policy, image_pull_secrets, run_as_user, schedulers } = self.clone();
@@ -63,7 +62,8 @@ fn schedulers(path: &str) -> Result<Arc<Schedulers>, String> {
     Schedulers::with_extra(&text).map_err(|error| error.to_string())
 }
 
-/// A name that the API server takes for a Secret (`IsDNS1123Subdomain`): with any other every task pod would be refused.
+/// Validates the name of a Secret (`IsDNS1123Subdomain`). With an invalid name, the API server would reject
+/// every task pod.
 fn secret_name(name: &str) -> Result<String, String> {
     let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_label = |label: &str| {
@@ -75,8 +75,8 @@ fn secret_name(name: &str) -> Result<String, String> {
     if name.len() <= 253 && name.split('.').all(is_label) {
         return Ok(name.to_owned());
     }
-    Err("a Secret's name has lower-case letters, digits, - and . only, and begins and ends with a letter or \
-         digit: separate several names by commas, without spaces"
+    Err("must be names of Secrets, separated by commas without spaces: lowercase letters, digits, - and ., starting and \
+         ending with a letter or digit"
         .to_owned())
 }
 
@@ -99,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_flag_they_are_the_defaults() {
+    fn without_flags_the_settings_have_their_defaults() {
         assert_eq!(parse(&[]).unwrap(), InstallationSettings::default());
         assert_eq!(InstallationSettings::default().boot_run_as_user, RunAsUser::Id(65532));
     }
 
     #[test]
-    fn each_flag_reaches_the_settings() {
+    fn each_flag_changes_the_settings() {
         let settings = parse(&[
             "--boot-image=r.example.com/b:1",
             "--boot-image-pull-policy=Never",
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_scheduler_is_refused_at_the_start() {
+    fn an_invalid_scheduler_is_rejected_at_the_start() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("schedulers.yaml");
         let parse_text = |text: &str| {
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn what_every_pod_would_be_refused_with_is_refused_at_the_start() {
+    fn invalid_values_are_rejected_at_the_start() {
         for (flag, hint) in [
             ("--boot-run-as-user=0", "a number from 1 to 2147483647, or platform"),
             ("--boot-run-as-user=nobody", "a number from 1 to 2147483647, or platform"),
             ("--boot-image-pull-secrets=a, b", "without spaces"),
-            ("--boot-image-pull-secrets=a,", "a Secret's name has"),
-            ("--boot-image-pull-secrets=-a", "a Secret's name has"),
-            ("--boot-image-pull-secrets=A_b", "a Secret's name has"),
+            ("--boot-image-pull-secrets=a,", "must be names of Secrets"),
+            ("--boot-image-pull-secrets=-a", "must be names of Secrets"),
+            ("--boot-image-pull-secrets=A_b", "must be names of Secrets"),
             ("--boot-image-pull-policy=Sometimes", "IfNotPresent"),
         ] {
             let error = parse(&[flag]).unwrap_err();

@@ -1,4 +1,4 @@
-//! What is counted, in the `OpenMetrics` text format that Prometheus scrapes.
+//! The metrics of the webhook, in the `OpenMetrics` text format.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use super::entrypoints;
 use crate::server::metrics::{self, ServerMetrics};
 use bootlace_core::admission::ReviewOutcome;
 
-/// From a review that is skipped to one that a starved machine takes its time for; in seconds.
+/// From a skipped review to one on an overloaded machine, in seconds.
 const DURATIONS: [f64; 11] = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0, 3.0];
 
-/// From an API server that is close to one that does not answer in time; in seconds.
+/// From a response of a close API server to a timeout, in seconds.
 const LOOKUPS: [f64; 6] = [1e-3, 5e-3, 25e-3, 0.1, 0.5, 2.0];
 
-/// All that is counted.
+/// All metrics.
 #[derive(Debug)]
 pub struct WebhookMetrics {
     registry: Registry,
     reviews: Family<ReviewLabels, Counter>,
     durations: Histogram,
-    /// Reviews that are being read or answered.
+    /// Reviews that are being received or processed.
     pub in_flight: Gauge,
-    /// What the listener counts.
+    /// Metrics of the listener.
     pub server: ServerMetrics,
-    /// What lookups of entrypoints count.
+    /// Metrics of lookups of entrypoints.
     pub entrypoints: entrypoints::EntrypointMetrics,
-    /// Reviews that were turned away unread, because they came before the first list of profiles.
+    /// Reviews that were rejected before the first list of profiles.
     pub not_ready: Counter,
-    /// Reviews of callers without the certificate that is asked for, where none is answered without.
+    /// Reviews that were rejected because their caller had no valid client certificate.
     pub unknown_callers: Counter,
     profiles: Gauge,
     invalid_profiles: Gauge,
@@ -103,61 +103,65 @@ impl WebhookMetrics {
         self.entrypoints.register(registry);
         registry.register(
             "reviews",
-            "Reviews answered, by outcome, and where a pod was left alone by reason",
+            "Reviews by outcome and, if the pod was not injected, by reason",
             self.reviews.clone(),
         );
         registry.register_with_unit(
             "review_duration",
-            "Time from the last byte of a review to its answer, lookups included",
+            "Time from the last byte of a review to the response, including lookups",
             Unit::Seconds,
             self.durations.clone(),
         );
-        registry.register("reviews_in_flight", "Reviews being read or answered", self.in_flight.clone());
+        registry.register(
+            "reviews_in_flight",
+            "Reviews that are being received or processed",
+            self.in_flight.clone(),
+        );
         registry.register(
             "reviews_not_ready",
-            "Reviews sent away to be tried again, because no profiles had been listed yet",
+            "Reviews that were rejected to be retried, because BootProfiles were not listed yet",
             self.not_ready.clone(),
         );
         registry.register(
             "reviews_of_unknown_callers",
-            "Reviews refused because the caller did not show the client certificate of the API server",
+            "Reviews that were rejected because the caller had no client certificate of the API server",
             self.unknown_callers.clone(),
         );
-        registry.register("profiles", "BootProfiles in force", self.profiles.clone());
+        registry.register("profiles", "Active BootProfiles", self.profiles.clone());
         registry.register(
             "profiles_invalid",
-            "BootProfiles that cannot be read; the last good version of each stays in force",
+            "BootProfiles that are invalid; the last valid version of each stays active",
             self.invalid_profiles.clone(),
         );
         registry.register(
             "profile_generation",
-            "The generation of each BootProfile that is in force",
+            "The active generation of each BootProfile",
             self.generations.clone(),
         );
         registry.register(
             "profile_ready",
-            "Whether the newest generation of each BootProfile is in force",
+            "Whether the newest generation of each BootProfile is active",
             self.ready.clone(),
         );
         registry.register(
             "profile_reviews",
-            "Pods answered by each BootProfile: injected, or refused because pod and profile do not go together",
+            "Pods by BootProfile: injected, or refused because of a conflict between pod and profile",
             self.uses.clone(),
         );
         registry.register(
             "pipe_lookups",
-            "Runs whose Pipes were listed for a pod that takes from earlier tasks",
+            "Lookups of the Pipes of a run, for a pod with inputs",
             self.pipe_lookups.clone(),
         );
         registry.register_with_unit(
             "pipe_lookup_duration",
-            "Time that listing a run's Pipes took",
+            "Duration of a lookup of the Pipes of a run",
             Unit::Seconds,
             self.pipe_lookup_durations.clone(),
         );
     }
 
-    /// Metrics with a series in every family, for the reference page. An empty family is not encoded.
+    /// Metrics with a series in every family, for the reference page, because empty families are not encoded.
     #[must_use]
     pub fn with_examples() -> Self {
         let metrics = Self::default();
@@ -170,18 +174,18 @@ impl WebhookMetrics {
         metrics
     }
 
-    /// Counts a run whose Pipes were looked up, and whether they could be had.
-    pub fn pipes_looked_up(&self, found: bool, took: Duration) {
+    /// Counts a lookup of the Pipes of a run.
+    pub fn pipes_looked_up(&self, found: bool, duration: Duration) {
         let outcome = if found { "found" } else { "failed" };
         self.pipe_lookups.get_or_create(&LookupLabels { outcome }).inc();
-        self.pipe_lookup_durations.observe(took.as_secs_f64());
+        self.pipe_lookup_durations.observe(duration.as_secs_f64());
     }
 
-    /// Counts an answered review.
-    pub fn answered(&self, outcome: ReviewOutcome, took: Duration) {
+    /// Counts a review.
+    pub fn answered(&self, outcome: ReviewOutcome, duration: Duration) {
         let labels = ReviewLabels { outcome: outcome.as_str(), reason: outcome.reason() };
         self.reviews.get_or_create(&labels).inc();
-        self.durations.observe(took.as_secs_f64());
+        self.durations.observe(duration.as_secs_f64());
     }
 
     /// Counts a pod that was injected or refused by `profile`.
@@ -190,7 +194,7 @@ impl WebhookMetrics {
         self.uses.get_or_create(&labels).inc();
     }
 
-    /// Notes for each profile which generation is in force, and whether that is the newest.
+    /// Sets the active generation of each profile, and whether it is the newest.
     pub fn profile_states<'a>(&self, states: impl Iterator<Item = (&'a str, Option<i64>, bool)>) {
         self.generations.clear();
         self.ready.clear();
@@ -203,16 +207,16 @@ impl WebhookMetrics {
         }
     }
 
-    /// Notes how many profiles are in force, and how many cannot be read.
-    pub fn profiles(&self, in_force: usize, invalid: usize) {
-        self.profiles.set(i64::try_from(in_force).unwrap_or(i64::MAX));
+    /// Sets the numbers of active and invalid profiles.
+    pub fn profiles(&self, active: usize, invalid: usize) {
+        self.profiles.set(i64::try_from(active).unwrap_or(i64::MAX));
         self.invalid_profiles.set(i64::try_from(invalid).unwrap_or(i64::MAX));
     }
 
-    /// All of it as text.
+    /// Encodes the metrics as text.
     ///
     /// # Errors
-    /// None that is known: text is written to memory.
+    /// None is expected, because the text is written to memory.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         metrics::encode(&self.registry)
     }
@@ -225,7 +229,7 @@ mod tests {
     use bootlace_core::selection::SkipReason;
 
     #[test]
-    fn the_page_holds_what_was_counted() {
+    fn the_page_contains_the_metrics() {
         let metrics = WebhookMetrics::default();
         metrics.answered(ReviewOutcome::Skipped(SkipReason::OptedOut), Duration::from_micros(30));
         metrics.server.handshake_failed(HandshakeFailure::Untrusted);

@@ -1,20 +1,21 @@
-//! Serving the pure way to the API server.
+//! The admission webhook.
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
 //! | [`args`] | the command line |
-//! | [`boot_args`] | the part of it that is about injected containers, which the offline tools share |
-//! | [`mod@run`] | brings the parts together, from binding to the drained end |
-//! | [`reviews`] | `POST /mutate`: a body in, an `AdmissionReview` out |
-//! | [`lookups`] | what a pod does not tell itself, looked up while its review waits |
-//! | `store` | where boot reaches the store, and whom it trusts there |
-//! | [`profiles`] | the profiles in force: from the API server's watch, or from a folder |
-//! | [`mod@version`] | which version the API server is |
-//! | [`entrypoints`] | what an image starts, looked up in its registry |
-//! | [`metrics`] | what is counted |
+//! | [`boot_args`] | arguments for injected containers, shared with the offline tools |
+//! | [`mod@run`] | the process, from its start to its shutdown |
+//! | [`reviews`] | `POST /mutate`: responds to an `AdmissionReview` |
+//! | [`lookups`] | lookups during a review: images, pull secrets, Pipes |
+//! | `store_ca` | the CA of the store, for injected containers |
+//! | [`profiles`] | the active profiles, from the API server or from files |
+//! | [`signing`] | the keys that sign the configuration of injected containers |
+//! | [`mod@version`] | the version of the API server |
+//! | [`entrypoints`] | the entrypoints of images, from their registries |
+//! | [`metrics`] | the metrics |
 //!
-//! The listener, TLS and the second port are [`crate::server`]'s. What depends on a cluster here is [`profiles::watch`],
-//! [`profiles::namespaces`] and [`mod@version`]; all else runs without one.
+//! [`crate::server`] contains the listener, TLS and the status port. Only [`profiles::watch`],
+//! [`profiles::namespaces`], [`signing`], [`mod@version`] and some lookups need a cluster.
 
 pub mod args;
 pub mod boot_args;

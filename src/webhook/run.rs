@@ -1,8 +1,7 @@
-//! Brings the parts together: bind, prepare, serve, drain.
+//! The webhook process: bind, prepare, serve, drain.
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use kube::{Api, Client};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -16,28 +15,30 @@ use super::metrics::WebhookMetrics;
 use super::profiles::{self, ActiveProfiles};
 use super::reviews::Reviews;
 use super::{signing, store_ca, version};
+use crate::command_error::CommandError;
+use crate::process::{self, Termination, logs};
 use crate::profile_files;
 use crate::server::api_client;
+use crate::server::lifecycle::{self, Drain};
 use crate::server::listener::{Limits, Server, ShutdownController, Transport};
 use crate::server::liveness::Liveness;
-use crate::server::process::{self, Drain, Termination};
 use crate::server::readiness::{Part, Readiness};
+use crate::server::status;
 use crate::server::tls::{
     self, CertResolver, Certificate, ClientVerifier, Names, authority, ca_bundle, ca_secret, files,
     leaf_secret, rotation,
 };
-use crate::server::{logs, status};
 
-/// Serves reviews until SIGTERM or SIGINT, and drains.
+/// Serves reviews until SIGTERM or SIGINT, then drains.
 ///
 /// # Errors
-/// Where it cannot start: an address is taken, a file cannot be read, there is no cluster to be reached.
+/// The webhook cannot start: an address is in use, a file cannot be read, or the cluster cannot be reached.
 pub fn run(args: &WebhookArgs) -> anyhow::Result<()> {
     logs::start(&args.logs);
     process::runtime()?.block_on(webhook(args))
 }
 
-/// What the parts share.
+/// The state that all parts share.
 struct Shared {
     metrics: Arc<WebhookMetrics>,
     readiness: Arc<Readiness>,
@@ -47,10 +48,10 @@ struct Shared {
 }
 
 async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
-    // Bound before anything else is begun: an address that is taken is told at once, and a caller that comes
-    // early waits instead of being refused.
-    let reviews = process::bind(args.listen, "--listen").await?;
-    let probes = process::bind(args.metrics_listen, "--metrics-listen").await?;
+    // Bound first, so that an address in use is reported at once, and early callers wait instead of failing.
+    let reviews = lifecycle::bind(args.listen, "--listen").await.map_err(CommandError::Address)?;
+    let probes = lifecycle::bind(args.metrics_listen, "--metrics-listen").await;
+    let probes = probes.map_err(CommandError::Address)?;
     let end = Termination::new()?;
     let shared = Shared {
         metrics: Arc::default(),
@@ -62,24 +63,25 @@ async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
             None => ActiveProfiles::new(args.settings()),
         },
     };
-    // Noted before the second port answers: what has not begun is not ready.
+    // Before the status port responds, so that parts that have not started count as not ready.
     await_parts(args, &shared);
-    // The second port outlasts the drain, which it tells of.
-    let (director, lasting) = (ShutdownController::default(), ShutdownController::default());
+    // The status port stays open during the drain, and reports it.
+    let (shutdown, status_shutdown) = (ShutdownController::default(), ShutdownController::default());
     let status_address = probes.local_addr()?;
     let page = status::router(
         Arc::clone(&shared.metrics),
         Arc::clone(&shared.readiness),
         Arc::clone(&shared.liveness),
     );
-    process::serve_status(probes, page, lasting.follower());
+    lifecycle::serve_status(probes, page, status_shutdown.follower());
     let client = prepare(args, &shared).await?;
     let lookups = Lookups {
         images: args.entrypoints.lookup(client.clone(), shared.metrics.entrypoints.clone())?,
-        pipes: client.map_or_else(PipeLookup::nowhere, PipeLookup::new),
+        pipes: client.map_or_else(PipeLookup::none, PipeLookup::new),
     };
 
-    let clients = args.client_ca.clone().map(ClientVerifier::watch).transpose()?;
+    let clients = args.client_ca.clone().map(ClientVerifier::watch).transpose();
+    let clients = clients.map_err(|error| CommandError::CaFile { flag: "--client-ca", error })?;
     let reviews_of =
         Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics), Arc::new(lookups));
     let app = reviews_of.for_callers(args.callers()).router();
@@ -88,7 +90,7 @@ async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
         app,
         limits: Limits::default(),
         metrics: shared.metrics.server.clone(),
-        stage: director.follower(),
+        stage: shutdown.follower(),
     };
     info!(
         address = %reviews.local_addr()?,
@@ -98,49 +100,51 @@ async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
     );
     let serving = tokio::spawn(server.serve(reviews));
     let drain = Drain { delay: args.drain_delay(), timeout: args.drain_timeout, requests: "reviews" };
-    drain.at(end, &director, &shared.readiness, serving).await;
+    drain.run(end, &shutdown, &shared.readiness, serving).await;
     Ok(())
 }
 
-/// Notes what has to be in place before the first review can be answered.
+/// Registers the parts that must be ready before the first response to a review.
 fn await_parts(args: &WebhookArgs, shared: &Shared) {
-    let missing = |part, why: &str| shared.readiness.missing(part, why);
-    missing(Part::Profiles, "no BootProfiles have been listed yet");
+    let missing = |part, reason: &str| shared.readiness.missing(part, reason);
+    missing(Part::Profiles, "BootProfiles are not listed yet");
     match &args.tls_secret {
-        Some(secret) => missing(Part::Certificate, &format!("Secret {secret} has not been read yet")),
-        None => missing(Part::Certificate, "no certificate has been read yet"),
+        Some(secret) => missing(Part::Certificate, &format!("Secret {secret:?} is not read yet")),
+        None => missing(Part::Certificate, "the certificate is not loaded yet"),
     }
     if let Some(name) = &args.configuration {
-        let why = format!("caBundle of MutatingWebhookConfiguration {name} is not set yet");
-        missing(Part::CaBundle, &why);
+        let reason = format!("caBundle of MutatingWebhookConfiguration {name:?} is not set yet");
+        missing(Part::CaBundle, &reason);
     }
     if args.store_url.is_some() {
         shared.profiles.await_store();
-        missing(Part::Store, "the store's CA has not been read yet");
+        missing(Part::Store, "the CA of the store is not loaded yet");
     }
     if let Some(secret) = &args.signing_secret {
         shared.profiles.await_keys();
-        missing(Part::Keys, &format!("Secret {secret} has not been read yet"));
+        missing(Part::Keys, &format!("Secret {secret:?} is not read yet"));
     }
     if args.profiles.is_none() {
         shared.profiles.await_version();
-        missing(Part::ApiServer, "the API server has not answered yet");
-        missing(Part::Namespaces, "no namespaces have been listed yet");
+        missing(Part::ApiServer, "the API server has not responded yet");
+        missing(Part::Namespaces, "namespaces are not listed yet");
     }
 }
 
-/// Gets profiles and a certificate, or begins to watch for them. Returns the client of the cluster, where there is one.
+/// Loads profiles and the certificate, or starts to watch them. Returns the client of the cluster, if there
+/// is one.
 async fn prepare(args: &WebhookArgs, shared: &Shared) -> anyhow::Result<Option<Client>> {
     if let Some(folder) = &args.tls_dir {
         follow_files(folder.clone(), shared)?;
     }
     if let (Some(url), Some(file)) = (&args.store_url, &args.store_ca) {
-        store_ca::follow_file(url.clone(), file.clone(), &shared.profiles, &shared.readiness)?;
+        let loaded = store_ca::follow_file(url.clone(), file.clone(), &shared.profiles, &shared.readiness);
+        loaded.map_err(|error| CommandError::CaFile { flag: "--store-ca", error })?;
     }
     if let Some(folder) = &args.profiles {
-        let profiles = profile_files::read(folder)?;
+        let profiles = profile_files::read(folder).map_err(CommandError::from)?;
         for (name, problem) in profiles.not_in_force() {
-            warn!(profile = name, problem, "BootProfile is not in force");
+            warn!(profile = name, problem, "BootProfile is not active");
         }
         shared.metrics.profiles(profiles.iter().count(), profiles.not_in_force().count());
         shared.profiles.swap(profiles)?;
@@ -150,9 +154,9 @@ async fn prepare(args: &WebhookArgs, shared: &Shared) -> anyhow::Result<Option<C
         }
         return Ok(None);
     }
-    let client = api_client::connect().await.context(
-        "there is no cluster to be reached: run in a pod, set KUBECONFIG, or run without one with --profiles",
-    )?;
+    let client = api_client::connect().await;
+    let alternative = ", or use --profiles to run without a cluster";
+    let client = client.map_err(|error| CommandError::Cluster { error, alternative })?;
     tokio::spawn(version::watch(
         client.clone(),
         version::EVERY,
@@ -178,16 +182,16 @@ async fn prepare(args: &WebhookArgs, shared: &Shared) -> anyhow::Result<Option<C
         let (profiles, readiness) = (Arc::clone(&shared.profiles), Arc::clone(&shared.readiness));
         let beat = shared.liveness.expect("the signing keys");
         let secrets = Api::namespaced(client.clone(), namespace);
-        let keeper = signing::SigningKeyController::new(secrets, secret, profiles, readiness, beat);
-        tokio::spawn(keeper.run());
+        let controller = signing::SigningKeyController::new(secrets, secret, profiles, readiness, beat);
+        tokio::spawn(controller.run());
     }
     if let (Some(secret), Some(service)) = (&args.tls_secret, &args.service) {
-        keep_secret(args, shared, &client, secret, service);
+        manage_certificates(args, shared, &client, secret, service);
     }
     Ok(Some(client))
 }
 
-fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &str, service: &str) {
+fn manage_certificates(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &str, service: &str) {
     let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
     let (bundle, bundles) = watch::channel(None);
     let timing = rotation::Timing { lifetimes: args.lifetimes(), ..rotation::Timing::default() };
@@ -198,7 +202,7 @@ fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &st
     }
     if let (Some(name), Some(service)) = (args.store_tls_secret.clone(), &args.store_service) {
         let (authority, names) = (secret.to_owned(), Names::of_service(service, namespace));
-        let keeper = leaf_secret::LeafSecretController {
+        let controller = leaf_secret::LeafSecretController {
             api: secrets.clone(),
             authority,
             name,
@@ -207,35 +211,35 @@ fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &st
             bundle: bundles.clone(),
             beat: shared.liveness.expect("the store's certificate"),
         };
-        tokio::spawn(keeper.run());
+        tokio::spawn(controller.run());
     }
-    // Without a configuration to look after nobody tells of it.
-    let (published, told) = watch::channel(None);
-    let keeper = ca_secret::CaSecretController {
+    // Without a configuration, nothing is published.
+    let (published, publications) = watch::channel(None);
+    let controller = ca_secret::CaSecretController {
         api: secrets,
         name: secret.to_owned(),
         names: Names::of_service(service, namespace),
         serving: Arc::clone(&shared.serving),
         bundle,
         timing,
-        published: args.configuration.is_some().then_some(told),
+        published: args.configuration.is_some().then_some(publications),
         readiness: Arc::clone(&shared.readiness),
         metrics: shared.metrics.server.clone(),
         beat: shared.liveness.expect("certificates"),
     };
-    tokio::spawn(keeper.run());
+    tokio::spawn(controller.run());
     if let Some(name) = args.configuration.clone() {
         let (readiness, beat) = (Arc::clone(&shared.readiness), shared.liveness.expect("the caBundle"));
         let secret = (namespace, secret.to_owned());
-        let keeper =
+        let controller =
             ca_bundle::CaBundleController::new(client, name, secret, bundles, published, readiness, beat);
-        tokio::spawn(keeper.run());
+        tokio::spawn(controller.run());
     }
 }
 
 fn follow_files(folder: std::path::PathBuf, shared: &Shared) -> anyhow::Result<()> {
-    let content = files::CertificateFiles::read(&folder)?;
-    serve(shared, &content.certificate(&folder)?);
+    let content = files::CertificateFiles::read(&folder).map_err(CommandError::from)?;
+    serve(shared, &content.certificate(&folder).map_err(CommandError::from)?);
     let (serving, metrics) = (Arc::clone(&shared.serving), shared.metrics.server.clone());
     tokio::spawn(async move {
         let changed = |certificate: Certificate| {
@@ -252,9 +256,8 @@ fn make_certificate(args: &WebhookArgs, shared: &Shared) -> anyhow::Result<()> {
     let issued = authority::issue(&Names::of_loopback(), now, tls::Lifetimes::default())?;
     serve(shared, &Certificate::from_pem(issued.cert.as_bytes(), issued.key.as_bytes())?);
     if let Some(file) = &args.ca_out {
-        std::fs::write(file, &issued.ca_cert).with_context(|| {
-            format!("{} cannot be written: give another file with --ca-out", file.display())
-        })?;
+        let failed = |error| CommandError::WriteFile { path: file.clone(), error };
+        std::fs::write(file, &issued.ca_cert).map_err(failed)?;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The keys that sign what pods are given, in a Secret that all replicas share and the store mounts.
+//! The keys that sign the configuration of injected containers, in a Secret that all replicas share and the
+//! store mounts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,22 +20,22 @@ use bootlace_core::names;
 use bootlace_core::signature::Keys;
 use bootlace_core::signature::keys::{self, KEY_BYTES};
 
-/// How often the Secret is looked at.
+/// How often the Secret is checked.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Keeps the Secret, and signs with what is in it.
+/// Creates and renews the Secret, and provides its keys for signatures.
 pub struct SigningKeyController {
     api: Api<Secret>,
     name: String,
     profiles: Arc<ActiveProfiles>,
     readiness: Arc<Readiness>,
     beat: Heartbeat,
-    /// What was in it last.
+    /// The last known content.
     known: BTreeMap<String, Vec<u8>>,
 }
 
 impl SigningKeyController {
-    /// Keeps the Secret `name`.
+    /// A controller for the Secret `name`.
     #[must_use]
     pub fn new(
         api: Api<Secret>,
@@ -46,61 +47,64 @@ impl SigningKeyController {
         Self { api, name: name.to_owned(), profiles, readiness, beat, known: BTreeMap::new() }
     }
 
-    /// Keeps it, for ever.
+    /// Reconciles the Secret. Does not return.
     pub async fn run(mut self) {
         let mut ticks = tokio::time::interval(EVERY);
-        let mut complained = String::new();
+        let mut reported = String::new();
         loop {
             ticks.tick().await;
             self.beat.now();
             match self.reconcile().await {
-                Ok(true) => complained.clear(),
-                // Another replica was faster: what it wrote is read at once.
+                Ok(true) => reported.clear(),
+                // Another replica changed the Secret, so it is read again at once.
                 Ok(false) => ticks.reset_immediately(),
-                Err(why) => {
-                    if why != complained {
-                        warn!("{why}");
+                Err(problem) => {
+                    if problem != reported {
+                        warn!("{problem}");
                     }
                     if self.readiness.is_missing(Part::Keys) {
-                        self.readiness.missing(Part::Keys, why.clone());
+                        self.readiness.missing(Part::Keys, problem.clone());
                     }
-                    complained = why;
+                    reported = problem;
                 }
             }
         }
     }
 
-    /// Whether the keys are known.
+    /// Returns false if another replica changed the Secret at the same time.
     async fn reconcile(&mut self) -> Result<bool, String> {
         let name = &self.name;
-        let unreadable =
-            |error| watch_errors::describe_api_error(&format!("Secret {name} cannot be read"), &error);
-        let found = self.api.get_opt(name).await.map_err(unreadable)?;
+        let failed =
+            |error| watch_errors::describe_api_error(&format!("failed to read Secret {name:?}"), &error);
+        let found = self.api.get_opt(name).await.map_err(failed)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let data = match &found {
             Some(secret) => content(secret),
-            // One that is deleted is put back: running pods are signed with its keys.
+            // A deleted Secret is restored, because running pods are signed with its keys.
             None => self.known.clone(),
         };
         let data = self.without_gap(data);
-        let wanted = keys::renewed(&data, now, fresh()?).or_else(|| found.is_none().then(|| data.clone()));
-        let data = match wanted {
+        let renewed =
+            keys::renewed(&data, now, random_key()?).or_else(|| found.is_none().then(|| data.clone()));
+        let data = match renewed {
             None => data,
-            Some(wanted) if self.write(found, &wanted).await? => wanted,
+            Some(renewed) if self.write(found, &renewed).await? => renewed,
             Some(_) => return Ok(false),
         };
-        let foreign = |error| {
-            format!("Secret {name} is not Bootlace's ({error}): give another name with --signing-secret")
+        let invalid = |error| {
+            format!(
+                "Secret {name:?} has no valid signing keys: {error}: set --signing-secret to another name"
+            )
         };
-        let keys = Keys::read(&data, now).map_err(foreign)?;
+        let keys = Keys::read(&data, now).map_err(invalid)?;
         self.profiles.swap_keys(keys).map_err(|error| error.to_string())?;
         self.readiness.in_place(Part::Keys);
         self.known = data;
         Ok(true)
     }
 
-    /// The content of a Secret that was emptied, which makes all signatures void, still tells from when on pods are signed:
-    /// else those would count that somebody made without a signature since.
+    /// Emptying the Secret invalidates all signatures. The start time of signatures is kept, because
+    /// otherwise pods without a signature, which were created since, would be accepted.
     fn without_gap(&self, mut data: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
         if let Some(since) = self.known.get(keys::SINCE).filter(|_| data.is_empty()) {
             data.insert(keys::SINCE.to_owned(), since.clone());
@@ -108,13 +112,13 @@ impl SigningKeyController {
         data
     }
 
-    /// Whether it was written: another replica may have been faster.
+    /// Returns false if another replica changed the Secret at the same time.
     async fn write(&self, found: Option<Secret>, data: &BTreeMap<String, Vec<u8>>) -> Result<bool, String> {
         let data = data.iter().map(|(name, bytes)| (name.clone(), ByteString(bytes.clone()))).collect();
         let params = PostParams::default();
-        let (doing, written) = if let Some(found) = found {
+        let (action, result) = if let Some(found) = found {
             let secret = Secret { data: Some(data), ..found };
-            ("updated", self.api.replace(&self.name, &params, &secret).await)
+            ("update", self.api.replace(&self.name, &params, &secret).await)
         } else {
             let secret = Secret {
                 metadata: ObjectMeta {
@@ -126,16 +130,16 @@ impl SigningKeyController {
                 data: Some(data),
                 ..Secret::default()
             };
-            ("created", self.api.create(&params, &secret).await)
+            ("create", self.api.create(&params, &secret).await)
         };
-        match written {
+        match result {
             Ok(_) => {
-                info!(secret = self.name, "Secret {doing}");
+                info!(secret = self.name, "{action}d the Secret of the signing keys");
                 Ok(true)
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => Err(watch_errors::describe_api_error(
-                &format!("Secret {} cannot be {doing}", self.name),
+                &format!("failed to {action} Secret {:?}", self.name),
                 &error,
             )),
         }
@@ -147,9 +151,9 @@ fn content(secret: &Secret) -> BTreeMap<String, Vec<u8>> {
     data.map(|(name, ByteString(bytes))| (name.clone(), bytes.clone())).collect()
 }
 
-fn fresh() -> Result<[u8; KEY_BYTES], String> {
+fn random_key() -> Result<[u8; KEY_BYTES], String> {
     let mut key = [0; KEY_BYTES];
     let filled = SystemRandom::new().fill(&mut key);
-    filled.map_err(|_| "the system gives no random bytes".to_owned())?;
+    filled.map_err(|_| "failed to read random bytes from the operating system".to_owned())?;
     Ok(key)
 }

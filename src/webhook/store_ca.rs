@@ -1,4 +1,4 @@
-//! Where boot reaches the store, and whom it trusts there: kept in step with the store's CA.
+//! The URL and the CA of the store for injected containers, updated when the CA changes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::server::readiness::{Part, Readiness};
 use crate::server::tls::{certificate, files};
 use bootlace_core::injected_config::StoreEndpoint;
 
-/// Takes the store's CA from `bundles`, for ever.
+/// Watches `bundles` for the CA of the store. Does not return.
 pub(super) async fn watch(
     url: String,
     mut bundles: watch::Receiver<Option<Vec<u8>>>,
@@ -30,19 +30,19 @@ pub(super) async fn watch(
     }
 }
 
-/// Takes the store's CA from a file now, and again whenever that changes.
+/// Loads the CA of the store from a file, and reloads it when the file changes.
 ///
 /// # Errors
-/// Where the file cannot be read or holds no certificate.
+/// The file cannot be read, or contains no certificate.
 pub(super) fn follow_file(
     url: String,
     file: PathBuf,
     profiles: &Arc<ActiveProfiles>,
     readiness: &Arc<Readiness>,
 ) -> anyhow::Result<()> {
-    let ca = std::fs::read(&file)
-        .with_context(|| format!("{} cannot be read: give another file with --store-ca", file.display()))?;
-    certificate::chain(&ca).with_context(|| file.display().to_string())?;
+    let ca =
+        std::fs::read(&file).with_context(|| format!("failed to read {:?}", file.display().to_string()))?;
+    certificate::chain(&ca).with_context(|| format!("{:?} is invalid", file.display().to_string()))?;
     announce(&url, &ca, profiles, readiness);
     let (profiles, readiness) = (Arc::clone(profiles), Arc::clone(readiness));
     tokio::spawn(async move {
@@ -52,13 +52,15 @@ pub(super) fn follow_file(
 }
 
 fn announce(url: &str, ca: &[u8], profiles: &ActiveProfiles, readiness: &Readiness) {
-    // PEM is ASCII; what is not has been refused before.
+    // PEM is ASCII. Invalid files are rejected before.
     let store = StoreEndpoint { url: url.to_owned(), ca: String::from_utf8_lossy(ca).into_owned() };
     match profiles.swap_store(store) {
         Ok(()) => {
-            info!(url, "tasks are sent to the store");
+            info!(url, "store available");
             readiness.in_place(Part::Store);
         }
-        Err(error) => warn!("{error}; the profiles in force stay"),
+        Err(error) => {
+            warn!(%error, "failed to apply the CA of the store; the previous configuration stays active");
+        }
     }
 }

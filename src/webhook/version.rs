@@ -1,5 +1,5 @@
-//! Which version the API server is: asked for until it is known, and now and then after that, as clusters are upgraded
-//! under a webhook that runs.
+//! The version of the API server: requested until it is known, and regularly after that, because clusters are
+//! upgraded while the webhook runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,52 +14,52 @@ use crate::server::liveness::{self, Heartbeat};
 use crate::server::readiness::{Part, Readiness};
 use bootlace_core::plan::Version;
 
-/// How often it is asked for.
+/// How often the version is requested.
 pub const EVERY: Duration = Duration::from_mins(5);
 
-/// Keeps `in_force` in step with the API server's version, for ever. Ready after the first answer, whatever it is: an API
-/// server that does not tell its version still sends reviews.
+/// Updates `profiles` with the version of the API server. Does not return. Ready after the first response,
+/// even if it contains no version, because such an API server sends reviews nevertheless.
 pub async fn watch(
     client: Client,
     every: Duration,
-    in_force: Arc<ActiveProfiles>,
+    profiles: Arc<ActiveProfiles>,
     readiness: Arc<Readiness>,
     beat: Heartbeat,
 ) {
     let mut known = None;
-    let mut complained = String::new();
+    let mut reported = String::new();
     loop {
         beat.now();
-        let (version, trouble) = match version(&client).await {
+        let (version, problem) = match version(&client).await {
             ServerVersion::Version(info) => match Version::read(&info.major, &info.minor) {
                 Some(version) => (Some(Some(version)), None),
-                None => (Some(None), Some("the API server does not tell its version".to_owned())),
+                None => (Some(None), Some("the API server did not report its version".to_owned())),
             },
-            // What was known stays: an API server that is away has not been upgraded yet.
-            ServerVersion::Refused(why) => (Some(known), Some(why)),
-            ServerVersion::None(why) => (None, Some(why)),
+            // The known version stays: an API server that rejects the request was not upgraded.
+            ServerVersion::Refused(reason) => (Some(known), Some(reason)),
+            ServerVersion::None(reason) => (None, Some(reason)),
         };
         match version {
             Some(version) if version != known || readiness.is_missing(Part::ApiServer) => {
                 if let Some(version) = version {
-                    info!(%version, "the API server told its version");
+                    info!(%version, "version of the API server");
                 }
-                if let Err(error) = in_force.set_kubernetes_version(version) {
-                    warn!("{error}; the profiles in force stay");
+                if let Err(error) = profiles.set_kubernetes_version(version) {
+                    warn!(%error, "failed to apply the version of the API server; the previous configuration stays active");
                 }
                 known = version;
                 readiness.in_place(Part::ApiServer);
             }
             None if readiness.is_missing(Part::ApiServer) => {
-                readiness.missing(Part::ApiServer, trouble.clone().unwrap_or_default());
+                readiness.missing(Part::ApiServer, problem.clone().unwrap_or_default());
             }
             _ => {}
         }
-        let trouble = trouble.unwrap_or_default();
-        if trouble != complained && !trouble.is_empty() {
-            warn!("{trouble}");
+        let problem = problem.unwrap_or_default();
+        if problem != reported && !problem.is_empty() {
+            warn!("{problem}");
         }
-        complained = trouble;
+        reported = problem;
         let end = Instant::now() + if known.is_some() { every } else { every.min(liveness::EVERY) };
         while Instant::now() < end {
             beat.now();

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, inline};
+use crate::support::{Container, code, inline};
 
 fn sources() -> Vec<Value> {
     vec![
@@ -15,7 +15,7 @@ fn sources() -> Vec<Value> {
 }
 
 #[test]
-fn a_second_run_gives_the_same() {
+fn a_second_run_has_the_same_result() {
     let container = Container::new();
     container.boot(&sources()).log();
     let first = container.tree();
@@ -24,12 +24,13 @@ fn a_second_run_gives_the_same() {
 }
 
 #[test]
-fn what_other_sources_left_is_gone() {
+fn files_of_earlier_sources_are_removed() {
     let fresh = Container::new();
     fresh.boot(&sources()).log();
 
     let container = Container::new();
-    // Files where there will be folders, the other way round, and what no source gives any more.
+    // Files at the paths of folders, folders at the paths of files, and files that no source provides
+    // anymore.
     container
         .boot(&[inline("old", &json!({"OLD": "1"}), &json!({"a": "1", "c/d": "1", "old/e/f": "1"}))])
         .log();
@@ -38,9 +39,9 @@ fn what_other_sources_left_is_gone() {
     assert_eq!(container.tree(), fresh.tree());
 }
 
-/// The states that a kill can leave: files in the staging folder, assets without env, half-made folders.
+/// The states that a kill can leave: files in the staging folder, assets without env, incomplete folders.
 #[test]
-fn what_a_killed_run_left_is_no_obstacle() {
+fn boot_succeeds_after_a_run_that_was_killed() {
     let fresh = Container::new();
     fresh.boot(&sources()).log();
 
@@ -65,9 +66,9 @@ fn what_a_killed_run_left_is_no_obstacle() {
     }
 }
 
-/// Task containers mount the assets folder by subPath: a bind mount of its inode.
+/// Task containers mount the assets folder by subPath, which is a bind mount of its inode.
 #[test]
-fn the_assets_folder_stays_the_same_one() {
+fn the_assets_folder_keeps_its_inode() {
     let container = Container::new();
     container.boot(&sources()).log();
     let inode = |container: &Container| fs::metadata(container.at("assets")).unwrap().ino();
@@ -77,9 +78,9 @@ fn the_assets_folder_stays_the_same_one() {
     assert!(container.assets().is_empty());
 }
 
-/// A failed boot leaves no env, and without it the launcher starts no task.
+/// A failed boot leaves no env, and the launcher does not start a task without it.
 #[test]
-fn a_failed_run_leaves_no_env_of_an_earlier_one() {
+fn a_failed_run_removes_the_env_of_an_earlier_one() {
     let container = Container::new();
     container.boot(&sources()).log();
     assert!(container.at("env/environ").exists());
@@ -108,16 +109,16 @@ fn links_are_removed_and_not_followed() {
 }
 
 #[test]
-fn a_link_in_place_of_an_own_folder_is_refused() {
+fn a_link_in_place_of_a_folder_of_bootlace_is_refused() {
     for own in ["assets", "env", "bin", ".staging"] {
         let container = Container::new();
         let outside = container.beside("outside");
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("environ"), "untouched").unwrap();
         symlink(&outside, container.at(own)).unwrap();
-        let (code, sentence) = container.boot(&sources()).failure();
-        assert_eq!(code, 74);
-        assert!(sentence.contains(own) && sentence.contains("is not a folder"), "{sentence}");
+        let (exit_code, message) = container.boot(&sources()).failure();
+        assert_eq!((exit_code, code(&message)), (74, "BL2501"));
+        assert!(message.contains(own), "{message}");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "{own}");
     }
 }

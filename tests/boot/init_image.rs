@@ -1,4 +1,4 @@
-//! What a boot image of the pod's own leaves: how it reaches the task, and what is refused of it.
+//! The output of the pod's own boot image: delivery to the task, and what is refused.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -7,11 +7,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, inline, spec};
+use crate::support::{Container, code, inline, spec};
 
 const IMAGE: &str = "registry.example.com/data/boot:1";
 
-/// The folder of an image that has succeeded, as `launch init` leaves it.
+/// The folder of an image that succeeded, as `launch init` leaves it.
 fn image(container: &Container) -> Value {
     let out = container.beside("out");
     for folder in ["env", "files", "tmp"] {
@@ -52,7 +52,7 @@ fn variables_and_files_arrive_byte_for_byte() {
     assert!(log.contains(&line), "{log}");
 }
 
-/// Nobody says which of them are secret: all stand in `.secret`, and none in `.env`.
+/// The image does not declare which variables are secret: all are in `.secret`, and none in `.env`.
 #[test]
 fn every_variable_is_a_secret() {
     let container = Container::new();
@@ -71,7 +71,7 @@ fn every_variable_is_a_secret() {
 }
 
 #[test]
-fn it_wins_over_the_profiles_sources() {
+fn it_overrides_the_sources_of_the_profile() {
     let container = Container::new();
     let source = image(&container);
     leave(&container, "env/A", "image");
@@ -85,19 +85,19 @@ fn it_wins_over_the_profiles_sources() {
 }
 
 #[test]
-fn a_value_that_ends_in_a_newline_is_kept_and_told() {
+fn a_newline_at_the_end_of_a_value_is_kept_and_logged() {
     let container = Container::new();
     let source = image(&container);
     leave(&container, "env/TOKEN", "hunter2\n");
     let log = container.boot(&[source]).log();
     assert_eq!(container.env()["TOKEN"], b"hunter2\n");
-    assert!(log.contains(r#"the value of "TOKEN" ends in a newline"#), "{log}");
+    assert!(log.contains(r#"the value of "TOKEN" ends with a newline"#), "{log}");
     assert!(!log.contains("hunter2"), "{log}");
 }
 
-/// The folder is memory of the pod. It stays where boot may have to begin again.
+/// The folder uses memory of the pod, but boot may have to start again.
 #[test]
-fn the_folder_is_emptied_once_the_task_has_it_all() {
+fn the_folder_is_emptied_after_a_successful_boot() {
     let container = Container::new();
     let source = image(&container);
     leave(&container, "files/deep/a", "x");
@@ -108,55 +108,71 @@ fn the_folder_is_emptied_once_the_task_has_it_all() {
     assert_eq!(container.assets()["deep/a"], b"x");
     assert_eq!(fs::read_dir(container.beside("out")).unwrap().count(), 0);
 
-    let (code, sentence) = container.boot(&[source]).failure();
-    assert_eq!(code, 69);
-    assert!(sentence.contains("bootlace-init must run before bootlace-boot and succeed"), "{sentence}");
+    let (exit_code, message) = container.boot(&[source]).failure();
+    assert_eq!((exit_code, code(&message)), (69, "BL2101"), "{message}");
+    assert!(message.contains("bootlace-init must succeed before bootlace-boot starts"), "{message}");
     assert!(!container.at("env/environ").exists());
 }
 
 #[test]
-fn what_leads_out_or_is_no_file_is_refused() {
+fn links_and_special_files_are_refused() {
     type Spoil = fn(&Path);
-    let cases: [(Spoil, &str); 14] = [
+    let cases: [(Spoil, &str, &str); 14] = [
         (
             |out| symlink("/etc/passwd", out.join("files/a")).unwrap(),
-            "files/a\" is a link, and links are not followed: make it a file",
+            "BL2302",
+            "files/a\" is a symbolic link, which boot does not follow: must be a file",
         ),
-        (|out| symlink("..", out.join("files/up")).unwrap(), "files/up\" is a link"),
-        (|out| symlink("/etc", out.join("files/etc")).unwrap(), "files/etc\" is a link"),
-        (|out| symlink("/etc/passwd", out.join("env/A")).unwrap(), "env/A\" is a link"),
-        (|out| symlink("/proc/self/environ", out.join("environ")).unwrap(), "environ\" is a link"),
+        (|out| symlink("..", out.join("files/up")).unwrap(), "BL2302", "files/up\" is a symbolic link"),
+        (|out| symlink("/etc", out.join("files/etc")).unwrap(), "BL2302", "files/etc\" is a symbolic link"),
+        (|out| symlink("/etc/passwd", out.join("env/A")).unwrap(), "BL2302", "env/A\" is a symbolic link"),
+        (
+            |out| symlink("/proc/self/environ", out.join("environ")).unwrap(),
+            "BL2302",
+            "environ\" is a symbolic link",
+        ),
         (
             |out| {
                 fs::remove_dir(out.join("files")).unwrap();
                 symlink("/etc", out.join("files")).unwrap();
             },
-            "files\" is a link, and links are not followed: make it a folder",
+            "BL2302",
+            "files\" is a symbolic link, which boot does not follow: must be a folder",
         ),
-        (|out| fs::create_dir(out.join("env/A")).unwrap(), "env/A\" is a folder: make it a file"),
-        (pipe, "files/pipe\" is a device, a pipe or a socket: make it a file"),
+        (|out| fs::create_dir(out.join("env/A")).unwrap(), "BL2302", "env/A\" is a folder: must be a file"),
+        (pipe, "BL2302", "files/pipe\" is a device, a pipe or a socket: must be a file"),
         (
             |out| fs::write(out.join("envs"), "").unwrap(),
-            "envs\", and only env, environ, files and tmp mean something there",
+            "BL2302",
+            "envs\": must be env, environ, files or tmp",
         ),
-        (|out| fs::write(out.join("env/a=b"), "hunter2").unwrap(), "variable \"a=b\": "),
-        (|out| fs::write(out.join("env/LD_PRELOAD"), "hunter2").unwrap(), "variable \"LD_PRELOAD\": "),
-        (|out| fs::write(out.join("environ"), "A=hunter2").unwrap(), "does not hold NAME=value records"),
-        (|out| fs::write(out.join("env/BIG"), vec![b'x'; 200_000]).unwrap(), "variable \"BIG\": "),
+        (|out| fs::write(out.join("env/a=b"), "hunter2").unwrap(), "BL2305", "variable \"a=b\": "),
+        (
+            |out| fs::write(out.join("env/LD_PRELOAD"), "hunter2").unwrap(),
+            "BL2305",
+            "variable \"LD_PRELOAD\": ",
+        ),
+        (
+            |out| fs::write(out.join("environ"), "A=hunter2").unwrap(),
+            "BL2302",
+            "must contain NAME=value records",
+        ),
+        (|out| fs::write(out.join("env/BIG"), vec![b'x'; 200_000]).unwrap(), "BL2305", "variable \"BIG\": "),
         (
             |out| fs::write(out.join("files").join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap(),
+            "BL2302",
             "is not UTF-8: rename it",
         ),
     ];
-    for (spoil, says) in cases {
+    for (spoil, expected, part) in cases {
         let container = Container::new();
         let source = image(&container);
         spoil(&container.beside("out"));
-        let (code, sentence) = container.boot(&[source]).failure();
-        assert_eq!(code, 65, "{sentence}");
+        let (exit_code, message) = container.boot(&[source]).failure();
+        assert_eq!((exit_code, code(&message)), (65, expected), "{message}");
         let start = format!(r#"bootlace: source "init-image" (image {IMAGE}) of BootProfile "default": "#);
-        assert!(sentence.starts_with(&start) && sentence.contains(says), "{says}: {sentence}");
-        assert!(!sentence.contains("hunter2"), "{sentence}");
+        assert!(message.starts_with(&start) && message.contains(part), "{part}: {message}");
+        assert!(!message.contains("hunter2"), "{message}");
         assert!(container.assets().is_empty() && !container.at("env/environ").exists());
     }
 }
@@ -166,25 +182,22 @@ fn pipe(out: &Path) {
     rustix::fs::mknodat(rustix::fs::CWD, out.join("files/pipe"), kind, mode, 0).unwrap();
 }
 
-/// A file of holes is as large as it says, whatever it takes on the disk.
+/// A sparse file has its full size, regardless of the blocks on disk.
 #[test]
-fn the_same_limits_count_as_for_every_source() {
+fn the_limits_of_sources_apply() {
     let container = Container::new();
     let mut source = image(&container);
     source["limits"] = json!({"bytes": 1 << 20, "files": 2});
     let hole = fs::File::create(container.beside("out/files/hole")).unwrap();
     hole.set_len(1 << 40).unwrap();
-    let (code, sentence) = container.boot(std::slice::from_ref(&source)).failure();
-    assert_eq!(code, 65);
-    assert!(
-        sentence.contains("file \"hole\": with it the source gives more than 1048576 bytes"),
-        "{sentence}"
-    );
+    let (exit_code, message) = container.boot(std::slice::from_ref(&source)).failure();
+    assert_eq!((exit_code, code(&message)), (65, "BL2304"));
+    assert!(message.contains("file \"hole\": ") && message.contains("1048576 bytes"), "{message}");
 
     fs::remove_file(container.beside("out/files/hole")).unwrap();
     for name in ["a", "b", "c"] {
         leave(&container, &format!("files/{name}"), "");
     }
-    let (_, sentence) = container.boot(&[source]).failure();
-    assert!(sentence.contains("file \"c\": with it the source gives more than 2 files"), "{sentence}");
+    let (_, message) = container.boot(&[source]).failure();
+    assert!(message.contains("file \"c\": ") && code(&message) == "BL2304", "{message}");
 }

@@ -1,12 +1,12 @@
-//! The layout of Optimus: the boot env once more, in two files that a shell sources.
+//! The layout of Optimus: the boot env a second time, in two files that a shell sources.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, Outcome, inline, mounted, spec};
+use crate::support::{Container, Outcome, code, inline, mounted, spec};
 
-/// Boots from `sources` with the layout.
+/// Boots from `sources` with the layout of Optimus.
 fn boot(container: &Container, sources: &[Value]) -> Outcome {
     let mut spec = spec(sources);
     spec["layout"] = json!("Optimus");
@@ -18,7 +18,7 @@ fn text(assets: &BTreeMap<String, Vec<u8>>, file: &str) -> String {
 }
 
 #[test]
-fn env_and_secrets_stand_apart_as_their_sources_have_them() {
+fn env_and_secrets_are_in_separate_files() {
     let container = Container::new();
     let login = container.mount("login", [("PASSWORD", &b"it's\n$HOME"[..]), ("USER", b"etl")]);
     let sources = [
@@ -38,7 +38,7 @@ fn env_and_secrets_stand_apart_as_their_sources_have_them() {
     assert_eq!(container.env()["PASSWORD"], b"it's\n$HOME");
     assert!(log.contains("booted: 4 variables (1 secret), 1 file, "), "{log}");
 
-    // Again, and without any env: the files are there, for an entrypoint that sources them whatever comes.
+    // A second boot, and one without env: the files always exist for an entrypoint that sources them.
     let whole = container.tree();
     boot(&container, &sources).log();
     assert_eq!(container.tree(), whole);
@@ -49,9 +49,9 @@ fn env_and_secrets_stand_apart_as_their_sources_have_them() {
     );
 }
 
-/// A shell that sources the file would set them over the pod's own.
+/// A shell that sources the file would override the variables of the pod.
 #[test]
-fn what_the_pods_spec_sets_itself_is_left_out() {
+fn variables_of_the_pod_spec_are_omitted() {
     let container = Container::new();
     boot(&container, &[inline("settings", &json!({"MODE": "boot", "DAY": "1"}), &json!({}))]).log();
     assert_eq!(text(&container.assets(), ".env"), "DAY='1'\n");
@@ -59,37 +59,25 @@ fn what_the_pods_spec_sets_itself_is_left_out() {
 }
 
 #[test]
-fn what_has_no_place_is_refused_by_name() {
-    for (env, files, sentence) in [
-        (
-            json!({}),
-            json!({".env": "x"}),
-            "source \"settings\" gives the file \".env\", where assets.layout Optimus puts an env file",
-        ),
-        (
-            json!({}),
-            json!({".secret/a": "x"}),
-            "source \"settings\" gives the file \".secret/a\", where assets.layout Optimus",
-        ),
-        (
-            json!({"UID": "hunter2"}),
-            json!({}),
-            "source \"settings\" gives the variable \"UID\", which no shell takes from the env files of assets.layout Optimus",
-        ),
+fn content_that_conflicts_with_the_layout_is_refused() {
+    for (env, files, expected, part) in [
+        (json!({}), json!({".env": "x"}), "BL2307", "the file \".env\""),
+        (json!({}), json!({".secret/a": "x"}), "BL2307", "the file \".secret/a\""),
+        (json!({"UID": "hunter2"}), json!({}), "BL2402", "the variable \"UID\""),
         (
             json!({"spring.datasource.url": "hunter2"}),
             json!({}),
-            "source \"settings\" gives the variable \"spring.datasource.url\", which no shell takes from the env files of \
-             assets.layout Optimus: give it a name of letters, digits and _ that no shell keeps for itself, leave it out \
-             (exclude)",
+            "BL2402",
+            "the variable \"spring.datasource.url\"",
         ),
     ] {
         let container = Container::new();
         let sources = [inline("settings", &env, &files)];
-        let (code, said) = boot(&container, &sources).failure();
-        assert_eq!(code, 65);
-        assert!(said.contains(sentence) && !said.contains("hunter2"), "{said}");
-        // Bootlace's own layout has no such files, and takes them.
+        let (exit_code, message) = boot(&container, &sources).failure();
+        assert_eq!((exit_code, code(&message)), (65, expected));
+        assert!(message.contains("source \"settings\" ") && message.contains(part), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+        // The layout of Bootlace has no such files, and accepts these.
         container.boot(&sources).log();
     }
 }

@@ -1,4 +1,4 @@
-//! The log for machines: the same facts and the same words, a JSON object a line.
+//! The log as JSON: the events and texts of the text log, with an object in each line.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn lines(log: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_boot_in_json_tells_what_the_text_tells() {
+fn the_json_log_has_the_events_of_the_text_log() {
     let container = Container::new();
     let login = container.mount("login", [("USER", &b"etl"[..])]);
     let sources = [
@@ -28,7 +28,7 @@ fn a_boot_in_json_tells_what_the_text_tells() {
     let text = container.boot(&sources).log();
     let json = lines(&boot(&container, &sources).log());
 
-    // But for the times that it took.
+    // Ignores the durations.
     let timeless = |line: &str| line.split(" in ").next().unwrap().to_owned();
     let messages: Vec<_> = json.iter().map(|line| timeless(line["message"].as_str().unwrap())).collect();
     assert_eq!(messages, text.lines().map(timeless).collect::<Vec<_>>());
@@ -59,19 +59,19 @@ fn a_boot_in_json_tells_what_the_text_tells() {
     assert_eq!(json.last().unwrap()["event"], "booted");
 }
 
-/// Whoever looks at the pod finds a sentence, whatever the log's format.
+/// The termination message is text, regardless of the format of the log.
 #[test]
-fn a_failure_is_a_line_of_json_in_the_log_and_a_sentence_in_the_message() {
+fn a_failure_is_json_in_the_log_and_text_in_the_message() {
     let container = Container::new();
     let outcome = boot(&container, &[inline("settings", &json!({"PATH": "/"}), &json!({}))]);
     let error = outcome.result.unwrap_err();
-    let sentence = format!("bootlace: {error}");
-    assert_eq!(outcome.message, sentence);
-    assert_eq!(fs::read_to_string(&container.args.termination_log).unwrap(), sentence);
+    let message = format!("bootlace: {error} [BL2305]");
+    assert_eq!(outcome.message, message);
+    assert_eq!(fs::read_to_string(&container.args.termination_log).unwrap(), message);
     let last = lines(&outcome.log).pop().unwrap();
     assert_eq!(
         (&last["message"], &last["event"], &last["level"]),
-        (&json!(sentence), &json!("failed"), &json!("ERROR"))
+        (&json!(message), &json!("failed"), &json!("ERROR"))
     );
-    assert_eq!(last["exitCode"], error.exit_code());
+    assert_eq!((&last["exitCode"], &last["code"]), (&json!(error.exit_code()), &json!("BL2305")));
 }

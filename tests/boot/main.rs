@@ -1,5 +1,5 @@
-//! `bootlace boot` on folders that look like the boot container's: what the task finds, what is refused and in
-//! which words, that a second run gives the same, that no value shows anywhere. In-process but for `process`.
+//! `bootlace boot` with folders like those of the boot container: the content of the volume, refused content
+//! and codes, repeated runs, and that no value appears in the output. All but `process` run in this process.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! The real process: its env, its exit code, and what is left where it is killed.
+//! The real process: its env, its exit code, and what it leaves when it is killed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, Entry, inline, mounted, spec};
+use crate::support::{Container, Entry, code, inline, mounted, spec};
 
 /// `bootlace boot` in `container`.
 pub(crate) fn boot(container: &Container, sources: &[Value]) -> Command {
     boot_spec(container, &spec(sources))
 }
 
-/// The same, told by a whole spec.
+/// `bootlace boot` with a complete spec.
 pub(crate) fn boot_spec(container: &Container, spec: &Value) -> Command {
     let spec = spec.to_string();
     // In two parts, as the webhook writes a long spec.
@@ -35,7 +35,7 @@ pub(crate) fn boot_spec(container: &Container, spec: &Value) -> Command {
 }
 
 #[test]
-fn the_process_tells_in_its_exit_code_its_log_and_its_message() {
+fn the_process_reports_by_exit_code_log_and_message() {
     let container = Container::new();
     let output = boot(&container, &[inline("settings", &json!({"A": "1"}), &json!({}))]).output().unwrap();
     assert!(output.status.success());
@@ -52,11 +52,12 @@ fn the_process_tells_in_its_exit_code_its_log_and_its_message() {
         message.contains(r#"source "settings" (inline) of BootProfile "default": variable "PATH""#),
         "{message}"
     );
+    assert_eq!(code(&message), "BL2305");
 }
 
 const FILES: usize = 400;
 
-/// A source of many files, and the volume that a whole boot of it leaves.
+/// A source with many files, and the volume after a complete boot of it.
 fn many_files(container: &Container) -> ([Value; 1], BTreeMap<PathBuf, Entry>) {
     let keys: Vec<_> = (0..FILES).map(|n| format!("file-{n:03}")).collect();
     let tables = container.mount("tables", keys.iter().map(|key| (key.as_str(), &[b'x'; 700][..])));
@@ -65,7 +66,7 @@ fn many_files(container: &Container) -> ([Value; 1], BTreeMap<PathBuf, Entry>) {
     (sources, container.tree())
 }
 
-/// Waits until `mark` is on the volume, or the boot has ended, and kills it.
+/// Waits until `mark` is on the volume, or boot has exited, and kills it.
 fn kill_at(container: &Container, mark: &str, mut boot: Child) -> ExitStatus {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !container.at(mark).exists() && boot.try_wait().unwrap().is_none() {
@@ -76,10 +77,10 @@ fn kill_at(container: &Container, mark: &str, mut boot: Child) -> ExitStatus {
     boot.wait().unwrap()
 }
 
-/// Killed when something that a boot makes on its way has appeared: early and late in the staging folder, early
-/// and late among the assets, at the launcher and at the last file of all.
+/// Boot is killed when it has created certain files: early and late in the staging folder, early and late
+/// among the assets, the launcher, and the last file of all.
 #[test]
-fn a_killed_boot_leaves_no_half_and_no_obstacle() {
+fn a_killed_boot_leaves_no_incomplete_result() {
     let container = Container::new();
     let (sources, whole) = many_files(&container);
     for mark in [
@@ -109,9 +110,9 @@ fn a_killed_boot_leaves_no_half_and_no_obstacle() {
     }
 }
 
-/// A launcher that is a pipe holds boot between the fetch and the write, so that this kill always hits.
+/// A launcher that is a pipe blocks boot between the fetch and the write, so the kill always happens there.
 #[test]
-fn a_boot_that_is_killed_after_the_fetch_has_given_the_task_nothing() {
+fn a_boot_that_is_killed_after_the_fetch_leaves_nothing_for_the_task() {
     let mut container = Container::new();
     let (sources, whole) = many_files(&container);
     let pipe = container.beside("pipe");

@@ -1,8 +1,8 @@
-//! No value of a source shows anywhere but where the task reads it. Every kind of source is here, with marked values in
-//! all that it brings or is given to ask with, in boots that go well and in boots that fail.
+//! No value of a source appears anywhere but in the files of the task. The tests boot from every kind of
+//! source, with marked values in its content and credentials, successfully and with failures.
 //!
-//! A new kind does not compile until [`Kind::of`] knows it, and fails until [`cases`] has a boot of it that goes well and
-//! one that fails.
+//! A new kind does not compile until it is added to [`Kind::new`], and fails until [`cases`] has a successful
+//! boot and a failing one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,10 +17,10 @@ use crate::http::server::{self, Asked, Reply, Server, ok, status};
 use crate::process;
 use crate::support::{Container, inline, mounted, spec};
 
-/// What must not show. Parts of it must not either, so it has no common words.
+/// A value that must not appear. Its parts must not appear either, so it has no common words.
 const MARK: &str = "zq7Xv0hunter2";
 
-/// The kinds of sources, as a profile's author tells them apart.
+/// The kinds of sources in a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Inline,
@@ -34,8 +34,8 @@ enum Kind {
 }
 
 impl Kind {
-    /// Add a kind here, and to [`Self::ALL`].
-    fn of(source: &Value) -> Self {
+    /// Add new kinds here, and to [`Self::ALL`].
+    fn new(source: &Value) -> Self {
         let source: BootSource = serde_json::from_value(source.clone()).unwrap();
         match source.from {
             SourceKind::Inline(_) => Self::Inline,
@@ -63,7 +63,7 @@ impl Kind {
     ];
 }
 
-/// Servers that answer with marked values, and echo what they were asked with.
+/// Servers that respond with marked values, and echo the headers of requests.
 struct Servers {
     tls: Server,
 }
@@ -71,7 +71,7 @@ struct Servers {
 fn answer(asked: &Asked, _: usize) -> Reply {
     let target = asked.line.split(' ').nth(1).unwrap_or_default();
     let path = target.split('?').next().unwrap_or_default();
-    // All that the client sent, in the one sentence of an answer that boot repeats.
+    // All headers of the request, in the only message of a response that boot repeats.
     let echo = asked.headers.join(" ").replace(['"', '\\'], "");
     match path {
         "/file" => ok(MARK),
@@ -125,24 +125,24 @@ fn answer(asked: &Asked, _: usize) -> Reply {
     }
 }
 
-/// An object as stores give it.
+/// An object of a store.
 fn object(content: String) -> Reply {
     let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
     Reply::Whole(200, headers.to_vec(), content.into())
 }
 
-/// A registry's answer that names one file.
+/// The manifest of an artifact with one file.
 fn artifact(title: &str, blob: &Blob) -> String {
     let config = Blob::new("application/vnd.oci.empty.v1+json", b"{}");
     manifest(&config, &[blob.clone().titled(title)]).to_string()
 }
 
-/// A boot to look at: its sources, and whether it goes well.
+/// A boot with its sources, and whether it fails.
 struct Case {
     name: String,
     sources: Vec<Value>,
     fails: bool,
-    /// Lays out anew, before each boot, what a boot takes away.
+    /// Creates the files again that a boot removes.
     prepare: Box<dyn Fn()>,
 }
 
@@ -243,7 +243,7 @@ fn from_an_image(container: &Container) -> Vec<Case> {
     ]
 }
 
-/// A source that asks `server` with marked credentials.
+/// A source with requests to a server with marked credentials.
 fn remote(container: &Container, kind: &str, request: Value, client: &Value) -> Vec<Value> {
     let mut request = request;
     request["client"] = json!({
@@ -272,7 +272,7 @@ fn from_http(container: &Container, servers: &Servers) -> Vec<Case> {
         good("a file", http("/file", file(), json!({}))),
         good("variables", http("/json", env("/env"), json!({}))),
         good("a marked body and query", http("/file", post.clone(), json!({}))),
-        bad("a refusal that says all it got", http("/refused", post, json!({}))),
+        bad("a refusal that echoes the request", http("/refused", post, json!({}))),
         bad("nothing at the pointer", http("/json", env("/gone"), json!({}))),
         bad("no object at the pointer", http("/json", env("/text"), json!({}))),
         bad("a value that is a list", http("/list", env(""), json!({}))),
@@ -299,31 +299,31 @@ fn from_optimus(container: &Container, servers: &Servers) -> Vec<Case> {
         bad("a value that was not found", optimus("no-value")),
         bad("a NUL", optimus("nul")),
         bad("env and secret of a name", optimus("twice")),
-        bad("an error that says all it got", optimus("unknown")),
+        bad("an error that echoes the request", optimus("unknown")),
     ]
 }
 
 fn from_a_store(container: &Container, servers: &Servers) -> Vec<Case> {
-    let store = |what: Value| {
+    let store = |more: Value| {
         let mut request = json!({
             "s3": {"bucket": "assets", "endpoint": servers.tls.url()},
             "credentials": {"secret": "login"},
             "client": {"ca": {"configMap": "company-ca"}, "attempts": 1},
         });
-        request.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let mount = container.beside("remote");
         vec![json!({"name": "assets", "from": {"objectStore": {"request": request, "path": mount}}})]
     };
     let env = |pointer: &str| json!([{"pointer": pointer, "into": "Env", "secret": true}]);
-    let unusable = |store_says: Value| {
-        let mut says = json!({"s3": null, "object": "a", "file": "a"});
-        says.as_object_mut().unwrap().extend(store_says.as_object().unwrap().clone());
-        says
+    let unusable = |store_settings: Value| {
+        let mut settings = json!({"s3": null, "object": "a", "file": "a"});
+        settings.as_object_mut().unwrap().extend(store_settings.as_object().unwrap().clone());
+        settings
     };
     vec![
         good("an object", store(json!({"object": "file", "file": "a"}))),
         good("variables of an object", store(json!({"object": "json", "json": env("/env")}))),
-        bad("a refusal that says all it got", store(json!({"object": "refused", "file": "a"}))),
+        bad("a refusal that echoes the request", store(json!({"object": "refused", "file": "a"}))),
         bad("half an object", store(json!({"object": "cut", "file": "a"}))),
         bad("no object at the pointer", store(json!({"object": "json", "json": env("/text")}))),
         bad("another checksum", store(json!({"object": "file", "file": "a", "sha256": "0".repeat(64)}))),
@@ -355,12 +355,12 @@ fn from_oci(container: &Container, servers: &Servers) -> Vec<Case> {
         good("an artifact", oci("good", "registry")),
         bad("an artifact's file that leaves", oci("stray", "registry")),
         bad("a blob that was changed", oci("changed", "registry")),
-        bad("a registry that says all it got", oci("refused", "registry")),
+        bad("a registry that echoes the request", oci("refused", "registry")),
         bad("a pull secret that is none", oci("good", "no-registry")),
     ]
 }
 
-/// What the client of a remote source finds mounted: its CA, and marked credentials.
+/// The mounted objects of a remote source: its CA, and marked credentials.
 fn mount_credentials(container: &Container) {
     container.mount("remote/ca", [("ca.crt", server::ca().as_bytes())]);
     let (key, basic) = (format!("{MARK}-key\n"), format!("Basic {MARK}-basic"));
@@ -376,25 +376,25 @@ fn mount_credentials(container: &Container) {
     container.mount("two/token", [("token", format!("{MARK}-token").as_bytes())]);
 }
 
-/// All that anybody but the task may read of a boot: its log in either format, what it prints, its arguments, its
-/// termination message, `task.json`, and the error in both of its forms.
-fn said(container: &Container, case: &Case, format: &str) -> (bool, String) {
+/// All output of a boot that is visible outside of the task: its log in both formats, its arguments, its
+/// termination message, `task.json`, and the error as `Display` and `Debug`.
+fn output_of(container: &Container, case: &Case, format: &str) -> (bool, String) {
     let mut spec = spec(&case.sources);
     spec["logFormat"] = json!(format);
     (case.prepare)();
     let outcome = container.boot_spec(&spec);
     let error = outcome.result.as_ref().err().map(|error| format!("{error} {error:?} {error:#?}"));
-    let mut said = vec![outcome.log, outcome.message, error.clone().unwrap_or_default()];
+    let mut output_texts = vec![outcome.log, outcome.message, error.clone().unwrap_or_default()];
 
     (case.prepare)();
     let mut command = process::boot_spec(container, &spec);
-    said.push(format!("{:?}", command.get_args()));
+    output_texts.push(format!("{:?}", command.get_args()));
     let output = command.output().unwrap();
     assert_eq!(output.status.success(), error.is_none(), "{output:?}");
-    said.extend([output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()));
-    said.push(fs::read_to_string(&container.args.termination_log).unwrap());
-    said.push(fs::read_to_string(container.at("task.json")).unwrap_or_default());
-    (error.is_some(), said.join("\n"))
+    output_texts.extend([output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()));
+    output_texts.push(fs::read_to_string(&container.args.termination_log).unwrap());
+    output_texts.push(fs::read_to_string(container.at("task.json")).unwrap_or_default());
+    (error.is_some(), output_texts.join("\n"))
 }
 
 #[test]
@@ -405,23 +405,23 @@ fn no_boot_of_any_kind_shows_a_value() {
     let (mut well, mut failed) = (BTreeSet::new(), BTreeSet::new());
     for case in cases(&container, &servers) {
         let (name, fails) = (&case.name, case.fails);
-        let kinds = case.sources.iter().map(Kind::of);
+        let kinds = case.sources.iter().map(Kind::new);
         if fails {
             failed.extend(kinds);
         } else {
             well.extend(kinds);
         }
         for format in ["Text", "Json"] {
-            let (has_failed, said) = said(&container, &case, format);
-            assert_eq!(has_failed, fails, "{name}: {said}");
-            assert!(!said.contains(MARK), "{name}: {said}");
+            let (has_failed, output) = output_of(&container, &case, format);
+            assert_eq!(has_failed, fails, "{name}: {output}");
+            assert!(!output.contains(MARK), "{name}: {output}");
         }
     }
     assert_eq!(well, Kind::ALL.into(), "a boot from each kind that goes well");
     assert_eq!(failed, Kind::ALL.into(), "a boot from each kind that fails");
 }
 
-/// What the cases above would be worth nothing without: the values are there, where the task reads them.
+/// Checks that the cases above test something: the values are in the files of the task.
 #[test]
 fn the_values_are_where_the_task_reads_them() {
     let servers = Servers { tls: Server::tls(answer) };
@@ -444,20 +444,20 @@ fn the_values_are_where_the_task_reads_them() {
     }
 }
 
-/// What boot is told cannot be read.
+/// A spec that cannot be parsed.
 #[test]
-fn a_spec_that_is_none_shows_no_value() {
+fn an_invalid_spec_shows_no_value() {
     for source in [
         inline("settings", &json!({"A": MARK}), &json!({"a": [MARK]})),
         json!({"name": "settings", "from": {"inline": {"env": MARK}}}),
         json!({"name": "settings", "from": {"mounted": {"kind": [MARK]}}}),
     ] {
-        let (failed, said) = said(&Container::new(), &bad("no spec", vec![source]), "Json");
-        assert!(failed && !said.contains(MARK), "{said}");
+        let (failed, output) = output_of(&Container::new(), &bad("no spec", vec![source]), "Json");
+        assert!(failed && !output.contains(MARK), "{output}");
     }
 }
 
-/// The volume itself refuses, with values on their way to it.
+/// The volume cannot be written, while values are being written.
 #[test]
 fn a_boot_that_cannot_write_shows_no_value() {
     let sources = [inline("settings", &json!({"A": MARK}), &json!({"a": MARK}))];
@@ -469,7 +469,7 @@ fn a_boot_that_cannot_write_shows_no_value() {
     for break_it in breaks {
         let container = Container::new();
         break_it(&container);
-        let (failed, said) = said(&container, &bad("a volume", sources.to_vec()), "Text");
-        assert!(failed && !said.contains(MARK), "{said}");
+        let (failed, output) = output_of(&container, &bad("a volume", sources.to_vec()), "Text");
+        assert!(failed && !output.contains(MARK), "{output}");
     }
 }

@@ -1,4 +1,4 @@
-//! A boot container's folders, and what a boot of them left.
+//! The folders of a boot container, and their content after a boot.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use bootlace::boot::{self, BootCommandArgs, BootError};
+use bootlace_core::code::Coded as _;
 use bootlace_launch::environ;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What the launcher's binary holds in these tests.
+/// The content of the launcher in these tests.
 pub(crate) const LAUNCHER: &[u8] = b"\x7fELF launcher";
-/// And the other one's.
+/// The content of the launcher with TLS.
 pub(crate) const LAUNCHER_HTTP: &[u8] = b"\x7fELF launcher with TLS";
 
 /// A boot container: the volume, the mounts, the launcher, the termination message.
@@ -23,7 +24,7 @@ pub(crate) struct Container {
     pub(crate) args: BootCommandArgs,
 }
 
-/// What a boot came to.
+/// The result of a boot.
 pub(crate) struct Outcome {
     pub(crate) result: Result<(), BootError>,
     pub(crate) log: String,
@@ -32,7 +33,8 @@ pub(crate) struct Outcome {
 
 impl Container {
     pub(crate) fn new() -> Self {
-        // The strictest umask that lets the tests make their own folders: what boot writes must not follow it.
+        // The strictest umask with which the tests can create their own folders: the files of boot must not
+        // depend on it.
         static UMASK: Once = Once::new();
         UMASK.call_once(|| {
             rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -54,7 +56,7 @@ impl Container {
         Self { folder, args }
     }
 
-    /// Gives the container a memory cgroup (version 2) with a limit, of which so many bytes are used.
+    /// Creates a memory cgroup (version 2) for the container, with a limit and the memory in use.
     pub(crate) fn limit_memory(&self, limit: u64, used: u64) {
         fs::create_dir(&self.args.cgroup).unwrap();
         for (file, content) in [
@@ -71,12 +73,13 @@ impl Container {
         self.args.root.join(path)
     }
 
-    /// A path beside the boot volume.
+    /// A path outside of the boot volume.
     pub(crate) fn beside(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
 
-    /// Mounts an object as the kubelet does: a folder a version, `..data` as a link to it, a link a key.
+    /// Mounts an object as the kubelet does: a folder for the version, the link `..data` to it, and a link
+    /// for each key.
     pub(crate) fn mount<'a>(
         &self,
         name: &str,
@@ -93,17 +96,17 @@ impl Container {
         mount
     }
 
-    /// Boots from `sources`, the way the webhook writes them.
+    /// Boots from `sources`, in the format of the webhook.
     pub(crate) fn boot(&self, sources: &[Value]) -> Outcome {
         self.boot_spec(&spec(sources))
     }
 
-    /// Boots from a whole spec.
+    /// Boots from a complete spec.
     pub(crate) fn boot_spec(&self, spec: &Value) -> Outcome {
         self.boot_env(&[("BOOTLACE_SPEC", &spec.to_string())])
     }
 
-    /// Boots with an env of one's own.
+    /// Boots with these variables.
     pub(crate) fn boot_env(&self, env: &[(&str, &str)]) -> Outcome {
         let env: Vec<_> = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
         fs::write(&self.args.termination_log, "").unwrap();
@@ -113,7 +116,7 @@ impl Container {
         Outcome { result, log: String::from_utf8(log).unwrap(), message }
     }
 
-    /// The boot env, by name.
+    /// The boot env by name.
     pub(crate) fn env(&self) -> BTreeMap<String, Vec<u8>> {
         let bytes = fs::read(self.at("env/environ")).unwrap();
         let records = environ::parse(&bytes).unwrap();
@@ -123,7 +126,7 @@ impl Container {
         records.iter().map(pair).collect()
     }
 
-    /// The assets, by path.
+    /// The assets by path.
     pub(crate) fn assets(&self) -> BTreeMap<String, Vec<u8>> {
         self.tree()
             .into_iter()
@@ -164,25 +167,30 @@ fn walk(root: &Path, below: &Path, tree: &mut BTreeMap<PathBuf, Entry>) {
 }
 
 impl Outcome {
-    /// The log of a boot that went well.
+    /// The log of a successful boot.
     pub(crate) fn log(self) -> String {
         assert!(self.result.is_ok(), "{}", self.log);
         assert_eq!(self.message, "");
         self.log
     }
 
-    /// Exit code and sentence of a boot that failed. The sentence is the log's last line and the termination
-    /// message.
+    /// Exit code and message of a boot that failed. The message, with its code, is the last line of the log and the
+    /// termination message.
     pub(crate) fn failure(self) -> (u8, String) {
         let error = self.result.unwrap_err();
-        let sentence = format!("bootlace: {error}");
-        assert_eq!(self.log.lines().last(), Some(&*sentence), "{}", self.log);
-        assert_eq!(self.message, sentence);
-        (error.exit_code(), sentence)
+        let message = format!("bootlace: {error} [{}]", error.code());
+        assert_eq!(self.log.lines().last(), Some(&*message), "{}", self.log);
+        assert_eq!(self.message, message);
+        (error.exit_code(), message)
     }
 }
 
-/// What the webhook writes for `sources`.
+/// The code at the end of a message, such as `BL2101`.
+pub(crate) fn code(message: &str) -> &str {
+    message.strip_suffix(']').and_then(|message| message.rsplit_once(" [")).map_or("", |(_, code)| code)
+}
+
+/// The spec that the webhook writes for `sources`.
 pub(crate) fn spec(sources: &[Value]) -> Value {
     json!({
         "task": {"scheduler": "airflow", "workflow": "etl", "run": "manual", "task": "load"},
@@ -198,7 +206,7 @@ pub(crate) fn inline(name: &str, env: &Value, files: &Value) -> Value {
     json!({"name": name, "from": {"inline": {"env": env, "files": files}}})
 }
 
-/// A mounted source; `more` has its further fields.
+/// A mounted source; `more` has additional fields.
 pub(crate) fn mounted(name: &str, kind: &str, path: &Path, more: &Value) -> Value {
     let mut object = json!({"kind": kind, "name": format!("the-{name}"), "path": path, "into": "Files"});
     for (field, value) in more.as_object().unwrap() {

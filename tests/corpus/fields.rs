@@ -1,20 +1,21 @@
-//! The fields that a pod's spec can have, as the API server's own `OpenAPI` document tells: one line a type in `fields.txt`.
+//! The fields of a pod spec, from the `OpenAPI` document of the API server. `fields.txt` has one line for
+//! each type.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 
-/// Where the API's description of a pod begins.
+/// The type of a pod spec in the `OpenAPI` document.
 const ROOT: &str = "PodSpec";
 
-/// The fields of each type, and the type of a field that is an object or a list or map of such.
+/// The fields of each type. If a field is an object, or a list or map of objects, also its type.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fields(BTreeMap<String, BTreeMap<String, Option<String>>>);
 
 impl Fields {
-    /// Reads what [`Self::fmt`] writes.
-    pub(crate) fn read(text: &str) -> Self {
+    /// Parses the format of [`Self::fmt`].
+    pub(crate) fn parse(text: &str) -> Self {
         let field = |field: &str| match field.split_once('=') {
             Some((name, kind)) => (name.to_owned(), Some(kind.to_owned())),
             None => (field.to_owned(), None),
@@ -26,42 +27,42 @@ impl Fields {
         Self(text.lines().map(line).collect())
     }
 
-    /// What the API server's `OpenAPI` document of `/api/v1` tells of a pod's spec.
+    /// Extracts the fields from the `OpenAPI` document of `/api/v1`.
     #[allow(dead_code, reason = "used by the scenario, which has an API server")]
-    pub(crate) fn of_document(document: &Value) -> Self {
+    pub(crate) fn from_document(document: &Value) -> Self {
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let by_name: BTreeMap<_, _> = schemas.iter().map(|(name, schema)| (short(name), schema)).collect();
         let mut fields = Self::default();
-        let mut left = vec![ROOT.to_owned()];
-        while let Some(kind) = left.pop() {
+        let mut remaining = vec![ROOT.to_owned()];
+        while let Some(kind) = remaining.pop() {
             let Some(properties) = by_name[kind.as_str()]["properties"].as_object() else { continue };
             if fields.0.contains_key(&kind) {
                 continue;
             }
             let kinds = properties.iter().map(|(field, schema)| {
-                let refers = reference(schema).filter(|kind| by_name[*kind].get("properties").is_some());
-                (field.clone(), refers.map(str::to_owned))
+                let kind = reference(schema).filter(|kind| by_name[*kind].get("properties").is_some());
+                (field.clone(), kind.map(str::to_owned))
             });
             let kinds: BTreeMap<_, _> = kinds.collect();
-            left.extend(kinds.values().flatten().cloned());
+            remaining.extend(kinds.values().flatten().cloned());
             fields.0.insert(kind, kinds);
         }
         fields
     }
 
-    /// Every field as `Type.field`.
+    /// All fields, as `Type.field`.
     #[allow(dead_code, reason = "used offline")]
     pub(crate) fn all(&self) -> BTreeSet<String> {
-        let of = |(kind, fields): (&String, &BTreeMap<String, _>)| {
+        let qualified = |(kind, fields): (&String, &BTreeMap<String, _>)| {
             fields.keys().map(|field| format!("{kind}.{field}")).collect::<Vec<_>>()
         };
-        self.0.iter().flat_map(of).collect()
+        self.0.iter().flat_map(qualified).collect()
     }
 
     /// Adds the fields that `spec` sets to `set`, as `Type.field`.
     ///
     /// # Errors
-    /// When it sets one that the API does not have; the error is its path.
+    /// If it sets a field that the API does not have. The error contains its path.
     pub(crate) fn set_by(&self, spec: &Value, set: &mut BTreeSet<String>) -> Result<(), String> {
         self.walk(ROOT, spec, "spec", set)
     }
@@ -70,11 +71,12 @@ impl Fields {
         if let Some(items) = value.as_array() {
             return items.iter().try_for_each(|item| self.walk(kind, item, &format!("{path}[]"), set));
         }
-        for (field, value) in value.as_object().ok_or_else(|| format!("{path} is no object"))? {
+        for (field, value) in value.as_object().ok_or_else(|| format!("{path} is not an object"))? {
             let path = format!("{path}.{field}");
-            let refers = self.0[kind].get(field).ok_or_else(|| format!("{path} is no field of the API"))?;
+            let field_kind =
+                self.0[kind].get(field).ok_or_else(|| format!("{path} is not a field of the API"))?;
             set.insert(format!("{kind}.{field}"));
-            if let Some(kind) = refers {
+            if let Some(kind) = field_kind {
                 self.walk(kind, value, &path, set)?;
             }
         }
@@ -100,7 +102,8 @@ fn short(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-/// The type that a property refers to: itself, by `allOf`, as the items of a list or the values of a map.
+/// The type that a property refers to: directly, through `allOf`, or as the items of a list or the values of
+/// a map.
 fn reference(schema: &Value) -> Option<&str> {
     let inner = [&schema["allOf"][0], &schema["items"], &schema["additionalProperties"]];
     match schema["$ref"].as_str() {

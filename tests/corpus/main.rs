@@ -1,11 +1,11 @@
-//! The corpus offline: that it holds every field of a pod, and what the pure way and the command line make of it.
-//! `tests/cluster/tests/scenarios/corpus.rs` gives the same pods to a real API server.
+//! Tests the corpus offline: its pods set every field of a pod, and engine and command line inject them.
+//! `tests/cluster/tests/scenarios/corpus` creates the same pods on a real API server.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by panicking; clippy's own exemption does not reach a test's helpers"
+    reason = "a test fails by panicking; the exemption of clippy does not include the helpers of tests"
 )]
 
 mod fields;
@@ -29,20 +29,17 @@ use pods::Entry;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Fields that no pod of the corpus sets, and why.
+/// Fields that no pod of the corpus sets, and the reasons.
 const EXCEPTIONS: &[(&str, &str)] = &[
     (
         "EphemeralContainer.",
-        "no pod can be created with ephemeral containers: they are added to a pod that runs, which is no CREATE. One entry \
+        "no pod can be created with ephemeral containers: they are added to a running pod, which is not a CREATE. One entry \
          shows that",
     ),
-    (
-        "ObjectMeta.",
-        "the metadata of a claim template: the API server takes labels and annotations there, and refuses the others",
-    ),
-    ("ManagedFieldsEntry.", "as ObjectMeta: it is part of it"),
-    ("OwnerReference.", "as ObjectMeta: it is part of it"),
-    ("TypedObjectReference.namespace", "a claim from another namespace takes a feature gate that is off"),
+    ("ObjectMeta.", "the metadata of a claim template: the API server accepts only labels and annotations"),
+    ("ManagedFieldsEntry.", "part of ObjectMeta"),
+    ("OwnerReference.", "part of ObjectMeta"),
+    ("TypedObjectReference.namespace", "a claim from another namespace requires a feature gate that is off"),
 ];
 
 fn corpus() -> Vec<Entry> {
@@ -78,7 +75,7 @@ fn store() -> StoreEndpoint {
     StoreEndpoint { url: "https://bootlace-store.bootlace.svc:8443".to_owned(), ca: "PEM".to_owned() }
 }
 
-/// What the webhook makes of a pod: the pod with its patch applied, and the outcome.
+/// Reviews a pod. Returns the pod with the patch applied, the outcome, and the error message.
 fn review(pod: &Value, recipes: &PreparedProfiles) -> (Value, ReviewOutcome, String) {
     let body = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -87,18 +84,18 @@ fn review(pod: &Value, recipes: &PreparedProfiles) -> (Value, ReviewOutcome, Str
             "kind": {"group": "", "version": "v1", "kind": "Pod"}, "object": pod,
         },
     });
-    let answered = admission::review(body.to_string().as_bytes(), recipes);
-    let answer: Value = serde_json::from_slice(&answered.response.to_json().unwrap()).unwrap();
+    let reviewed = admission::review(body.to_string().as_bytes(), recipes);
+    let response: Value = serde_json::from_slice(&reviewed.response.to_json().unwrap()).unwrap();
     let mut pod = pod.clone();
-    if let Some(patch) = answer["response"]["patch"].as_str() {
+    if let Some(patch) = response["response"]["patch"].as_str() {
         let patch: json_patch::Patch = serde_json::from_slice(&STANDARD.decode(patch).unwrap()).unwrap();
         json_patch::patch(&mut pod, &patch).unwrap();
     }
-    let message = answer["response"]["status"]["message"].as_str().unwrap_or_default().to_owned();
-    (pod, answered.outcome, message)
+    let message = response["response"]["status"]["message"].as_str().unwrap_or_default().to_owned();
+    (pod, reviewed.outcome, message)
 }
 
-/// The command line, on manifests given by standard input.
+/// Runs the command line, with manifests on standard input.
 fn bootlace(verb: &str, profile: &Profile, manifests: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bootlace"));
     for name in ["BOOTLACE_PROFILES", "BOOTLACE_BOOT_IMAGE"] {
@@ -109,9 +106,9 @@ fn bootlace(verb: &str, profile: &Profile, manifests: &str) -> Output {
     let mut process = command.spawn().unwrap();
     let mut stdin = process.stdin.take().unwrap();
     std::thread::scope(|scope| {
-        // From a thread: both sides would wait for each other once a pipe is full.
+        // In a thread, so that neither process blocks when a pipe is full.
         scope.spawn(move || {
-            // What ends at the first pod that it refuses does not read the rest.
+            // The program stops at the first pod that it refuses, and does not read the rest.
             let _ = stdin.write_all(manifests.as_bytes());
         });
         process.wait_with_output().unwrap()
@@ -127,21 +124,24 @@ fn it_holds_pods_of_many_kinds_each_with_a_title_of_its_own() {
     let corpus = corpus();
     assert!(corpus.len() >= 150, "{} pods", corpus.len());
     let titles: BTreeSet<_> = corpus.iter().map(|entry| &entry.title).collect();
-    assert_eq!(titles.len(), corpus.len(), "two pods have one title");
+    assert_eq!(titles.len(), corpus.len(), "two pods have the same title");
     let running = corpus.iter().filter(|entry| entry.runs).count();
     assert!(running >= 10, "{running} pods are started");
 }
 
 #[test]
 fn every_field_of_a_pod_is_set_by_one() {
-    let fields = Fields::read(include_str!("fields.txt"));
+    let fields = Fields::parse(include_str!("fields.txt"));
     let mut set = BTreeSet::new();
     for Entry { title, pod, .. } in corpus() {
         fields.set_by(&pod["spec"], &mut set).unwrap_or_else(|error| panic!("{title}: {error}"));
     }
     let all = fields.all();
     for (start, _) in EXCEPTIONS {
-        assert!(all.iter().any(|field| field.starts_with(start)), "{start} is an exception and no field");
+        assert!(
+            all.iter().any(|field| field.starts_with(start)),
+            "no field starts with the exception {start}"
+        );
     }
     let missing: Vec<_> = all
         .difference(&set)
@@ -156,27 +156,28 @@ fn each_is_injected_with_every_field_kept_or_has_the_end_that_it_names() {
     for store in [Some(store()), None] {
         let without_store = store.is_none();
         let recipes = profile.recipes(store);
-        let mut wrong = Vec::new();
+        let mut problems = Vec::new();
         let hardened = corpus().into_iter().map(|mut entry| {
             entry.pod = pods::hardened(&entry.pod);
             entry
         });
-        for Entry { title, pod, bootlace_refuses, left_alone, .. } in corpus().into_iter().chain(hardened) {
+        for Entry { title, pod, bootlace_refuses, unchanged, .. } in corpus().into_iter().chain(hardened) {
             let (injected, outcome, message) = review(&pod, &recipes);
-            let right = match (&outcome, &bootlace_refuses) {
-                (ReviewOutcome::Injected, None) => !left_alone && kept::tasks(&injected).is_some(),
-                (ReviewOutcome::Skipped(_), None) => left_alone && injected == pod,
+            let is_expected = match (&outcome, &bootlace_refuses) {
+                (ReviewOutcome::Injected, None) => !unchanged && kept::tasks(&injected).is_some(),
+                (ReviewOutcome::Skipped(_), None) => unchanged && injected == pod,
                 (ReviewOutcome::Refused, Some(part)) => message.contains(part.as_str()),
-                // These take a store.
+                // These pods need a store.
                 (ReviewOutcome::Refused, None) => without_store && message.contains("store.enabled"),
                 _ => false,
             };
-            if !right {
-                wrong.push(format!("{title}: {outcome}: {message}"));
+            if !is_expected {
+                problems.push(format!("{title}: {outcome}: {message}"));
             }
-            wrong.extend(kept::differences(&pod, &injected).iter().map(|what| format!("{title}: {what}")));
+            let differences = kept::differences(&pod, &injected);
+            problems.extend(differences.iter().map(|difference| format!("{title}: {difference}")));
         }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(problems.is_empty(), "{}", problems.join("\n"));
     }
 }
 
@@ -230,7 +231,7 @@ fn the_command_line_makes_the_same_of_them_once_and_can_explain_it() {
     for manifests in [&manifests, text(&once.stdout)] {
         let explained = bootlace("explain", &profile, manifests);
         assert!(explained.status.success(), "{}", text(&explained.stderr));
-        let told = text(&explained.stdout).lines().filter(|line| line.starts_with("Pod ")).count();
-        assert_eq!(told, expected.len(), "{}", text(&explained.stdout));
+        let count = text(&explained.stdout).lines().filter(|line| line.starts_with("Pod ")).count();
+        assert_eq!(count, expected.len(), "{}", text(&explained.stdout));
     }
 }

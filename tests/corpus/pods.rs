@@ -1,48 +1,48 @@
-//! The corpus: pods of many kinds, written from the documentation of the Kubernetes API, a file a theme.
+//! The corpus: pods of many kinds, based on the documentation of the Kubernetes API, in one file for each
+//! theme.
 //!
-//! An entry is a pod without what all have in common: kind, the task label, a name (made from its title) and an image for
-//! containers that name none.
+//! An entry is a pod without the common parts: kind, task label, a name (made from the title), and an image
+//! for containers that name none.
 
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The image of containers that name none: the one that the node of the cluster tests holds.
+/// The image of containers that name none. The node of the cluster tests has it.
 const IMAGE: &str = "localhost/busybox:test";
 
-/// One pod, and what becomes of it.
+/// A pod, and the expected result.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Entry {
-    /// What is special about it; unique in the corpus.
+    /// A unique description.
     pub(crate) title: String,
     #[serde(skip)]
     pub(crate) theme: String,
     #[serde(default)]
     metadata: Map<String, Value>,
     spec: Value,
-    /// A part of the sentence by which the API server refuses it, with Bootlace and without.
+    /// A part of the message with which the API server refuses the pod, with and without Bootlace.
     #[allow(dead_code, reason = "used by the scenario: there is no API server offline")]
     pub(crate) api_server_refuses: Option<String>,
-    /// A part of the sentence by which Bootlace refuses it.
+    /// A part of the message with which Bootlace refuses the pod.
     pub(crate) bootlace_refuses: Option<String>,
-    /// A part of the sentence by which a pod security standard refuses it, which does not concern it any more once it is
-    /// injected.
+    /// A part of the message with which a pod security standard refuses the pod, unless it is injected.
     #[allow(dead_code, reason = "used by the scenario: no standard is enforced offline")]
     pub(crate) injection_lifts: Option<String>,
-    /// Bootlace does not change it.
+    /// Whether Bootlace does not change the pod.
     #[serde(default)]
-    pub(crate) left_alone: bool,
-    /// It is started, too, and succeeds.
+    pub(crate) unchanged: bool,
+    /// Whether the pod is also started, and must succeed.
     #[serde(default)]
     pub(crate) runs: bool,
-    /// The whole pod.
+    /// The complete pod.
     #[serde(skip)]
     pub(crate) pod: Value,
 }
 
-/// All entries of the corpus in `folder`, by file and then in the order in which they stand there.
+/// All entries of the corpus in `folder`, ordered by file and by position in the file.
 pub(crate) fn read(folder: &Path) -> Vec<Entry> {
     let files =
         std::fs::read_dir(folder).unwrap_or_else(|error| panic!("list {}: {error}", folder.display()));
@@ -57,12 +57,12 @@ fn read_file(file: &Path) -> Vec<Entry> {
     let entries: Vec<Entry> =
         serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let theme = file.file_stem().unwrap().to_string_lossy();
-    let whole = |mut entry: Entry| {
+    let complete = |mut entry: Entry| {
         entry.theme = theme.clone().into_owned();
         entry.pod = pod(&entry);
         entry
     };
-    entries.into_iter().map(whole).collect()
+    entries.into_iter().map(complete).collect()
 }
 
 fn pod(entry: &Entry) -> Value {
@@ -80,7 +80,8 @@ fn pod(entry: &Entry) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 }
 
-/// `a claim on a device, by a template` as a name: `a-claim-on-a-device-by-a-template`.
+/// Converts a title to a name: `a claim on a device, by a template` becomes
+/// `a-claim-on-a-device-by-a-template`.
 fn name(title: &str) -> String {
     let words = title.split(|character: char| !character.is_ascii_alphanumeric());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
@@ -94,8 +95,8 @@ fn containers_mut(spec: &mut Value) -> impl Iterator<Item = &mut Value> {
     lists.flat_map(|(_, list)| list.as_array_mut().unwrap())
 }
 
-/// The pod with what the pod security standard `restricted` asks for, where it does not say otherwise itself. Few pods of
-/// the corpus say all of it, and what the standard makes of the others should be seen, too.
+/// The pod with the fields that the pod security standard `restricted` requires, unless the pod sets them.
+/// Few pods of the corpus set all of them, so this tests more pods with the standard.
 pub(crate) fn hardened(pod: &Value) -> Value {
     let mut pod = pod.clone();
     let spec = &mut pod["spec"];
@@ -104,18 +105,18 @@ pub(crate) fn hardened(pod: &Value) -> Value {
         &json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}),
     );
     for container in containers_mut(spec) {
-        let wanted = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
-        fill(&mut container["securityContext"], &wanted);
+        let required = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+        fill(&mut container["securityContext"], &required);
     }
     pod
 }
 
-/// Adds the fields of `more` that `object` does not have.
-fn fill(object: &mut Value, more: &Value) {
+/// Adds the fields of `defaults` that `object` does not have.
+fn fill(object: &mut Value, defaults: &Value) {
     if object.is_null() {
         *object = json!({});
     }
-    for (field, value) in more.as_object().unwrap() {
+    for (field, value) in defaults.as_object().unwrap() {
         object.as_object_mut().unwrap().entry(field.as_str()).or_insert_with(|| value.clone());
     }
 }

@@ -1,4 +1,4 @@
-//! A program within the memory that the chart gives it: a group of the kernel's, and the peak.
+//! Limits and measures the memory of a program, with the limits in the chart.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A memory limit in the chart's default values, in bytes.
+/// A memory limit in the default values of the chart, in bytes.
 pub(crate) fn memory_limit(pointer: &str) -> u64 {
     let values: Value = serde_saphyr::from_str(include_str!("../../charts/bootlace/values.yaml")).unwrap();
     let limit = values.pointer(pointer).and_then(Value::as_str).unwrap();
     bootlace_core::quantity::Quantity::parse(limit).unwrap().units()
 }
 
-/// A group of the kernel's that one process is put into, with a limit on its memory.
+/// A cgroup with a memory limit for one process.
 pub(crate) struct Group(PathBuf);
 
 impl Group {
-    /// `None` where this process may not make one: then only the peak is looked at.
+    /// Returns `None` if this process is not allowed to create cgroups. Then only the peak is checked.
     pub(crate) fn of(pid: u32, limit: u64) -> Option<Self> {
         let name = format!("bootlace-test-{pid}");
         let v1 = PathBuf::from("/sys/fs/cgroup/memory");
-        let (folder, file) = if v1.exists() {
+        let (directory, file) = if v1.exists() {
             (v1.join(name), "memory.limit_in_bytes")
         } else {
             (PathBuf::from("/sys/fs/cgroup").join(name), "memory.max")
         };
-        fs::create_dir(&folder).ok()?;
-        let group = Self(folder);
+        fs::create_dir(&directory).ok()?;
+        let group = Self(directory);
         fs::write(group.0.join(file), limit.to_string()).ok()?;
         fs::write(group.0.join("cgroup.procs"), pid.to_string()).ok()?;
         Some(group)
@@ -36,12 +36,12 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Empty only once the process has gone; a folder that stays costs nothing.
+        // Fails while the process runs. A cgroup that stays does no harm.
         let _ = fs::remove_dir(&self.0);
     }
 }
 
-/// The peak of what a process held, without the pages of its own file, which the kernel takes back at will; in bytes.
+/// The peak memory of a process in bytes, without the pages of its executable, which the kernel can reclaim.
 pub(crate) fn peak(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the program is alive");
     let kilobytes = |field: &str| -> u64 {
@@ -51,12 +51,12 @@ pub(crate) fn peak(pid: u32) -> u64 {
     kilobytes("VmHWM:").saturating_sub(kilobytes("RssFile:")) * 1024
 }
 
-/// Begins a new peak.
+/// Resets the peak.
 pub(crate) fn forget_peak(pid: u32) {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
 }
 
-/// What `hostile` did, as a row of the table.
+/// Prints a row of the table of measurements.
 #[allow(clippy::cast_precision_loss, reason = "bytes and milliseconds are far below 2^52")]
 pub(crate) fn row(name: &str, bytes: usize, peak: u64, hostile: Duration, honest: Duration) {
     println!(

@@ -1,6 +1,6 @@
-//! What launchers hand over.
+//! Outputs that launchers copy to the handover folder.
 
-use bootlace_launch::handover::StoreResult;
+use bootlace_launch::handover::{Attempt, StoreResult};
 use serde_json::json;
 
 use crate::server::{Reply, Server, ok, status};
@@ -10,8 +10,16 @@ fn declared() -> serde_json::Value {
     json!([{"key": "Cert", "kind": "Secret", "container": "base"}])
 }
 
+/// The message of the result, which is a failure with this code.
+#[track_caller]
+fn failure(attempt: &Attempt, code: &str) -> String {
+    let StoreResult::Failed(message) = word(attempt) else { panic!("it is stored") };
+    assert!(message.as_str().ends_with(&format!(" [{code}]")), "{message}");
+    message.to_string()
+}
+
 #[test]
-fn it_is_stored_byte_for_byte_and_the_launcher_hears_of_it() {
+fn an_output_is_stored_byte_for_byte_and_the_launcher_gets_the_result() {
     let (container, server) = (Container::new(), store(|_, _| stored()));
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     let attempt = container.begin("base");
@@ -27,25 +35,25 @@ fn it_is_stored_byte_for_byte_and_the_launcher_hears_of_it() {
 }
 
 #[test]
-fn a_refusal_is_the_launchers_word_and_an_event_and_the_sidecar_ends_well() {
-    let said = r#"{"reason":"QuotaExceeded","message":"there are 2 Pipes of this run already"}"#;
-    let (container, server) = (Container::new(), store(move |_, _| status(403, &[], said)));
+fn a_refusal_is_the_result_for_the_launcher_and_an_event_and_the_sidecar_exits_with_0() {
+    let body = r#"{"reason":"QuotaExceeded","message":"this run already has 2 Pipes","code":"BL5303"}"#;
+    let (container, server) = (Container::new(), store(move |_, _| status(403, &[], body)));
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"hunter2");
-    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    let message = failure(&attempt, "BL5303");
     assert!(
-        why.as_str().contains("output Cert: the store at") && why.as_str().contains("2 Pipes of this run"),
-        "{why}"
+        message.starts_with("output \"Cert\": ") && message.contains("this run already has 2 Pipes"),
+        "{message}"
     );
     let event = until("there is no Event", || bodies(&server, "POST /v1/events").pop());
-    assert_eq!(event, json!({"outcome": "OutputsNotStored", "note": format!("container base: {why}")}));
+    assert_eq!(event, json!({"outcome": "OutputsNotStored", "note": format!("container base: {message}")}));
     assert_eq!(bodies(&server, "PUT").len(), 1);
     assert_eq!(sidecar.end().0.code(), Some(0));
 }
 
 #[test]
-fn a_store_that_is_gone_for_a_while_is_asked_again() {
+fn a_temporary_failure_of_the_store_is_retried() {
     let server = store(|_, before| match before {
         0 => Reply::Cut(b"{\"pipe\":".to_vec()),
         1 => status(503, &[], r#"{"reason":"Unavailable","message":"try again"}"#),
@@ -62,20 +70,32 @@ fn a_store_that_is_gone_for_a_while_is_asked_again() {
 }
 
 #[test]
-fn a_store_that_stays_away_is_given_up_at_the_deadline() {
+fn a_store_that_does_not_respond_is_an_error_at_the_deadline() {
     let (container, server) = (Container::new(), store(|_, _| Reply::Never));
     let mut told = Container::told(&server, &declared());
     told["deadlineSeconds"] = json!(1);
     let sidecar = container.start(Some(&told.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
-    assert!(why.as_str().contains("did not answer within 1 s"), "{why}");
+    assert!(failure(&attempt, "BL5003").contains("after 1 s"));
     assert_eq!(sidecar.end().0.code(), Some(0));
 }
 
 #[test]
-fn what_is_handed_over_before_it_is_told_to_end_is_stored_after() {
+fn a_store_that_stays_unavailable_is_an_error_with_its_code_at_the_deadline() {
+    let body = r#"{"reason":"Unavailable","message":"the key is unknown","code":"BL5104"}"#;
+    let (container, server) = (Container::new(), store(move |_, _| status(503, &[], body)));
+    let mut told = Container::told(&server, &declared());
+    told["deadlineSeconds"] = json!(1);
+    let sidecar = container.start(Some(&told.to_string()));
+    let attempt = container.begin("base");
+    hand_over(&attempt, "Cert", "tls.key", b"x");
+    assert!(failure(&attempt, "BL5104").contains("the key is unknown"));
+    drop(sidecar);
+}
+
+#[test]
+fn an_output_from_before_the_signal_is_stored_after_it() {
     let (container, server) = (Container::new(), store(|_, _| stored()));
     let attempt = container.begin("base");
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
@@ -85,35 +105,31 @@ fn what_is_handed_over_before_it_is_told_to_end_is_stored_after() {
 }
 
 #[test]
-fn a_store_that_is_not_to_be_trusted_gets_nothing() {
+fn a_store_with_an_untrusted_certificate_gets_no_request() {
     let (container, server) = (Container::new(), Server::expired());
     let mut told = Container::told(&server, &declared());
     told["deadlineSeconds"] = json!(1);
     let sidecar = container.start(Some(&told.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
-    assert!(why.as_str().contains("certificate"), "{why}");
+    assert!(failure(&attempt, "BL5003").contains("certificate"));
     assert!(server.asked().is_empty());
     drop(sidecar);
 }
 
 #[test]
-fn a_sidecar_that_cannot_work_says_so_to_who_waits_and_runs_on() {
+fn a_sidecar_with_an_invalid_configuration_reports_it_and_continues_to_run() {
     let (container, server) = (Container::new(), store(|_, _| ok("")));
     let mut told = Container::told(&server, &declared());
     told["store"]["ca"] = json!("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let sidecar = container.start(Some(&told.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
-    assert!(why.as_str().contains("the CA of the store cannot be read"), "{why}");
+    failure(&attempt, "BL5001");
     assert_eq!(sidecar.end().0.code(), Some(0));
 
-    // Without a word that it understands nobody can be told, but in its log.
-    for (told, hint) in
-        [(None, "BOOTLACE_PIPES is not set"), (Some(r#"{"newer":1}"#), "use an image of the webhook's")]
-    {
+    // Without a valid configuration there is no launcher to report to, so only the log has the error.
+    for told in [None, Some(r#"{"newer":1}"#)] {
         let mut sidecar = container.start(told);
         let begun = std::time::Instant::now();
         until("it does not run on", || {
@@ -122,24 +138,23 @@ fn a_sidecar_that_cannot_work_says_so_to_who_waits_and_runs_on() {
         });
         let (status, log) = sidecar.end();
         assert_eq!(status.code(), Some(0));
-        assert!(log.contains(hint), "{log}");
+        assert!(log.contains("BOOTLACE_PIPES") && log.trim_end().ends_with("[BL4001]"), "{log}");
     }
 }
 
 #[test]
-fn the_largest_output_takes_bounded_memory() {
+fn the_largest_output_needs_little_memory() {
     let (container, server) = (Container::new(), store(|_, _| stored()));
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "file", &vec![b'x'; (1 << 20) - 4]);
     assert_eq!(word(&attempt), StoreResult::Stored);
-    // What is mapped of the binary is not counted: this one is not the one that ships.
+    // The mapped binary is not counted, because this is not the released one.
     let anonymous = sidecar.memory();
     assert!(anonymous < 8 * 1024, "{anonymous} KiB");
 
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "file", &vec![b'x'; (1 << 20) - 3]);
-    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
-    assert!(why.as_str().contains("1048577 bytes"), "{why}");
+    assert!(failure(&attempt, "BL4104").contains("1048577"));
     assert_eq!(bodies(&server, "PUT").len(), 1);
 }

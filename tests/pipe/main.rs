@@ -1,7 +1,8 @@
-//! `bootlace pipe` as a process, between launchers that hand over and a store that answers as it is told.
+//! Tests of the process `bootlace pipe`, with launchers and a fake store.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test fails by panicking; clippy.toml covers test functions, not the helpers beside them"
 )]
 

@@ -1,4 +1,4 @@
-//! What tasks without a launcher leave on a volume that they share with the sidecar.
+//! Outputs of tasks without a launcher, on a volume that they share with the sidecar.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::server::Server;
 use crate::sidecar::{Container, bodies, store, stored};
 
-/// Runs a sidecar to its end on what `leave` leaves in the volume, with `file` declared in it.
+/// Runs a sidecar that declares `file`, with the content that `leave` writes to the volume, until it exits.
 fn run(file: &str, optional: bool, leave: impl FnOnce(&Path)) -> (Server, Vec<Value>, Vec<Value>) {
     let (container, server) = (Container::new(), store(|_, _| stored()));
     let file = container.at("shared").join(file);
@@ -43,12 +43,15 @@ fn a_file_and_a_pattern_are_stored_when_the_tasks_have_ended() {
 }
 
 #[test]
-fn what_is_missing_is_an_event_unless_it_is_optional() {
+fn a_missing_output_is_reported_unless_it_is_optional() {
     for file in ["0/out.txt", "0/none/out.txt", "0/*.txt"] {
         let (_server, puts, events) = run(file, false, |_| {});
         assert!(puts.is_empty());
         let note = events[0]["note"].as_str().unwrap();
-        assert!(note.starts_with("container main: output Out: the tasks ended without writing"), "{note}");
+        assert!(
+            note.starts_with("container main: output \"Out\": ") && note.ends_with(" [BL4101]"),
+            "{note}"
+        );
         assert_eq!(events[0]["outcome"], "OutputsNotStored");
         let (_server, puts, events) = run(file, true, |_| {});
         assert!(puts.is_empty() && events.is_empty(), "{file}");
@@ -56,55 +59,55 @@ fn what_is_missing_is_an_event_unless_it_is_optional() {
 }
 
 #[test]
-fn nothing_is_read_but_regular_files_of_the_volume_itself() {
-    // The sidecar's own files lie beside the volume, as its token does.
+fn only_regular_files_on_the_volume_itself_are_read() {
+    // The files of the sidecar, such as its token, are next to the volume.
     let token = |volume: &Path| volume.join("../../token").canonicalize().unwrap();
-    for (file, hint, leave) in [
+    for (file, code, leave) in [
         (
             "0/out",
-            "cannot be read",
+            "BL4102",
             (|volume, token| symlink(token, volume.join("out")).unwrap()) as fn(&Path, &Path),
         ),
-        ("0/*", "cannot be read", |volume, token| symlink(token, volume.join("out")).unwrap()),
-        ("0/dir/token", "cannot be read", |volume, token| {
+        ("0/*", "BL4102", |volume, token| symlink(token, volume.join("out")).unwrap()),
+        ("0/dir/token", "BL4102", |volume, token| {
             symlink(token.parent().unwrap(), volume.join("dir")).unwrap();
         }),
-        ("0/*/token", "ended without writing", |volume, token| {
+        ("0/*/token", "BL4101", |volume, token| {
             symlink(token.parent().unwrap(), volume.join("dir")).unwrap();
         }),
-        ("0/../../token", "cannot be read", |_, _| {}),
-        ("1/out", "cannot be read", |_, _| {}),
-        ("../token", "cannot be read", |_, _| {}),
-        ("token", "lies on none of the volumes", |_, _| {}),
-        ("0/out", "is no regular file", |volume, _| fs::create_dir(volume.join("out")).unwrap()),
-        ("0/out", "is no regular file", |volume, _| {
+        ("0/../../token", "BL4102", |_, _| {}),
+        ("1/out", "BL4102", |_, _| {}),
+        ("../token", "BL4102", |_, _| {}),
+        ("token", "BL4001", |_, _| {}),
+        ("0/out", "BL4103", |volume, _| fs::create_dir(volume.join("out")).unwrap()),
+        ("0/out", "BL4103", |volume, _| {
             assert!(Command::new("mkfifo").arg(volume.join("out")).status().unwrap().success());
         }),
-        ("0/out", "is too large", |volume, _| {
+        ("0/out", "BL4104", |volume, _| {
             fs::File::create(volume.join("out")).unwrap().set_len(2 << 30).unwrap();
         }),
-        ("0/*", "is too large", |volume, _| {
+        ("0/*", "BL4104", |volume, _| {
             for name in ["a", "b"] {
                 fs::write(volume.join(name), vec![b'x'; 600 << 10]).unwrap();
             }
         }),
-        ("0/*", "means more than 100 files", |volume, _| {
+        ("0/*", "BL4105", |volume, _| {
             (0..101).for_each(|name| fs::write(volume.join(name.to_string()), "").unwrap());
         }),
-        ("0/*x", "more than 10000 files", |volume, _| {
+        ("0/*x", "BL4108", |volume, _| {
             (0..10_001).for_each(|name| fs::write(volume.join(name.to_string()), "").unwrap());
         }),
-        ("0/*/a", "there is another file of the name", |volume, _| {
+        ("0/*/a", "BL4107", |volume, _| {
             for name in ["b", "c"] {
                 fs::create_dir(volume.join(name)).unwrap();
                 fs::write(volume.join(name).join("a"), "").unwrap();
             }
         }),
-        ("0/**/a", "`**` is not known", |_, _| {}),
-        ("0/*", "is no name of a file", |volume, _| fs::write(volume.join("a b"), "").unwrap()),
+        ("0/**/a", "BL4108", |_, _| {}),
+        ("0/*", "BL4106", |volume, _| fs::write(volume.join("a b"), "").unwrap()),
     ] {
         let (_server, puts, events) = run(file, false, |volume| leave(volume, &token(volume)));
         let note = events.first().map(|event| event["note"].as_str().unwrap().to_owned()).unwrap_or_default();
-        assert!(puts.is_empty() && note.contains(hint), "{file}: {hint}: {note} {puts:?}");
+        assert!(puts.is_empty() && note.ends_with(&format!(" [{code}]")), "{file}: {code}: {note} {puts:?}");
     }
 }

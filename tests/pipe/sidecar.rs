@@ -1,4 +1,4 @@
-//! The sidecar's container: its volumes, and its process.
+//! The container of the sidecar: its volumes and its process.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,15 +13,15 @@ use tempfile::TempDir;
 
 use crate::server::{Asked, Reply, Server, ca, ok, status};
 
-/// How long anything may take that a test waits for.
+/// The deadline of everything that a test waits for.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A sidecar's volumes.
+/// The volumes of a sidecar.
 pub(crate) struct Container {
     folder: TempDir,
 }
 
-/// A sidecar that runs.
+/// A running sidecar.
 pub(crate) struct Sidecar {
     child: Option<Child>,
     /// The first line of its log, and the rest.
@@ -43,7 +43,7 @@ impl Container {
         self.folder.path().join(path)
     }
 
-    /// What the webhook tells it.
+    /// The configuration that the webhook writes.
     pub(crate) fn told(server: &Server, outputs: &Value) -> Value {
         json!({
             "task": {"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"},
@@ -61,13 +61,13 @@ impl Container {
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut sidecar = Sidecar { child: Some(child), first: String::new(), log: None };
-        // It listens for signals before it tells anything.
+        // It listens for signals before it logs anything.
         log.read_line(&mut sidecar.first).unwrap();
         sidecar.log = Some(log);
         sidecar
     }
 
-    /// The launcher's side.
+    /// Begins an attempt, as the launcher does.
     pub(crate) fn begin(&self, container: &str) -> Attempt {
         Attempt::begin(&self.at("run").join(container)).unwrap()
     }
@@ -78,7 +78,7 @@ impl Sidecar {
         Pid::from_child(self.child.as_ref().unwrap())
     }
 
-    /// Tells it to end, and gives how it did, and its log.
+    /// Sends SIGTERM, and returns the exit status and the log.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         kill_process(self.pid(), Signal::TERM).unwrap();
         let mut log = std::mem::take(&mut self.first);
@@ -86,12 +86,12 @@ impl Sidecar {
         (self.child.take().unwrap().wait().unwrap(), log)
     }
 
-    /// Whether it has ended by itself.
+    /// Whether the process has exited.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
-    /// The memory of its own that it holds, in KiB.
+    /// The anonymous memory of the process, in KiB.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
@@ -101,7 +101,7 @@ impl Sidecar {
 
 impl Drop for Sidecar {
     fn drop(&mut self) {
-        // A test that failed leaves none behind.
+        // A failed test must not leave a process behind.
         if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();
@@ -109,7 +109,7 @@ impl Drop for Sidecar {
     }
 }
 
-/// Hands one output over, as the launcher does.
+/// Publishes one output, as the launcher does.
 pub(crate) fn hand_over(attempt: &Attempt, key: &str, name: &str, content: &[u8]) {
     attempt.create(0).unwrap().write_all(content).unwrap();
     let file = File { name: name.to_owned(), size: content.len() as u64 };
@@ -117,12 +117,12 @@ pub(crate) fn hand_over(attempt: &Attempt, key: &str, name: &str, content: &[u8]
     attempt.publish(&Manifest::new(0, Outcome::Outputs(vec![output])).unwrap()).unwrap();
 }
 
-/// Waits for the sidecar's word.
+/// Waits for the result that the sidecar writes.
 pub(crate) fn word(attempt: &Attempt) -> StoreResult {
     until("there is no word", || attempt.word().unwrap())
 }
 
-/// Waits until `find` finds something.
+/// Waits until `find` returns a value.
 pub(crate) fn until<T>(otherwise: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
@@ -134,7 +134,7 @@ pub(crate) fn until<T>(otherwise: &str, mut find: impl FnMut() -> Option<T>) -> 
     }
 }
 
-/// A store that answers a `PUT` as it is told and takes every Event.
+/// A store that responds to a `PUT` as `put` defines, and accepts every Event.
 pub(crate) fn store(put: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Server {
     let puts = std::sync::atomic::AtomicUsize::new(0);
     Server::tls(move |asked, _| {
@@ -149,7 +149,7 @@ pub(crate) fn stored() -> Reply {
     ok(json!({"pipe": "etl.r1.load.a-0123456789abcdef", "created": true}).to_string())
 }
 
-/// The bodies of the requests that begin so.
+/// The bodies of the requests whose first line starts with `line`.
 pub(crate) fn bodies(server: &Server, line: &str) -> Vec<Value> {
     let asked: Vec<Asked> = server.asked().into_iter().filter(|asked| asked.line.starts_with(line)).collect();
     for asked in &asked {

@@ -1,6 +1,7 @@
 //! The page for the command line: every command with its arguments, flags, env variables and defaults.
 //!
-//! `clap-markdown` would render it too, but without the env variables, which the chart and the injected containers set.
+//! `clap-markdown` would render it too, but without the env variables, which the chart and the injected
+//! containers set.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Links between the pages: each leads to a file, and each anchor to a heading.
+//! Checks that links between the pages lead to existing files and headings.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,8 +19,9 @@ fn every_link_between_pages_leads_to_a_file_and_a_heading() {
         for link in links(&prose(page)) {
             let (file, heading) = link.split_once('#').unwrap_or((&link, ""));
             let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
-            let leads = target.exists() && (heading.is_empty() || anchors(&prose(&target)).contains(heading));
-            if !leads {
+            let is_valid =
+                target.exists() && (heading.is_empty() || anchors(&prose(&target)).contains(heading));
+            if !is_valid {
                 broken.push(format!("{}: {link}", page.display()));
             }
         }
@@ -40,7 +41,7 @@ fn find(folder: &Path, pages: &mut Vec<PathBuf>) {
     }
 }
 
-/// A page without its blocks of code.
+/// A page without its code blocks.
 fn prose(page: &Path) -> String {
     let mut code = false;
     let mut text = String::new();
@@ -55,7 +56,7 @@ fn prose(page: &Path) -> String {
     text
 }
 
-/// The targets of a text's links to other pages, without those in code.
+/// The targets of the links to other pages, without those in code.
 fn links(text: &str) -> Vec<String> {
     let mut targets = Vec::new();
     for line in text.lines() {
@@ -67,7 +68,7 @@ fn links(text: &str) -> Vec<String> {
     targets
 }
 
-/// The anchors of a text's headings.
+/// The anchors of the headings.
 fn anchors(text: &str) -> HashSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect()

@@ -1,10 +1,12 @@
-//! The generated reference pages in `docs/`: the custom resources, the metrics, the command line and the schedulers.
+//! The generated reference pages in `docs/`: the custom resources, the metrics, the command line and the
+//! schedulers; and the links and imports of the repository.
 //!
-//! Each page is rendered from the definitions that the programs use and compared with the file. `make references` writes
-//! the files.
+//! Each page is rendered from the definitions that the programs use and compared with the file.
+//! `make references` writes the files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod cli;
+mod imports;
 mod links;
 mod markdown;
 mod metrics;

@@ -1,4 +1,4 @@
-//! The page for the metrics of the roles that serve: name, type, labels and meaning.
+//! The page for the metrics of webhook and store: name, type, labels and meaning.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 
 use crate::markdown::{cell, code, head, row};
 
-/// A metric, as its registry encodes it.
+/// A metric in the encoding of its registry.
 struct Metric {
     name: String,
     type_: String,
@@ -48,7 +48,7 @@ fn section<'m>(page: &mut String, title: &str, metrics: impl Iterator<Item = &'m
     page.push('\n');
 }
 
-/// The metrics of a registry in which each has a series.
+/// The metrics of a registry. Each must have a series.
 fn metrics(registry: &Registry) -> Vec<Metric> {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
@@ -72,7 +72,7 @@ fn metrics(registry: &Registry) -> Vec<Metric> {
             if metric.labels.is_empty() {
                 let names =
                     labels.split("\",").filter_map(|label| label.split_once('=')).map(|(name, _)| name);
-                // The bucket's limit is part of the format of a histogram.
+                // The limit of a bucket is part of the histogram format.
                 metric.labels = names.filter(|name| *name != "le").map(str::to_owned).collect();
             }
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use bootlace::store::protocol::EventKind;
+use bootlace::store_client::protocol::EventKind;
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("BOOTLACE_ROOT")).join(path))
@@ -53,7 +53,7 @@ fn every_exit_code_is_documented() {
         let codes: Vec<_> = constants(&text, "u8").collect();
         assert!(codes.len() > 4, "only {codes:?} in {source}");
         for (name, code) in codes {
-            // The hook's result is the kubelet's to report.
+            // 1 is the exit code of the hook, which the kubelet reports.
             let documented =
                 docs.contains(&format!("| {code} |")) || docs.contains(&format!("{code} ")) || code == "1";
             assert!(

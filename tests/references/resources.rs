@@ -112,12 +112,12 @@ fn type_of(field: &Value, sections: &[Section<'_>]) -> String {
     }
 }
 
-/// A text on one line, outside of a table.
+/// A text on one line, for use outside of a table.
 fn line(text: &str) -> String {
     cell(text).replace("\\|", "|")
 }
 
-/// The schema of a list's or a map's values, or the field's own.
+/// The schema of the values of a list or map, or that of the field.
 fn inner<'v>(path: &str, field: &'v Value) -> (String, &'v Value) {
     if field["items"].is_object() {
         (format!("{path}[]"), &field["items"])
@@ -128,7 +128,7 @@ fn inner<'v>(path: &str, field: &'v Value) -> (String, &'v Value) {
     }
 }
 
-/// A limit, without the fraction that a limit of an integer has in the schema (`1.0`).
+/// A limit, without the fraction `.0` that limits of integers have in the schema.
 fn number(value: &Value) -> Option<String> {
     let text = (!value.is_null()).then(|| value.to_string())?;
     Some(text.strip_suffix(".0").map_or(text.clone(), str::to_owned))

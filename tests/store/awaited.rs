@@ -1,7 +1,8 @@
-//! Outputs that pods wait for: under which name, when, and who may ask.
+//! Outputs that pods wait for: the name, the time, and which pods may query them.
 
 use axum::body::Body;
 use axum::http::Request;
+use bootlace_core::code::Code;
 use bootlace_core::input::AwaitedOutput;
 use bootlace_core::output::ObjectKind;
 use http_body_util::BodyExt as _;
@@ -55,7 +56,7 @@ fn attempt(number: &'static str, content: &'static str, awaited: bool) -> Attemp
 }
 
 #[tokio::test]
-async fn a_pod_that_waits_hears_when_it_is_stored_and_nothing_of_the_content() {
+async fn a_pod_that_waits_gets_the_state_and_not_the_content() {
     let (cluster, object) = (with_pods(), awaits().object);
     assert_eq!(ask(&cluster, "waits", &object).await, (200, json!({"state": "NotYet", "soFar": []})));
     let other = Attempt { key: "Log", content: "hunter2", ..Attempt::default() };
@@ -70,56 +71,58 @@ async fn a_pod_that_waits_hears_when_it_is_stored_and_nothing_of_the_content() {
 }
 
 #[tokio::test]
-async fn a_pod_may_ask_about_what_it_waits_for_and_nothing_else() {
+async fn a_pod_may_only_query_the_outputs_that_it_waits_for() {
     let (cluster, object) = (with_pods(), awaits().object);
     attempt("1", "hunter2", true).store(cluster.client(), "10:00:00").await.unwrap();
-    for (token, object, status, hint) in [
-        ("stranger", &*object, 401, "does not accept the token"),
-        ("other", &object, 403, "has no container bootlace-wait, so it waits for nothing"),
-        ("waits", "db-login", 403, "does not wait for \"db-login\""),
-        ("waits", "..%2Fsecrets", 403, "does not wait for"),
+    for (token, object, status, code) in [
+        ("stranger", &*object, 401, Code::CallerNotAuthenticated),
+        ("other", &object, 403, Code::RequestNotAllowed),
+        ("waits", "db-login", 403, Code::RequestNotAllowed),
+        ("waits", "..%2Fsecrets", 403, Code::RequestNotAllowed),
     ] {
         let (given, answer) = ask(&cluster, token, object).await;
-        let message = answer["message"].as_str().unwrap();
-        assert!(given == status && message.contains(hint), "not {status} {hint:?}, but {given} {answer}");
+        assert!(
+            given == status && answer["code"] == code.as_str(),
+            "not {status} {code}, but {given} {answer}"
+        );
     }
 }
 
 #[tokio::test]
-async fn what_a_later_attempt_wrote_is_never_had_under_the_first_ones_name() {
+async fn the_content_of_a_later_attempt_is_not_available_under_the_name_of_the_first() {
     let (cluster, object) = (with_pods(), awaits().object);
     attempt("1", "A", true).store(cluster.client(), "10:00:00").await.unwrap();
     attempt("2", "B", true).store(cluster.client(), "10:01:00").await.unwrap();
     consistent(&cluster);
     let (_, answer) = ask(&cluster, "waits", &object).await;
-    assert!(answer["why"].as_str().unwrap().contains("create the pod anew"), "{answer}");
-    // The first one's bytes again: the name holds the newest.
+    assert!(answer["why"].as_str().unwrap().contains("recreate the pod"), "{answer}");
+    // The content of the first attempt again: the name has the newest content.
     attempt("3", "A", true).store(cluster.client(), "10:02:00").await.unwrap();
     assert_eq!(ask(&cluster, "waits", &object).await.1["state"], "Stored");
 }
 
 #[tokio::test]
-async fn a_crd_that_is_older_is_told_of_instead_of_storing_less() {
+async fn an_older_crd_is_reported_instead_of_dropping_a_field() {
     let cluster = with_pods();
     cluster.does_not_know("awaited");
     let denial = attempt("1", "A", true).store(cluster.client(), "10:00:00").await.unwrap_err();
-    assert!(denial.is_final() && denial.message.contains("install the CRD of this version"), "{denial}");
+    assert!(denial.is_final() && denial.code == Code::PipeCrdOutdated, "{denial}");
     attempt("1", "A", false).store(cluster.client(), "10:00:01").await.unwrap();
 }
 
 #[tokio::test]
-async fn what_was_stored_without_the_name_gets_it_when_it_is_declared_so() {
+async fn a_stored_output_gets_the_name_when_it_is_declared_as_awaited() {
     let (cluster, object) = (with_pods(), awaits().object);
     attempt("1", "A", false).store(cluster.client(), "10:00:00").await.unwrap();
     let (_, answer) = ask(&cluster, "waits", &object).await;
-    assert!(answer["why"].as_str().unwrap().contains("add awaited: true"), "{answer}");
+    assert!(answer["why"].as_str().unwrap().contains("`awaited: true`"), "{answer}");
     let held = cluster.all("secrets");
     assert!(!attempt("2", "A", true).store(cluster.client(), "10:01:00").await.unwrap());
     stored_once(&cluster);
-    assert!(cluster.all("secrets").contains(&held[0]), "pods may hold the first object");
+    assert!(cluster.all("secrets").contains(&held[0]), "pods may use the first object");
     assert_eq!(ask(&cluster, "waits", &object).await.1["state"], "Stored");
 
-    // A stranger's object is not taken for it, and the Pipe stays, which pods may hold.
+    // An object of another client is not used, and the Pipe is kept, because pods may use it.
     let cluster = with_pods();
     attempt("1", "A", false).store(cluster.client(), "10:00:00").await.unwrap();
     cluster.put(&format!("/api/v1/namespaces/etl/secrets/{object}"), json!({"metadata": {"name": object}}));

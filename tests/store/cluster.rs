@@ -1,5 +1,5 @@
-//! As much of an API server as keeping outputs needs: uids, optimistic concurrency, preconditions, pages, and a garbage
-//! collector that runs when it is told. A replica's client can be cut off at any request, before or after it took effect.
+//! The parts of an API server that the store needs: UIDs, optimistic concurrency, preconditions, pages, and a garbage
+//! collector that runs on demand. The client of a replica can be cut off at any request, before or after it takes effect.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,30 +17,30 @@ type Response = axum::http::Response<axum::body::Body>;
 
 #[derive(Default)]
 struct State {
-    /// Counts changes; every object carries the count of its last one.
+    /// Counts changes; each object has the count of its last change.
     version: u64,
     objects: BTreeMap<String, Value>,
-    /// Answered to whoever creates something below this path.
+    /// The response to requests that create an object below this path.
     refused: Option<(&'static str, u16, &'static str)>,
-    /// Not known to the CRD of Pipes, and so dropped from what is written.
+    /// A field that the CRD of Pipes does not have, and that is dropped when a Pipe is written.
     unknown: Option<&'static str>,
 }
 
-/// An API server in memory.
+/// An in-memory API server.
 #[derive(Clone, Default)]
 pub(crate) struct Cluster {
     state: Arc<Mutex<State>>,
     lists: Arc<Lists>,
 }
 
-/// What clients read of lists.
+/// Counts how clients read lists.
 #[derive(Default)]
 struct Lists {
-    /// Bytes that were read of each.
+    /// The bytes that were read of each list.
     read: Mutex<Vec<usize>>,
-    /// How many are being read.
+    /// The number of lists that are being read.
     open: AtomicUsize,
-    /// The most that were so at once.
+    /// The maximum number of lists that were read concurrently.
     most: AtomicUsize,
 }
 
@@ -65,9 +65,9 @@ impl Drop for Reading {
 /// When a replica is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Before its request of this number, from 0, reaches the API server.
+    /// Before its request with this number, counted from 0, reaches the API server.
     Before(usize),
-    /// After it has taken effect, and before the replica hears of it.
+    /// After the request has taken effect, but before the replica gets the response.
     After(usize),
 }
 
@@ -77,7 +77,7 @@ impl Cluster {
         self.replica(None, Vec::new())
     }
 
-    /// A client of a replica that is killed. Before each request it lets others have as many turns as `pauses` say.
+    /// The client of a replica that is killed. Before each request, it yields to other tasks as often as `pauses` defines.
     pub(crate) fn replica(&self, cut: Option<Cut>, pauses: Vec<u8>) -> Client {
         let (cluster, asked) = (self.clone(), Arc::new(Mutex::new(0)));
         let service = tower::service_fn(move |request: Request| {
@@ -149,27 +149,27 @@ impl Cluster {
         of_kind.map(|(_, object)| object.clone()).collect()
     }
 
-    /// Writes an object as somebody else would.
+    /// Writes an object as another client.
     pub(crate) fn put(&self, path: &str, object: Value) {
         let mut state = self.state();
         state.write(path, object);
     }
 
-    /// Marks an object as one that is being deleted, with a grace period that is not over.
+    /// Marks an object as being deleted, with a grace period that has not ended.
     pub(crate) fn delete_with_grace(&self, path: &str) {
         let mut state = self.state();
         let object = state.objects.get_mut(path).unwrap();
         object["metadata"]["deletionTimestamp"] = json!("2026-11-21T10:00:30Z");
     }
 
-    /// A token of a pod that stays that pod's own when another of its name is there.
+    /// A token of a pod, which is not valid for another pod with the same name.
     pub(crate) fn token(&self, pod: &str) -> String {
         let state = self.state();
         let uid = &state.objects[&format!("/api/v1/namespaces/etl/pods/{pod}")]["metadata"]["uid"];
         format!("{pod}:{}", uid.as_str().unwrap())
     }
 
-    /// Puts another object in the place of one, with the same name and content.
+    /// Replaces an object by another one with the same name and content.
     pub(crate) fn recreate(&self, path: &str) {
         let mut state = self.state();
         let mut object = state.objects.remove(path).unwrap();
@@ -177,12 +177,12 @@ impl Cluster {
         state.write(path, object);
     }
 
-    /// The most bytes of one list that a client has read.
+    /// The maximum number of bytes of a list that a client has read.
     pub(crate) fn largest_read(&self) -> usize {
         self.lists.read.lock().unwrap().iter().copied().max().unwrap_or_default()
     }
 
-    /// The most lists that clients were reading at once.
+    /// The maximum number of lists that clients have read concurrently.
     pub(crate) fn most_reads(&self) -> usize {
         self.lists.most.load(Ordering::SeqCst)
     }
@@ -192,12 +192,12 @@ impl Cluster {
         self.state().refused = Some((path, status, message));
     }
 
-    /// Drops a field of a Pipe's spec, as an older CRD does.
+    /// Drops a field in the spec of Pipes, as an older CRD does.
     pub(crate) fn does_not_know(&self, field: &'static str) {
         self.state().unknown = Some(field);
     }
 
-    /// Does what the garbage collector does: removes what is owned by nothing that is there.
+    /// Collects garbage: removes objects whose owner does not exist.
     pub(crate) fn collect(&self) {
         let mut state = self.state();
         loop {
@@ -259,7 +259,7 @@ impl Cluster {
                 match state.check(&of_object, &change["metadata"]) {
                     Err(response) => *response,
                     Ok(mut object) => {
-                        // The one subresource takes nothing else, and the object nothing of it.
+                        // The status subresource only changes the status, and the main resource everything else.
                         let fields = change.as_object_mut().unwrap();
                         fields.retain(|field, _| (field == "status") == status);
                         json_patch::merge(&mut object, &change);
@@ -303,8 +303,8 @@ impl State {
         object
     }
 
-    /// What is said of a token: here a pod's token is its name, which may follow its namespace, and may be followed by its
-    /// uid.
+    /// The review of a token. In this cluster, the token of a pod is its name, optionally after its namespace and before its
+    /// UID.
     fn review(&self, token: &Value) -> Value {
         let text = token.as_str().unwrap();
         let (namespace, text) = text.split_once('/').unwrap_or(("etl", text));
@@ -322,7 +322,7 @@ impl State {
         json!({"spec": {"token": token}, "status": status})
     }
 
-    /// The object, if it is the one that is meant and as it was read.
+    /// The object, if it fulfils the preconditions.
     fn check(&self, path: &str, expected: &Value) -> Result<Value, Box<Response>> {
         let object = self.objects.get(path).ok_or_else(|| Box::new(failure(404, "not found")))?;
         for field in ["uid", "resourceVersion"] {
@@ -369,7 +369,7 @@ impl State {
     }
 }
 
-/// The same in pieces, of which is counted how many are read.
+/// A list in chunks, which counts the chunks that are read.
 fn counted(list: &Value, lists: &Arc<Lists>) -> Response {
     let bytes = serde_json::to_vec(list).unwrap();
     let reading = Reading::begin(lists);

@@ -1,10 +1,10 @@
-//! What is removed, by whom.
+//! The removal of Pipes, and which replica does it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bootlace::server::api_client::{TIME, TimeoutLayer};
+use bootlace::server::api_client::{API_REQUEST_TIMEOUT, TimeoutLayer};
 use bootlace::server::liveness::Liveness;
 use bootlace::store::garbage_collector::Collector;
 use bootlace::store::garbage_collector::lease::LeaderLease;
@@ -23,7 +23,7 @@ fn sweeper<'m>(cluster: &Cluster, holder: &str, metrics: &'m StoreMetrics) -> Co
 }
 
 fn sweeper_of<'m>(client: Client, holder: &str, metrics: &'m StoreMetrics) -> Collector<'m> {
-    let claim = LeaderLease::new(
+    let lease = LeaderLease::new(
         client.clone(),
         "bootlace",
         "bootlace-store".to_owned(),
@@ -32,11 +32,11 @@ fn sweeper_of<'m>(client: Client, holder: &str, metrics: &'m StoreMetrics) -> Co
     );
     Collector {
         client,
-        claim,
-        every: EVERY,
-        patience: Duration::from_mins(5),
+        lease,
+        interval: EVERY,
+        grace_period: Duration::from_mins(5),
         metrics,
-        beat: Arc::<Liveness>::default().expect("Pipes"),
+        heartbeat: Arc::<Liveness>::default().expect("Pipes"),
     }
 }
 
@@ -51,7 +51,7 @@ fn pipe(cluster: &Cluster, name: &str, expires: Option<&str>) {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_removed_page_by_page_and_all_else_stays() {
+async fn expired_pipes_are_removed_page_by_page_and_others_are_kept() {
     let (cluster, metrics) = (Cluster::default(), StoreMetrics::default());
     for number in 0..600 {
         pipe(&cluster, &format!("old-{number:03}"), Some("2026-11-21T10:30:00.000000Z"));
@@ -59,8 +59,8 @@ async fn what_has_expired_is_removed_page_by_page_and_all_else_stays() {
     pipe(&cluster, "young", Some("2026-11-21T11:30:00.000000Z"));
     pipe(&cluster, "owned", None);
     let mut sweeper = sweeper(&cluster, "a", &metrics);
-    // Pages are told by their place here, so that what is removed moves the rest: some are left for the next turn, as
-    // where somebody creates Pipes meanwhile.
+    // Pages are determined by position here, so a removal moves the following Pipes: some remain for the next sweep, as
+    // if another client created Pipes at the same time.
     let mut removed = 0;
     for _ in 0..5 {
         removed += sweeper.sweep(time("11:00:00")).await.unwrap();
@@ -71,57 +71,57 @@ async fn what_has_expired_is_removed_page_by_page_and_all_else_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_replica_does_it_until_it_is_gone() {
+async fn one_replica_sweeps_until_it_stops() {
     let (cluster, metrics) = (Cluster::default(), StoreMetrics::default());
     let (mut first, mut second) = (sweeper(&cluster, "a", &metrics), sweeper(&cluster, "b", &metrics));
     for turn in 0..10 {
-        assert!(first.claim.try_acquire().await.unwrap(), "{turn}");
-        assert!(!second.claim.try_acquire().await.unwrap(), "{turn}");
+        assert!(first.lease.try_acquire().await.unwrap(), "{turn}");
+        assert!(!second.lease.try_acquire().await.unwrap(), "{turn}");
         tokio::time::advance(EVERY).await;
     }
-    // The first one is gone: the second sees it when the Lease has not been renewed for as long as it lasts.
-    assert!(!second.claim.try_acquire().await.unwrap());
+    // The first replica has stopped: the second one sees that the Lease was not renewed for its duration.
+    assert!(!second.lease.try_acquire().await.unwrap());
     tokio::time::advance(EVERY).await;
-    assert!(!second.claim.try_acquire().await.unwrap());
+    assert!(!second.lease.try_acquire().await.unwrap());
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(second.claim.try_acquire().await.unwrap());
+    assert!(second.lease.try_acquire().await.unwrap());
     let lease = &cluster.all("leases")[0];
     assert_eq!(
         (&lease["spec"]["holderIdentity"], &lease["spec"]["leaseTransitions"]),
         (&json!("b"), &json!(1))
     );
-    // Back again, it is not the one any more.
-    assert!(!first.claim.try_acquire().await.unwrap());
+    // The first replica is back, but does not hold the Lease.
+    assert!(!first.lease.try_acquire().await.unwrap());
     pipe(&cluster, "old", Some("2026-11-21T10:30:00.000000Z"));
     assert_eq!(first.sweep(time("11:00:00")).await.unwrap(), 0);
     assert_eq!(second.sweep(time("11:00:00")).await.unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_lease_that_cannot_be_had_is_an_error_that_is_told() {
+async fn an_error_about_the_lease_is_returned() {
     let (cluster, metrics) = (Cluster::default(), StoreMetrics::default());
     cluster.refuse("/leases/", 403, "leases is forbidden");
     let error = sweeper(&cluster, "a", &metrics).sweep(time("11:00:00")).await.unwrap_err();
     assert!(error.to_string().contains("leases is forbidden"), "{error}");
 }
 
-/// Sweeps for an hour before an API server that takes requests and does not answer, and tells what was noticed.
+/// Sweeps for an hour with an API server that does not respond, and returns the liveness report.
 async fn swept_in_silence(limit: Duration) -> Vec<String> {
     let service = tower::service_fn(|_: axum::http::Request<Body>| {
         std::future::pending::<Result<axum::http::Response<axum::body::Body>, Infallible>>()
     });
     let client = ClientBuilder::new(service, "default").with_layer(&TimeoutLayer(limit)).build();
     let (liveness, metrics) = (Arc::<Liveness>::default(), StoreMetrics::default());
-    let beat = liveness.expect("expired Pipes");
-    let sweeper = Collector { client: client.clone(), beat, ..sweeper_of(client, "a", &metrics) };
+    let heartbeat = liveness.expect("expired Pipes");
+    let sweeper = Collector { client: client.clone(), heartbeat, ..sweeper_of(client, "a", &metrics) };
     let ended = tokio::time::timeout(Duration::from_hours(1), sweeper.run()).await;
     assert!(ended.is_err(), "it ended");
     liveness.report()
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_survived_and_a_sweeper_that_waits_for_ever_is_noticed() {
-    assert_eq!(swept_in_silence(TIME).await, [""; 0]);
+async fn timeouts_are_survived_and_a_sweep_that_waits_forever_is_reported() {
+    assert_eq!(swept_in_silence(API_REQUEST_TIMEOUT).await, [""; 0]);
     let noticed = swept_in_silence(Duration::from_hours(24)).await;
-    assert!(noticed.len() == 1 && noticed[0].starts_with("what keeps expired Pipes"), "{noticed:?}");
+    assert!(noticed.len() == 1 && noticed[0].starts_with("the loop for expired Pipes"), "{noticed:?}");
 }

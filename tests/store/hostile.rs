@@ -1,6 +1,6 @@
-//! The worst that pods can send to the store, against the program as it runs, within the memory that the chart gives it, while
-//! an honest pod of another namespace goes on storing. `cargo test --test store hostile -- --nocapture` prints the table of
-//! docs/hostile.md; `BOOTLACE_BIN` names another binary, such as the image's.
+//! The worst known requests of pods, against the real program with the memory limit of the chart, while a well-behaved pod of
+//! another namespace stores outputs. `cargo test --test store hostile -- --nocapture` prints the table of
+//! docs/hostile.md; `BOOTLACE_BIN` names another binary, such as that of the image.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -23,20 +23,20 @@ use crate::requests::{body, pod_in};
 use crate::shares::large_pipe;
 use crate::support::{sign, signed};
 
-/// The honest caller asks this often.
+/// The interval between two requests of the well-behaved pod.
 const EVERY: Duration = Duration::from_millis(50);
-/// How long it may wait: as long as a sidecar does. The table shows what it really is, which is far less where the program is
-/// not built for debugging.
+/// The maximum duration of its requests: the deadline of a sidecar. The table shows the actual duration, which is much shorter
+/// in a release build.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a hostile caller is waited for: the store ends each request before.
+/// The timeout of a hostile request. The store ends each request before.
 const AT_LAST: Duration = Duration::from_secs(30);
-/// Namespaces of hostile pods, and pods in each: more than are answered at once.
+/// The number of namespaces with hostile pods, and of pods in each: more than the store serves concurrently.
 const NAMESPACES: usize = 5;
 const PODS: usize = 4;
-/// Requests of each pod at once: more than its share.
+/// Concurrent requests of each pod: more than its limit.
 const OF_EACH: usize = 5;
 
-/// The store, which asks a cluster in this process.
+/// The store, with a cluster in this process.
 struct Running {
     child: Child,
     address: SocketAddr,
@@ -87,7 +87,7 @@ impl Running {
         let mut line = String::new();
         log.read_line(&mut line).unwrap();
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        // Read away, so that the program never waits for its reader.
+        // Discarded, so that the program never blocks on its output.
         std::thread::spawn(move || log.split(b'\n').for_each(drop));
         let address = said["address"].as_str().unwrap().parse().unwrap();
         Self { child, address, tls: trusting(made.cert.pem().as_bytes()), _folder: folder }
@@ -109,7 +109,7 @@ struct Hostile {
     body: Vec<u8>,
     /// Bytes of the body that are not sent.
     kept_back: usize,
-    /// Which of a namespace's pods sends it.
+    /// The pod of the namespace that sends it.
     pod: &'static str,
 }
 
@@ -214,7 +214,7 @@ fn namespace(cluster: &Cluster, namespace: &str) {
         pod["spec"]["initContainers"][0]["env"] =
             json!([{"name": "BOOTLACE_SPEC", "value": "x".repeat(1_000_000)}]);
         cluster.put(&path(&large), pod);
-        // As much as the webhook writes: the annotation that declares outputs has 64 KiB at most.
+        // The maximum that the webhook writes: the annotation that declares outputs has at most 64 KiB.
         let told = format!("told{number}");
         let outputs = json!([
             {"key": "A", "kind": "Secret", "container": "main"},
@@ -236,7 +236,7 @@ fn request(method: &str, path: &str, token: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Stores the same small output again and again, and returns the longest time that an answer took.
+/// Stores the same small output repeatedly, and returns the longest duration of a request.
 async fn honest(address: SocketAddr, tls: Arc<ClientConfig>, over: Arc<AtomicBool>) -> Duration {
     let content = body("main", "Secret", "a", b"x").to_string();
     let content = request("PUT", "/v1/pipes/A", "honest/h", content.as_bytes());
@@ -260,7 +260,7 @@ async fn honest(address: SocketAddr, tls: Arc<ClientConfig>, over: Arc<AtomicBoo
     longest
 }
 
-/// Has all hostile pods send a request, several at once, while the honest one asks; returns the longest time of each.
+/// Sends a request from all hostile pods concurrently, while the well-behaved pod sends requests; returns the longest duration of each.
 async fn attack(running: &Running, hostile: &Hostile) -> (Duration, Duration) {
     let (address, over) = (running.address, Arc::new(AtomicBool::new(false)));
     let honest = tokio::spawn(honest(address, Arc::clone(&running.tls), Arc::clone(&over)));
@@ -273,7 +273,7 @@ async fn attack(running: &Running, hostile: &Hostile) -> (Duration, Duration) {
             let tls = Arc::clone(&running.tls);
             tokio::spawn(async move {
                 let asked = Instant::now();
-                // A refusal, or a connection that is closed in the middle: either is an answer to this.
+                // An error response or a closed connection are both acceptable.
                 let Ok(mut connection) = Connection::open_from([127, 0, 0, 2], address, tls).await else {
                     return asked.elapsed();
                 };
@@ -295,7 +295,7 @@ async fn attack(running: &Running, hostile: &Hostile) -> (Duration, Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_takes_more_memory_than_the_chart_gives() {
+async fn no_request_exceeds_the_memory_limit_of_the_chart() {
     let limit = memory_limit("/store/resources/limits/memory");
     let cluster = Cluster::default();
     pod_in(&cluster, "honest", "h", &json!([{"key": "A", "kind": "Secret", "container": "main"}]));

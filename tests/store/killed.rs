@@ -1,4 +1,4 @@
-//! Replicas that are killed at any request, and two that are at the same output at once.
+//! Replicas that are killed at any request, and two replicas that store the same output concurrently.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +7,18 @@ use bootlace::server::liveness::Liveness;
 use bootlace::store::garbage_collector::Collector;
 use bootlace::store::garbage_collector::lease::LeaderLease;
 use bootlace::store::metrics::StoreMetrics;
+use bootlace_core::code::Code;
 use proptest::prelude::*;
 
 use crate::cluster::{Cluster, Cut};
 use crate::support::{Attempt, NAMESPACE, consistent, stored_once, time};
 
-/// An output under one name, and one that is awaited under a second.
+/// An output, and an output that is awaited under a second name.
 fn attempts() -> [Attempt; 2] {
     [false, true].map(|awaited| Attempt { awaited, ..Attempt::default() })
 }
 
-/// Every moment at which a replica can be killed that stores an output.
+/// All moments at which a replica can be killed while it stores an output.
 async fn moments(attempt: &Attempt) -> Vec<Cut> {
     let mut moments = Vec::new();
     for number in 0.. {
@@ -42,7 +43,7 @@ async fn all_moments() -> Vec<(Attempt, Cut)> {
 }
 
 #[tokio::test]
-async fn what_is_asked_again_is_stored_wherever_the_first_was_killed() {
+async fn a_retry_succeeds_wherever_the_first_replica_was_killed() {
     for (attempt, cut) in all_moments().await {
         let cluster = Cluster::default();
         let first = attempt.store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
@@ -55,25 +56,25 @@ async fn what_is_asked_again_is_stored_wherever_the_first_was_killed() {
 }
 
 #[tokio::test]
-async fn what_nobody_asks_for_again_is_stored_or_gone_within_ten_minutes() {
+async fn without_a_retry_the_output_is_stored_or_removed_within_ten_minutes() {
     for (attempt, cut) in all_moments().await {
         let cluster = Cluster::default();
         let _ = attempt.store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
         let (client, metrics) = (cluster.client(), StoreMetrics::default());
-        let (every, patience) = (Duration::from_mins(1), Duration::from_mins(5));
-        let claim =
-            LeaderLease::new(client.clone(), "bootlace", "lease".to_owned(), "a".to_owned(), every * 2);
+        let (interval, grace_period) = (Duration::from_mins(1), Duration::from_mins(5));
+        let lease =
+            LeaderLease::new(client.clone(), "bootlace", "lease".to_owned(), "a".to_owned(), interval * 2);
         let mut sweeper = Collector {
             client,
-            claim,
-            every,
-            patience,
+            lease,
+            interval,
+            grace_period,
             metrics: &metrics,
-            beat: Arc::<Liveness>::default().expect("Pipes"),
+            heartbeat: Arc::<Liveness>::default().expect("Pipes"),
         };
         sweeper.sweep(time("10:04:00")).await.unwrap();
         consistent(&cluster);
-        // The default look after the default patience, with as long again for a Lease to pass to another replica.
+        // The default interval after the default grace period, and the same time again for another replica to acquire the Lease.
         let removed = sweeper.sweep(time("10:09:00")).await.unwrap();
         cluster.collect();
         match removed {
@@ -85,7 +86,7 @@ async fn what_nobody_asks_for_again_is_stored_or_gone_within_ten_minutes() {
 }
 
 #[tokio::test]
-async fn an_object_that_somebody_else_made_is_never_taken_for_the_outputs() {
+async fn an_object_of_another_client_is_never_used_as_the_output() {
     let attempt = Attempt { awaited: true, ..Attempt::default() };
     let spec = attempt.pipe("10:00:00").spec;
     for name in [spec.object, spec.awaited.unwrap()] {
@@ -94,9 +95,8 @@ async fn an_object_that_somebody_else_made_is_never_taken_for_the_outputs() {
         cluster.put(&path, serde_json::json!({"metadata": {"name": name}, "data": {"file": "ZXZpbA=="}}));
         for _ in 0..3 {
             let denial = attempt.store(cluster.client(), "10:00:00").await.unwrap_err();
-            let message = &denial.message;
-            assert!(denial.status == 503 && message.contains("somebody else's, so delete it"), "{message}");
-            assert!(message.contains(&name), "{message}");
+            assert!(denial.status == 503 && denial.code == Code::PipeChanged, "{denial}");
+            assert!(denial.message.contains(&name), "{denial}");
             assert!(cluster.all("pipes").is_empty());
             cluster.collect();
         }
@@ -133,7 +133,7 @@ proptest! {
         });
     }
 
-    /// Two attempts of a task whose contents differ: one has the name, and what says so holds its bytes.
+    /// Two attempts of a task with different content: one has the name, and the Pipe with the name has its content.
     #[test]
     fn of_two_contents_one_is_had_under_the_name(one in pauses(), two in pauses(), late in 0..12_usize) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

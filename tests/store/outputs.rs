@@ -1,5 +1,6 @@
-//! What is stored under a key, and by whom it says it was written.
+//! What is stored for a key, and which producer the Pipe names.
 
+use bootlace_core::code::Code;
 use bootlace_core::output::{Pipe, Quota};
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ async fn the_same_bytes_again_change_nothing() {
 }
 
 #[tokio::test]
-async fn the_newest_attempt_is_the_one_that_a_reader_takes() {
+async fn readers_get_the_newest_attempt() {
     let cluster = Cluster::default();
     for (number, content, now) in
         [("1", "A", "10:00:00"), ("2", "B", "10:01:00"), ("3", "A", "10:02:00"), ("2", "B", "10:03:00")]
@@ -29,7 +30,7 @@ async fn the_newest_attempt_is_the_one_that_a_reader_takes() {
         let attempt = Attempt { number, content, ..Attempt::default() };
         attempt.store(cluster.client(), now).await.unwrap();
     }
-    // The first's bytes are those of the third, which come from two pods; the second's came again from the same.
+    // The first and the third attempt have the same content, from two pods; the second one is repeated by the same pod.
     let pipes = pipes(&cluster);
     assert_eq!(pipes.len(), 2);
     let newest = pipes.iter().max_by(|one, other| one.by_age(other)).unwrap();
@@ -37,7 +38,7 @@ async fn the_newest_attempt_is_the_one_that_a_reader_takes() {
     assert_eq!(newest.spec.producer.pod, "load-3");
     assert_eq!(newest.spec.expires.as_deref(), Some("2026-11-21T11:02:00.000000Z"));
     assert_eq!(newest.stored(), Some("2026-11-21T10:02:00.000000Z"));
-    // It has been ready since its bytes were stored first.
+    // It has been ready since its content was stored first.
     let status = serde_json::to_value(&newest.status).unwrap();
     let ready = json!([{
         "type": "Ready", "status": "True", "reason": "Stored", "lastTransitionTime": "2026-11-21T10:00:00Z",
@@ -48,7 +49,7 @@ async fn the_newest_attempt_is_the_one_that_a_reader_takes() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_comes_late_does_not_take_the_place_of_a_later_one() {
+async fn an_earlier_attempt_does_not_replace_a_later_one() {
     let cluster = Cluster::default();
     for (number, now) in [("2", "10:00:00"), ("1", "10:01:00")] {
         Attempt { number, ..Attempt::default() }.store(cluster.client(), now).await.unwrap();
@@ -57,7 +58,7 @@ async fn an_attempt_that_comes_late_does_not_take_the_place_of_a_later_one() {
 }
 
 #[tokio::test]
-async fn a_pipe_of_that_name_that_tells_of_something_else_is_a_conflict() {
+async fn a_pipe_with_the_name_that_describes_another_output_is_a_conflict() {
     let (cluster, attempt) = (Cluster::default(), Attempt::default());
     let mut strange = serde_json::to_value(attempt.pipe("10:00:00")).unwrap();
     strange["spec"]["producer"]["run"] = json!("another");
@@ -65,7 +66,7 @@ async fn a_pipe_of_that_name_that_tells_of_something_else_is_a_conflict() {
     let name = strange["metadata"]["name"].as_str().unwrap();
     cluster.put(&format!("/apis/bootlace.dev/v1alpha1/namespaces/{NAMESPACE}/pipes/{name}"), strange.clone());
     let denial = attempt.store(cluster.client(), "10:00:00").await.unwrap_err();
-    assert!(denial.status == 409 && denial.message.contains("tells of something else"), "{denial}");
+    assert!(denial.status == 409 && denial.code == Code::PipeConflict, "{denial}");
     assert!(cluster.all("secrets").is_empty());
 }
 
@@ -91,7 +92,7 @@ async fn no_more_pipes_are_stored_than_the_quota_allows() {
         }
         let most = quota.per_namespace.or(quota.per_run).unwrap();
         assert_eq!((stored, refused), (most, 4 - most));
-        // What was refused is gone, and what is there can be stored again.
+        // The refused Pipe was removed, and existing outputs can be stored again.
         assert_eq!(pipes(&cluster).len(), most as usize);
         if most > 0 {
             let again = Attempt { key: "A", quota, ..Attempt::default() };
@@ -101,24 +102,24 @@ async fn no_more_pipes_are_stored_than_the_quota_allows() {
 }
 
 #[tokio::test]
-async fn what_the_api_server_refuses_leaves_nothing_and_is_said() {
-    for (status, message, denied, hint) in [
-        (403, "secrets \"x\" is forbidden: exceeded quota: small", 403, "exceeded quota: small"),
-        (422, "metadata.name: Invalid value", 403, "metadata.name: Invalid value"),
-        (413, "request entity too large", 403, "too large"),
+async fn a_refusal_of_the_api_server_leaves_nothing_and_is_reported() {
+    for (status, message, code) in [
+        (403, "secrets \"x\" is forbidden: exceeded quota: small", Code::ResourceQuotaExceeded),
+        (422, "metadata.name: Invalid value", Code::StoreApiRefused),
+        (413, "request entity too large", Code::StoreApiRefused),
     ] {
         let cluster = Cluster::default();
         cluster.refuse("/secrets/", status, message);
         let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();
-        assert!(denial.status == denied && denial.message.contains(hint), "{denial}");
+        assert!(denial.code == code && denial.is_final() && denial.message.contains(message), "{denial}");
         assert!(cluster.all("pipes").is_empty());
     }
-    // An upgrade that left the CRD out.
+    // An upgrade without the CRD.
     let cluster = Cluster::default();
     cluster.refuse("/pipes/", 404, "404 page not found");
     let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();
-    assert!(denial.is_final() && denial.message.contains("install the CRD (crds/pipes.yaml"), "{denial}");
-    // Nobody knows whether it was made.
+    assert!(denial.is_final() && denial.code == Code::PipeCrdOutdated, "{denial}");
+    // It is unknown whether it was created.
     let cluster = Cluster::default();
     cluster.refuse("/secrets/", 500, "etcd is away");
     let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What a sidecar asks, as requests: what its pod's spec does not declare is refused.
+//! The HTTP requests of a sidecar: the store refuses outputs that its configuration does not declare.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -11,7 +11,7 @@ use tower::ServiceExt as _;
 use crate::cluster::Cluster;
 use crate::support::{service, signed, stored_once};
 
-/// What no answer may hold.
+/// A value that no response may contain.
 const VALUE: &str = "zq7Xv0hunter2";
 
 pub(crate) fn pod(cluster: &Cluster, name: &str, outputs: &Value) {
@@ -79,7 +79,7 @@ async fn what_is_declared_is_stored() {
 }
 
 #[tokio::test]
-async fn a_pod_that_is_being_deleted_has_its_outputs_stored_and_gets_nothing_else() {
+async fn a_pod_that_is_being_deleted_can_only_store_its_outputs() {
     let cluster = cluster();
     cluster.delete_with_grace("/api/v1/namespaces/etl/pods/task");
     let good = body("main", "Secret", "tls.key", VALUE.as_bytes());
@@ -89,23 +89,19 @@ async fn a_pod_that_is_being_deleted_has_its_outputs_stored_and_gets_nothing_els
         [("PUT", "/v1/env", &env), ("GET", "/v1/awaited/cert", &Value::Null), ("POST", "/v1/events", &report)]
     {
         let (status, answer) = ask(&cluster, "task", method, path, body).await;
-        let message = answer["message"].as_str().unwrap();
-        assert!(status == 403 && message.contains("is being deleted"), "{method} {path}: {status} {answer}");
+        assert!(status == 403 && answer["code"] == "BL5102", "{method} {path}: {status} {answer}");
     }
     assert!(cluster.all("secrets").is_empty());
     let (status, answer) = put(&cluster, "task", "Cert", &good).await;
     assert_eq!((status, &answer["created"]), (200, &json!(true)), "{answer}");
     stored_once(&cluster);
 
-    // Another pod of that name is not the one that the token is of.
+    // Another pod with that name is not the pod of the token.
     let token = cluster.token("task");
     pod(&cluster, "other", &json!([]));
     cluster.recreate("/api/v1/namespaces/etl/pods/task");
     let (status, answer) = put(&cluster, &token, "Cert", &good).await;
-    assert!(
-        status == 403 && answer["message"].as_str().unwrap().contains("another has its name"),
-        "{answer}"
-    );
+    assert!(status == 403 && answer["code"] == "BL5102", "{answer}");
 }
 
 #[tokio::test]
@@ -113,43 +109,34 @@ async fn all_else_is_refused_and_leaves_nothing() {
     let cluster = cluster();
     let good = body("main", "Secret", "tls.key", VALUE.as_bytes());
     let secret = |name: &str, content: &[u8]| body("main", "Secret", name, content);
-    for (token, key, body, status, hint) in [
-        ("stranger", "Cert", good.clone(), 401, "does not accept the token"),
-        ("task", "Theirs", good.clone(), 403, "declares no output \"Theirs\""),
-        ("task", "cert", good.clone(), 403, "declares no output"),
-        ("task", "..%2FCert", good.clone(), 403, "declares no output"),
-        ("other", "Cert", good.clone(), 403, "declares no output \"Cert\""),
-        ("task", "Cert", body("main", "ConfigMap", "a", VALUE.as_bytes()), 403, "declared as a Secret"),
-        ("task", "Cert", body("other", "Secret", "a", VALUE.as_bytes()), 403, "not container \"other\"'s"),
-        ("task", "Log", body("main", "ConfigMap", "a", VALUE.as_bytes()), 403, "not container \"main\"'s"),
-        (
-            "task",
-            "Cert",
-            json!({"container": "main", "kind": "Pod", "files": {}}),
-            400,
-            "unknown variant `Pod`",
-        ),
-        (
-            "task",
-            "Cert",
-            json!({"container": "main", "kind": "Secret", "files": {}}),
-            422,
-            "there is no file",
-        ),
-        ("task", "Cert", secret("../a", VALUE.as_bytes()), 422, "is no name of a file"),
-        ("task", "Cert", secret("a", &vec![b'x'; 1 << 20]), 413, "takes 1048577 bytes"),
-        ("task", "Cert", secret("a", &vec![b'x'; 2 << 20]), 413, "larger than 2097152 bytes"),
+    for (token, key, body, status, code, detail) in [
+        ("stranger", "Cert", good.clone(), 401, "BL5101", ""),
+        ("task", "Theirs", good.clone(), 403, "BL5106", "\"Theirs\""),
+        ("task", "cert", good.clone(), 403, "BL5106", ""),
+        ("task", "..%2FCert", good.clone(), 403, "BL5106", ""),
+        ("other", "Cert", good.clone(), 403, "BL5106", "\"Cert\""),
+        ("task", "Cert", body("main", "ConfigMap", "a", VALUE.as_bytes()), 403, "BL5106", "a Secret"),
+        ("task", "Cert", body("other", "Secret", "a", VALUE.as_bytes()), 403, "BL5106", "\"other\""),
+        ("task", "Log", body("main", "ConfigMap", "a", VALUE.as_bytes()), 403, "BL5106", "\"main\""),
+        ("task", "Cert", json!({"container": "main", "kind": "Pod", "files": {}}), 400, "BL5201", "`Pod`"),
+        ("task", "Cert", json!({"container": "main", "kind": "Secret", "files": {}}), 422, "BL5205", ""),
+        ("task", "Cert", secret("../a", VALUE.as_bytes()), 422, "BL5205", "\"../a\""),
+        ("task", "Cert", secret("a", &vec![b'x'; 1 << 20]), 413, "BL5204", "1048577"),
+        ("task", "Cert", secret("a", &vec![b'x'; 2 << 20]), 413, "BL5204", "2097152"),
     ] {
         let (given, answer) = put(&cluster, token, key, &body).await;
         let message = answer["message"].as_str().unwrap();
-        assert!(given == status && message.contains(hint), "not {status} {hint:?}, but {given} {answer}");
+        assert!(
+            given == status && answer["code"] == code && message.contains(detail),
+            "not {status} {code} {detail:?}, but {given} {answer}"
+        );
         assert!(!message.contains(VALUE), "{answer}");
     }
     assert!(cluster.all("pipes").is_empty() && cluster.all("secrets").is_empty());
 }
 
 #[tokio::test]
-async fn what_a_newer_sidecar_says_beside_is_passed_over() {
+async fn unknown_fields_of_a_newer_sidecar_are_ignored() {
     let cluster = cluster();
     let mut newer = body("main", "Secret", "tls.key", VALUE.as_bytes());
     for field in ["namespace", "run", "object", "unknown"] {
@@ -166,7 +153,7 @@ async fn what_a_newer_sidecar_says_beside_is_passed_over() {
 }
 
 #[tokio::test]
-async fn what_the_webhook_did_not_sign_for_this_pod_counts_for_nothing() {
+async fn configuration_that_the_webhook_did_not_sign_for_this_pod_is_refused() {
     let outputs = json!([{"key": "Cert", "kind": "Secret", "container": "main"}]);
     let good = signed("etl", "forged", &json!([sidecar(&outputs)]));
     let told = good["spec"]["initContainers"][0]["env"][0]["value"].as_str().unwrap().to_owned();
@@ -188,22 +175,18 @@ async fn what_the_webhook_did_not_sign_for_this_pod_counts_for_nothing() {
     copied["metadata"]["name"] = json!("forged");
     let mut second = good.clone();
     second["spec"]["initContainers"].as_array_mut().unwrap().insert(0, sidecar(&json!([])));
-    for (what, pod, hint) in [
-        ("quota", tampered("\"quota\":{\"perRun\":5}", "\"quota\":{}"), "does not hold"),
-        (
-            "time to live",
-            tampered("\"timeToLiveSeconds\":3600", "\"timeToLiveSeconds\":99999999"),
-            "does not hold",
-        ),
-        ("run", tampered("\"run\":\"r1\"", "\"run\":\"someone-elses\""), "does not hold"),
-        ("task", tampered("\"task\":\"load\"", "\"task\":\"pay\""), "does not hold"),
-        ("output", tampered("\"key\":\"Cert\"", "\"key\":\"Key\""), "does not hold"),
-        ("a sidecar in front", second, "does not hold"),
-        ("no signature", unsigned, "carries no signature"),
-        ("junk", junk, "does not hold"),
-        ("a key that is gone", old_key, "is not in use"),
-        ("another pod's", copied, "does not hold"),
-        ("another namespace's", signed("other", "forged", &json!([sidecar(&outputs)])), "does not hold"),
+    for (name, pod) in [
+        ("quota", tampered("\"quota\":{\"perRun\":5}", "\"quota\":{}")),
+        ("time to live", tampered("\"timeToLiveSeconds\":3600", "\"timeToLiveSeconds\":99999999")),
+        ("run", tampered("\"run\":\"r1\"", "\"run\":\"someone-elses\"")),
+        ("task", tampered("\"task\":\"load\"", "\"task\":\"pay\"")),
+        ("output", tampered("\"key\":\"Cert\"", "\"key\":\"Key\"")),
+        ("a second sidecar", second),
+        ("no signature", unsigned),
+        ("an invalid signature", junk),
+        ("a removed key", old_key),
+        ("the signature of another pod", copied),
+        ("another namespace", signed("other", "forged", &json!([sidecar(&outputs)]))),
     ] {
         let cluster = Cluster::default();
         cluster.put("/api/v1/namespaces/etl/pods/forged", pod);
@@ -214,10 +197,9 @@ async fn what_the_webhook_did_not_sign_for_this_pod_counts_for_nothing() {
             ("POST", "/v1/events", json!({"outcome": "Booted", "note": "x"})),
         ] {
             let (status, answer) = ask(&cluster, "forged", method, path, &body).await;
-            let message = answer["message"].as_str().unwrap();
-            assert!(status == 403 && message.contains(hint), "{what}, {path}: {status} {answer}");
+            assert!(status == 403 && answer["code"] == "BL5103", "{name}, {path}: {status} {answer}");
         }
-        assert!(cluster.all("pipes").is_empty() && cluster.all("secrets").is_empty(), "{what}");
+        assert!(cluster.all("pipes").is_empty() && cluster.all("secrets").is_empty(), "{name}");
     }
     let cluster = Cluster::default();
     cluster.put("/api/v1/namespaces/etl/pods/forged", good);

@@ -1,4 +1,4 @@
-//! What callers can hold of the store: others are answered meanwhile.
+//! Limits on concurrent requests: a caller cannot block others.
 
 use std::time::{Duration, Instant};
 
@@ -35,17 +35,17 @@ fn good() -> Body {
     Body::from(body("main", "Secret", "a", b"x").to_string())
 }
 
-/// A body that begins and never goes on, with its announced size or without.
+/// A body that starts and never continues.
 fn stalled() -> Body {
     let start = stream::iter([Ok::<_, std::io::Error>(Bytes::from("{\"container\""))]);
     Body::from_stream(start.chain(stream::pending()))
 }
 
 #[tokio::test]
-async fn a_pod_whose_bodies_stall_keeps_nobody_out() {
+async fn stalled_bodies_do_not_block_others() {
     let (_cluster, router) = store(20);
     let mut stalls = JoinSet::new();
-    // One pod's, and then as many pods' of the namespace as there are turns for.
+    // The requests of one pod, and then of as many pods of the namespace as there are slots.
     for pod in std::iter::repeat_n(0, 100).chain(1..10) {
         let router = router.clone();
         stalls.spawn(async move { put(&router, &format!("p{pod}"), stalled()).await });
@@ -54,7 +54,7 @@ async fn a_pod_whose_bodies_stall_keeps_nobody_out() {
     let asked = Instant::now();
     assert_eq!(put(&router, "p19", good()).await, 200);
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
-    // Most of the first pod's were sent away at once, to ask again.
+    // Most requests of the first pod were refused at once, and can be retried.
     let mut sent_away = 0;
     while let Some(Ok(status)) = stalls.try_join_next() {
         assert_eq!(status, 429);
@@ -64,7 +64,7 @@ async fn a_pod_whose_bodies_stall_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_namespace_has_its_share_and_another_namespace_its_own() {
+async fn each_namespace_has_its_own_limit() {
     let (cluster, router) = store(20);
     let theirs = json!([{"key": "A", "kind": "Secret", "container": "main"}]);
     crate::requests::pod_in(&cluster, "other", "p0", &theirs);
@@ -78,7 +78,7 @@ async fn a_namespace_has_its_share_and_another_namespace_its_own() {
     assert_eq!(put(&router, "other/p0", good()).await, 200);
 }
 
-/// A Pipe as whoever may write them can make it: with as many names of files as there can be, each as long as it can be.
+/// The largest Pipe that a client can write: with the maximum number of file names, each of the maximum length.
 pub(crate) fn large_pipe(number: usize, run: &str, annotation: usize) -> Value {
     let files: Vec<_> = (0..100).map(|file| format!("{file:0253}")).collect();
     json!({
@@ -99,11 +99,11 @@ pub(crate) fn large_pipe(number: usize, run: &str, annotation: usize) -> Value {
 }
 
 #[tokio::test]
-async fn of_a_run_of_large_pipes_a_page_is_held_whose_bytes_are_bounded() {
+async fn the_size_of_a_page_of_large_pipes_is_limited() {
     let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
     let awaits = AwaitedOutput::new("Last", ObjectKind::Secret, serde_json::from_value(from).unwrap(), 60);
     let run = bootlace_core::output::run_label(&awaits.from);
-    // A hundred of the first are more than a page may hold, and so are ten of the second.
+    // A hundred of the first are more than the limit of a page, and so are ten of the second.
     for (pipes, annotation) in [(120, 0), (12, 240 * 1024)] {
         let cluster = Cluster::default();
         crate::awaited::waiting(&cluster, "waits", &awaits);
@@ -120,7 +120,7 @@ async fn of_a_run_of_large_pipes_a_page_is_held_whose_bytes_are_bounded() {
 }
 
 #[tokio::test]
-async fn many_callers_that_wait_hold_few_pages_at_once() {
+async fn many_waiting_callers_have_few_pages_in_memory() {
     let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
     let awaits = AwaitedOutput::new("Last", ObjectKind::Secret, serde_json::from_value(from).unwrap(), 60);
     let run = bootlace_core::output::run_label(&awaits.from);

@@ -1,4 +1,4 @@
-//! An output that a pod hands over, and what must hold of the cluster at any time.
+//! An output of a pod, and the invariants of the cluster.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::cluster::Cluster;
 
 pub(crate) const NAMESPACE: &str = "etl";
 
-/// A task's try to hand something over.
+/// An attempt of a task to store an output.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub(crate) task: &'static str,
@@ -42,7 +42,7 @@ impl Attempt {
         [("file".to_owned(), ByteString(self.content.into()))].into()
     }
 
-    /// What the store makes of it.
+    /// The Pipe that the store creates.
     pub(crate) fn pipe(&self, now: &str) -> Pipe {
         let told: SidecarConfig<'_> = serde_json::from_value(json!({
             "task": {"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": self.task, "attempt": self.number},
@@ -59,12 +59,12 @@ impl Attempt {
         objects::pipe(&pod, &told, &told.outputs[0], &self.files(), 8, time(now))
     }
 
-    /// Has it stored at a time of the day.
+    /// Stores it at a time of the day.
     pub(crate) async fn store(&self, client: Client, now: &str) -> Result<bool, ApiError> {
-        PipeWriter::new(client).keep(NAMESPACE, &self.pipe(now), self.files(), self.quota, time(now)).await
+        PipeWriter::new(client).write(NAMESPACE, &self.pipe(now), self.files(), self.quota, time(now)).await
     }
 
-    /// The same, asking again as the sidecar does while the garbage collector works.
+    /// Stores it with retries, as the sidecar does, while the garbage collector runs.
     pub(crate) async fn store_at_last(&self, cluster: &Cluster, now: &str) -> bool {
         for _ in 0..5 {
             match self.store(cluster.client(), now).await {
@@ -88,7 +88,7 @@ pub(crate) fn service(cluster: &Cluster) -> Arc<StoreService> {
     StoreService::new(cluster.client(), Arc::<StoreMetrics>::default(), VerificationKeys::with(keys()))
 }
 
-/// A pod of these init containers, as the webhook admits it to `namespace`.
+/// A pod with these init containers, as the webhook admits it to `namespace`.
 pub(crate) fn signed(namespace: &str, name: &str, init: &Value) -> Value {
     let mut init = init.as_array().unwrap().clone();
     init.push(json!({"name": "bootlace-boot", "env": [{"name": "BOOTLACE_SPEC", "value": "{}"}]}));
@@ -117,7 +117,7 @@ pub(crate) fn time(of_day: &str) -> Timestamp {
     format!("2026-11-21T{of_day}Z").parse().unwrap()
 }
 
-/// Whoever sees a Pipe that is stored finds its object, and it is the Pipe's. It says that it is ready then, and not before.
+/// If a Pipe is stored, its object exists and is owned by the Pipe. The Pipe is ready then, and not before.
 pub(crate) fn consistent(cluster: &Cluster) {
     let secrets = cluster.all("secrets");
     for pipe in cluster.all("pipes") {
@@ -138,7 +138,7 @@ pub(crate) fn consistent(cluster: &Cluster) {
     }
 }
 
-/// One output is stored, under both of its names where it is declared as awaited, and nothing else is there.
+/// One output is stored, with both names if it is declared as awaited, and nothing else exists.
 pub(crate) fn stored_once(cluster: &Cluster) {
     consistent(cluster);
     let pipe = match &cluster.all("pipes")[..] {

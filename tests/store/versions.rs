@@ -1,8 +1,8 @@
-//! Roles of two versions side by side: pods of the version before at this store, and pods of a version to come.
+//! Roles of two versions: pods of the previous version with this store, and pods of a future version.
 //!
-//! `versions/*.json` are pods as the webhook of the version before wrote them (commit 9c1baa8, which signed nothing). What
-//! this one writes is in `core/tests/admission/snapshots`. A binary of the version before is built by nobody here: it takes as
-//! long as all the tests.
+//! `versions/*.json` are pods of the webhook of the previous version (commit 9c1baa8, without signatures). Pods of
+//! this version are in `core/tests/admission/snapshots`. No binary of the previous version is built, because that would need as
+//! much time as all tests together.
 
 use std::collections::BTreeSet;
 
@@ -62,7 +62,7 @@ fn specs(pod: &Value) -> Specs<'_> {
     })
 }
 
-/// What a file or a snapshot holds, as a pod: all of it, or the container that waits alone.
+/// The pod of a file or a snapshot, which can also be the container that waits.
 fn pod(text: &str) -> Value {
     let mut read: Value = serde_json::from_str(text).unwrap();
     if read["wait"].is_object() {
@@ -75,7 +75,7 @@ fn pod(text: &str) -> Value {
     read
 }
 
-/// The pod in a cluster, where it is called `task`.
+/// A cluster with the pod, under the name `task`.
 fn cluster(mut pod: Value) -> Cluster {
     pod["metadata"]["name"] = json!("task");
     let cluster = Cluster::default();
@@ -83,7 +83,7 @@ fn cluster(mut pod: Value) -> Cluster {
     cluster
 }
 
-/// Whether the store does for them what they were admitted for, and this version's containers read what they are told.
+/// Whether the store accepts their requests, and the containers of this version can parse their configuration.
 async fn are_served(outputs: Value, waits: Value, keys: impl Fn() -> Keys) {
     let _: SidecarConfig<'_> = serde_json::from_str(&specs(&outputs).pipes).unwrap();
     let told: WaitSpec<'_> = serde_json::from_str(&specs(&waits).wait).unwrap();
@@ -103,20 +103,20 @@ async fn are_served(outputs: Value, waits: Value, keys: impl Fn() -> Keys) {
 }
 
 #[tokio::test]
-async fn pods_of_the_version_before_are_served_by_this_store() {
+async fn pods_of_the_previous_version_are_served_by_this_store() {
     // The first key is from 2027, and the pods from 2026.
     let keys = || Keys::read([("key-1800000000", vec![7; 32])], 1_900_000_000).unwrap();
     are_served(pod(OUTPUTS), pod(WAITS), keys).await;
 }
 
-/// Adds a field to every object that is not the profile's own words.
+/// Adds a field to every object, except those with names from the profile.
 fn newer(value: &mut Value) {
     if let Value::Array(values) = value {
         values.iter_mut().for_each(newer);
     }
     if let Value::Object(fields) = value {
         for (name, value) in fields.iter_mut() {
-            // Maps by name, and what a source asks for.
+            // Maps by name, and the specs of sources.
             if !["keep", "held", "references", "builtOn", "inline", "request", "from"]
                 .contains(&name.as_str())
             {
@@ -130,7 +130,7 @@ fn newer(value: &mut Value) {
 }
 
 #[tokio::test]
-async fn pods_of_a_version_to_come_are_served_by_this_store() {
+async fn pods_of_a_future_version_are_served_by_this_store() {
     let read = |text: &str| {
         let mut pod = pod(text);
         let containers = pod["spec"]["initContainers"].as_array_mut().unwrap();
@@ -164,8 +164,8 @@ fn of_fields(fields: &Map<String, Value>, path: &str, all: &mut BTreeSet<String>
 }
 
 #[test]
-fn what_this_webhook_writes_is_read_by_a_store_of_the_version_before() {
-    // That one takes a field that it does not know for an error, and then the task fails.
+fn a_store_of_the_previous_version_can_parse_the_configuration_of_this_version() {
+    // The previous version rejects unknown fields, and then the task fails.
     for (before, now) in NOW {
         let now = now.splitn(3, "---\n").nth(2).unwrap();
         let [before, now] = [before, now].map(|text| {

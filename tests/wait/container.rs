@@ -1,4 +1,4 @@
-//! A container that waits: its volumes, and its process.
+//! A waiting container: its volumes and its process.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,18 +11,18 @@ use tempfile::TempDir;
 
 use crate::server::{Reply, Server, ca, ok, status};
 
-/// How long anything may take that a test waits for.
+/// Time limit for everything that a test waits for.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What the pod names.
+/// The object that the pod names.
 pub(crate) const OBJECT: &str = "shop.r1.gencert.cert-awaited-0123456789abcdef";
 
-/// A container's volumes.
+/// The volumes of a container.
 pub(crate) struct Container {
     folder: TempDir,
 }
 
-/// How its process ended: its status, its log, its termination message.
+/// The result of the process: status, log and termination message.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) log: String,
@@ -42,12 +42,12 @@ impl Container {
         self.folder.path().join(path)
     }
 
-    pub(crate) fn start(&self, told: Option<&Value>, look: bool) -> Child {
+    pub(crate) fn start(&self, config: Option<&Value>, look: bool) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bootlace"));
         command.arg("wait").args(look.then_some("--look"));
         command.arg("--root").arg(self.at("volumes")).arg("--store-token").arg(self.at("token"));
         command.arg("--termination-log").arg(self.at("message"));
-        command.env_clear().envs(told.map(|told| ("BOOTLACE_WAIT", told.to_string())));
+        command.env_clear().envs(config.map(|config| ("BOOTLACE_WAIT", config.to_string())));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.spawn().unwrap()
     }
@@ -66,13 +66,13 @@ impl Container {
         Ended { status: output.status, log, message: fs::read_to_string(self.at("message")).unwrap() }
     }
 
-    pub(crate) fn run(&self, told: Option<&Value>, look: bool) -> Ended {
-        self.end(self.start(told, look))
+    pub(crate) fn run(&self, config: Option<&Value>, look: bool) -> Ended {
+        self.end(self.start(config, look))
     }
 }
 
-/// What the webhook tells it.
-pub(crate) fn told(server: &Server, seconds: u32, more: &Value) -> Value {
+/// The configuration that the webhook writes.
+pub(crate) fn config(server: &Server, seconds: u32, more: &Value) -> Value {
     let mut awaits = json!({
         "key": "Cert", "kind": "Secret", "object": OBJECT, "seconds": seconds,
         "from": {"scheduler": "annotation", "workflow": "shop", "run": "r1", "task": "gencert"},
@@ -85,7 +85,7 @@ pub(crate) fn told(server: &Server, seconds: u32, more: &Value) -> Value {
     })
 }
 
-/// A store that answers each question by its number, and takes every Event.
+/// A store that responds to each request by its number, and accepts every Event.
 pub(crate) fn store(answer: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Server {
     let asked = AtomicUsize::new(0);
     Server::tls(move |request, _| {
@@ -104,7 +104,7 @@ pub(crate) fn stored(files: &[&str]) -> Reply {
     ok(json!({"state": "Stored", "files": files}).to_string())
 }
 
-/// The notes of its Events.
+/// The Events that the container reported.
 pub(crate) fn events(server: &Server) -> Vec<Value> {
     let events = server.asked().into_iter().filter(|asked| asked.line.starts_with("POST /v1/events"));
     events.map(|asked| serde_json::from_slice(&asked.body).unwrap()).collect()

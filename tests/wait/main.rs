@@ -1,13 +1,13 @@
-//! `bootlace wait` as a process, between a store that answers as it is told and volumes that a kubelet fills.
+//! `bootlace wait` as a process, with a store in this process and volumes that the tests fill like a kubelet.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test fails by panicking; clippy.toml covers test functions, not the helpers beside them"
 )]
 
-mod ask;
 mod container;
-mod look;
+mod poll;
 #[path = "../boot/http/server.rs"]
 #[allow(dead_code, reason = "boot's tests need more of it")]
 mod server;
+mod volumes;

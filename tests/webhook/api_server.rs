@@ -1,7 +1,7 @@
-//! As much of an API server as the webhook's watches need: get, list with a name, watch, create, replace under
-//! optimistic concurrency, apply. In memory, as a service under kube's own client.
+//! The parts of an API server that the webhook needs, in memory: get, list by name, watch, create, replace
+//! with optimistic concurrency, apply. It is a service for the client of kube.
 //!
-//! What only a real one can show (authorisation, field ownership, validation) is tested on a cluster.
+//! Authorization, field ownership and validation are tested on a cluster.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use tokio::sync::broadcast;
 type Request = axum::http::Request<Body>;
 type Response = axum::http::Response<axum::body::Body>;
 
-/// A change, as watches tell of it.
+/// A change, as watches report it.
 #[derive(Clone)]
 struct Change {
     path: String,
@@ -29,12 +29,12 @@ struct Change {
 
 #[derive(Default)]
 struct State {
-    /// Counts changes; every object carries the count of its last one.
+    /// The number of changes. Every object has the number of its last change.
     version: u64,
     objects: BTreeMap<String, Value>,
     writes: BTreeMap<String, usize>,
     failing: BTreeMap<String, u16>,
-    /// Whether requests get no answer.
+    /// Whether requests get no response.
     is_silent: bool,
 }
 
@@ -50,13 +50,13 @@ impl ApiServer {
         Self { state: Arc::default(), changes: broadcast::channel(1024).0 }
     }
 
-    /// A client of it, with a short limit on every request.
+    /// A client of it, with a short timeout for each request.
     pub(crate) fn client(&self) -> Client {
         let limit = TimeoutLayer(Duration::from_millis(250));
         ClientBuilder::new(self.service(), "default").with_layer(&limit).build()
     }
 
-    /// A client that waits for answers for ever, as a part would that has a fault.
+    /// A client without a timeout, like a faulty part of the webhook.
     pub(crate) fn client_without_limit(&self) -> Client {
         Client::new(self.service(), "default")
     }
@@ -77,7 +77,7 @@ impl ApiServer {
         })
     }
 
-    /// Takes requests and answers none, or answers those that come from now on.
+    /// Stops or resumes responding to requests.
     pub(crate) fn be_silent(&self, is_silent: bool) {
         self.state.lock().unwrap().is_silent = is_silent;
     }
@@ -86,7 +86,7 @@ impl ApiServer {
         self.state.lock().unwrap().objects.get(path).cloned()
     }
 
-    /// Writes an object as somebody else than the webhook would.
+    /// Writes an object like another client.
     pub(crate) fn put(&self, path: &str, object: Value) {
         self.store(&mut self.state.lock().unwrap(), path, object);
     }
@@ -106,12 +106,12 @@ impl ApiServer {
         self.state.lock().unwrap().writes.get(path).copied().unwrap_or_default()
     }
 
-    /// Answers every request for a collection with an error.
+    /// Fails every request for a collection.
     pub(crate) fn fail(&self, collection: &str, code: u16) {
         self.state.lock().unwrap().failing.insert(collection.to_owned(), code);
     }
 
-    /// Ends that.
+    /// Stops failing requests.
     pub(crate) fn mend(&self, collection: &str) {
         self.state.lock().unwrap().failing.remove(collection);
     }
@@ -144,7 +144,7 @@ impl ApiServer {
         }
         match head.method.as_str() {
             "GET" if query.contains_key("watch") => {
-                // Subscribed while the state is locked: nothing is missed between the list and the watch.
+                // Subscribes while the state is locked, so that no change between list and watch is lost.
                 let changes = self.changes.subscribe();
                 let since = query["resourceVersion"].parse().unwrap();
                 watch(changes, path, name_in(&query), since, &state)
@@ -198,7 +198,7 @@ impl ApiServer {
     }
 }
 
-/// Server-side apply, for lists of objects that are told apart by their names.
+/// Server-side apply, for lists of objects that are merged by name.
 fn apply(object: &mut Value, patch: &Value) {
     match (object, patch) {
         (Value::Object(object), Value::Object(patch)) => {
@@ -237,7 +237,7 @@ fn list(state: &State, path: &str, name: Option<&str>) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": state.version.to_string()}, "items": items})
 }
 
-/// A stream of changes: those after `since` that have happened already, then those to come.
+/// A stream of changes: existing ones after `since`, then new ones.
 fn watch(
     changes: broadcast::Receiver<Change>,
     path: String,

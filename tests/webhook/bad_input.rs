@@ -1,4 +1,4 @@
-//! Whatever is posted, an answer comes: well-formed, with the uid where there is one, and with what to change.
+//! Every request gets a well-formed response, with the UID if there is one, and with a remedy.
 
 use bootlace::server::listener::Limits;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn review() -> Value {
     serde_json::from_str(REVIEW).unwrap()
 }
 
-/// The review with one value changed.
+/// The review with a changed value.
 fn with(pointer: &str, value: Value) -> Vec<u8> {
     let mut review = review();
     *review.pointer_mut(pointer).unwrap() = value;
@@ -30,7 +30,7 @@ fn without(object: &str, field: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_good_review_is_answered_with_a_patch() {
+async fn a_valid_review_gets_a_patch() {
     let webhook = Webhook::start().await;
     let response = response(&webhook.connect().await.review(REVIEW.as_bytes()).await.unwrap());
     assert_eq!((&response["uid"], &response["allowed"]), (&json!(UID), &json!(true)));
@@ -39,9 +39,9 @@ async fn a_good_review_is_answered_with_a_patch() {
     assert!(webhook.metric(r#"bootlace_profile_reviews_total{profile="default",outcome="injected"}"#) == 1.0);
 }
 
-/// All over one connection: none of them may cost it.
+/// All on one connection, which none of them may close.
 #[tokio::test]
-async fn every_bad_body_is_answered_with_a_sentence() {
+async fn every_bad_body_gets_a_message() {
     let webhook = Webhook::start().await;
     let mut connection = webhook.connect().await;
     let deep = "/request/object/spec/containers/0/env/3/name";
@@ -99,7 +99,7 @@ async fn every_bad_body_is_answered_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn what_the_webhook_is_not_for_is_let_through_with_a_warning() {
+async fn other_requests_are_allowed_with_a_warning() {
     let webhook = Webhook::start().await;
     let mut connection = webhook.connect().await;
     for (pointer, value) in [
@@ -134,14 +134,14 @@ async fn a_body_in_chunks_is_read_like_any_other() {
 }
 
 #[tokio::test]
-async fn other_methods_and_paths_are_told_where_to_go() {
+async fn other_methods_and_paths_get_a_hint() {
     let webhook = Webhook::start().await;
     let mut connection = webhook.connect().await;
     for (request, status, hint) in [
-        ("GET /mutate", 405, "by POST"),
-        ("DELETE /mutate", 405, "by POST"),
-        ("GET /", 404, "reviews go to /mutate"),
-        ("POST /validate", 404, "reviews go to /mutate"),
+        ("GET /mutate", 405, "with POST"),
+        ("DELETE /mutate", 405, "with POST"),
+        ("GET /", 404, "/mutate"),
+        ("POST /validate", 404, "/mutate"),
     ] {
         let request = format!("{request} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
         connection.send(request.as_bytes()).await.unwrap();
@@ -152,7 +152,7 @@ async fn other_methods_and_paths_are_told_where_to_go() {
 }
 
 #[tokio::test]
-async fn plain_http_is_told_to_speak_tls() {
+async fn plain_http_gets_a_hint() {
     let webhook = Webhook::start().await;
     let mut stream = TcpStream::connect(webhook.address).await.unwrap();
     stream.write_all(&post(REVIEW.as_bytes())).await.unwrap();
@@ -167,7 +167,7 @@ async fn plain_http_is_told_to_speak_tls() {
 }
 
 #[tokio::test]
-async fn before_the_first_list_the_api_server_is_asked_to_try_again() {
+async fn before_the_first_list_the_api_server_is_asked_to_retry() {
     let webhook = Webhook::start_without_profiles(Limits::default()).await;
     let reply = webhook.connect().await.review(REVIEW.as_bytes()).await.unwrap();
     assert_eq!(reply.status, 503);

@@ -1,4 +1,4 @@
-//! The program itself: its command line, its second port, its signals.
+//! The program: its command line, status port and signals.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -20,15 +20,15 @@ fn webhook(args: &[&str]) -> Command {
     let binary = std::env::var("BOOTLACE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootlace").to_owned());
     let mut command = Command::new(binary);
     command.arg("webhook").args(args);
-    // No cluster by accident.
+    // Without the cluster of the developer.
     command.env_remove("KUBECONFIG").env("HOME", "/nonexistent");
     command
 }
 
-/// The program while it runs.
+/// The running program.
 pub(crate) struct Running {
     child: Child,
-    /// `None` once nobody wants it.
+    /// `None` after it was waited for.
     log: Option<BufReader<std::process::ChildStderr>>,
     pub(crate) address: SocketAddr,
     status: SocketAddr,
@@ -59,7 +59,7 @@ impl Running {
         trusting(&std::fs::read(self.folder.path().join("ca.crt")).unwrap())
     }
 
-    /// Reads the log away, so that the program never waits for its reader.
+    /// Discards the log, so that the program never blocks on its output.
     pub(crate) fn discard_log(&mut self) {
         let log = self.log.take().unwrap();
         std::thread::spawn(move || log.split(b'\n').for_each(drop));
@@ -69,7 +69,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Asks the second port, and returns the answer as it comes.
+    /// Sends a request to the status port, and returns the raw response.
     fn ask(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.status).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
@@ -83,7 +83,7 @@ impl Running {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// Waits for the end, and returns the exit code and the rest of the log.
+    /// Waits until the program exits. Returns the exit code and the rest of the log.
     fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.log.take().unwrap().read_to_string(&mut rest).unwrap();
@@ -99,7 +99,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn the_second_port_says_ready_and_counts() {
+fn the_status_port_has_readiness_and_metrics() {
     let running = Running::start(&[]);
     assert!(running.ask("/healthz").starts_with("HTTP/1.1 200 "));
     assert!(running.ask("/readyz").starts_with("HTTP/1.1 200 "));
@@ -111,7 +111,7 @@ fn the_second_port_says_ready_and_counts() {
 }
 
 #[tokio::test]
-async fn the_log_names_the_pod_and_holds_nothing_of_it() {
+async fn the_log_contains_the_name_of_the_pod_and_no_content() {
     let running = Running::start(&["--log", "debug"]);
     let mut connection = Connection::open(running.address, running.tls()).await.unwrap();
     response(&connection.review(REVIEW.as_bytes()).await.unwrap());
@@ -122,15 +122,14 @@ async fn the_log_names_the_pod_and_holds_nothing_of_it() {
     let injected: Vec<_> = log.lines().filter(|line| line.contains("\"injected\"")).collect();
     assert_eq!(injected.len(), 1, "{log}");
     assert!(injected[0].contains(r#""namespace":"etl","pod":"load-orders-x7k2m9qd""#), "{}", injected[0]);
-    // A value of the pod's env, one of the profile's, and an operation of the patch.
+    // A value in the env of the pod, one in the profile, and an operation of the patch.
     for secret in ["data-platform", "eu-west-1", "/spec/volumes"] {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
 }
 
-/// Callers keep asking while the program is told to end. Each request that was sent on an open connection has
-/// to be answered; a connection that is not opened any more is not a request, and in a cluster the Service
-/// leads it elsewhere.
+/// Callers send requests while the program gets SIGTERM. Each request on an open connection needs a response.
+/// New connections can fail, because the Service of a cluster routes them elsewhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_under_load_loses_no_request() {
     const CALLERS: usize = 8;
@@ -167,48 +166,46 @@ async fn sigterm_under_load_loses_no_request() {
         assert!(told_to_leave > 0, "a caller was never told to come back elsewhere");
     }
     let (code, log) = running.end();
-    assert!(code == Some(0) && log.contains("all reviews are answered"), "{code:?}: {log}");
+    assert!(code == Some(0) && log.contains("all reviews were answered"), "{code:?}: {log}");
 }
 
 #[test]
-fn while_draining_the_second_port_says_so() {
+fn the_status_port_reports_the_drain() {
     let running = Running::start(&["--drain-delay", "30"]);
     running.terminate();
     let mut answer = running.ask("/readyz");
     while answer.starts_with("HTTP/1.1 200 ") {
         answer = running.ask("/readyz");
     }
-    assert!(answer.contains("not ready: the process is ending"), "{answer}");
+    assert!(answer.contains("not ready: the process is shutting down"), "{answer}");
     assert!(running.ask("/healthz").starts_with("HTTP/1.1 200 "));
-    // Somebody who does not want to wait says so again.
+    // A second signal ends the drain.
     running.terminate();
     assert_eq!(running.end().0, Some(0));
 }
 
 #[test]
-fn what_keeps_it_from_starting_is_told_with_a_remedy() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().unwrap().to_string();
+fn start_errors_have_codes() {
+    let in_use = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let in_use = in_use.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.yaml");
     std::fs::write(&broken, "kind: BootProfile\nspec: {bot: {}}\n").unwrap();
     let (profile, broken, nowhere) = (profile(), broken.to_str().unwrap(), "/nonexistent/ca.crt");
     let profile = profile.to_str().unwrap();
     let listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
-    for (args, hints) in [
-        (vec!["--profiles", profile, "--listen", &taken], vec!["give another address with --listen"]),
-        (vec!["--profiles", "/nonexistent"], vec!["/nonexistent: cannot be read"]),
-        (vec!["--profiles", broken], vec!["broken.yaml", "give it a metadata.name"]),
-        (vec!["--profiles", profile, "--ca-out", nowhere], vec![nowhere, "--ca-out"]),
-        (vec!["--tls-dir", folder.path().to_str().unwrap()], vec!["tls.crt", "mount a Secret"]),
-        (vec!["--tls-secret", "s", "--service", "b"], vec!["no cluster to be reached", "--profiles"]),
+    for (args, detail, code) in [
+        (vec!["--profiles", profile, "--listen", &in_use], "--listen", "BL6301"),
+        (vec!["--profiles", "/nonexistent"], "\"/nonexistent\"", "BL6002"),
+        (vec!["--profiles", broken], "broken.yaml", "BL6103"),
+        (vec!["--profiles", profile, "--ca-out", nowhere], nowhere, "BL6003"),
+        (vec!["--tls-dir", folder.path().to_str().unwrap()], "tls.crt", "BL6302"),
+        (vec!["--tls-secret", "s", "--service", "b"], "--profiles", "BL6004"),
     ] {
         let listen: &[&str] = if args.contains(&"--listen") { &listen[2..] } else { &listen };
         let Output { status, stderr, .. } = webhook(&args).args(listen).output().unwrap();
         let stderr = String::from_utf8_lossy(&stderr);
         assert!(!status.success(), "{args:?}");
-        for hint in hints {
-            assert!(stderr.contains(hint), "{args:?}: {stderr}");
-        }
+        assert!(stderr.contains(detail) && stderr.ends_with(&format!(" [{code}]\n")), "{args:?}: {stderr}");
     }
 }

@@ -1,4 +1,4 @@
-//! Who is answered: with client certificates asked for, callers that show none learn nothing that must be looked up.
+//! Client certificates: callers without one get no results of lookups.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::api_server::ApiServer;
 use crate::client::{self, Connection};
 use crate::harness::{REVIEW, Webhook, response, within};
 
-/// A CA, and what it signs.
+/// A CA that signs certificates.
 struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -34,7 +34,7 @@ impl Authority {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
-    /// A client that trusts `server` and shows a certificate of this name.
+    /// A client that trusts `server` and has a certificate for this name.
     fn client(&self, name: &str, server: &[u8]) -> Arc<ClientConfig> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
@@ -46,7 +46,7 @@ impl Authority {
     }
 }
 
-/// A webhook that asks for certificates under `clients`.
+/// A webhook that requests client certificates of the CA `clients`.
 async fn webhook(clients: &Authority, others: bool) -> Webhook {
     let api = ApiServer::start();
     let pipe = json!({
@@ -73,8 +73,8 @@ async fn webhook(clients: &Authority, others: bool) -> Webhook {
     webhook
 }
 
-/// A review of a pod that takes what an earlier task of its run stored.
-fn taking() -> Vec<u8> {
+/// A review of a pod with an input from an earlier task of its run.
+fn pod_with_input() -> Vec<u8> {
     let mut review: Value = serde_json::from_str(REVIEW).unwrap();
     review["request"]["namespace"] = json!("etl");
     let metadata = &mut review["request"]["object"]["metadata"];
@@ -84,7 +84,7 @@ fn taking() -> Vec<u8> {
     serde_json::to_vec(&review).unwrap()
 }
 
-async fn asked(webhook: &Webhook, tls: Arc<ClientConfig>, review: &[u8]) -> (u16, Vec<u8>) {
+async fn post(webhook: &Webhook, tls: Arc<ClientConfig>, review: &[u8]) -> (u16, Vec<u8>) {
     let opened = within("a connection", Connection::open(webhook.address, tls)).await;
     let reply = opened.unwrap().review(review).await.unwrap();
     (reply.status, reply.body)
@@ -95,42 +95,42 @@ async fn nothing_is_looked_up_for_callers_without_the_certificate() {
     let clients = Authority::new();
     let webhook = webhook(&clients, true).await;
     let ours = clients.client("kube-apiserver", &webhook.ca);
-    let (_, body) = asked(&webhook, Arc::clone(&ours), &taking()).await;
+    let (_, body) = post(&webhook, Arc::clone(&ours), &pod_with_input()).await;
     assert!(String::from_utf8_lossy(&body).contains("secretproject"), "{}", String::from_utf8_lossy(&body));
-    // A node's certificate, under the same CA, is not the API server's.
+    // The certificate of a node is from the same CA, but not that of the API server.
     for tls in [Arc::clone(&webhook.tls), clients.client("system:node:a", &webhook.ca)] {
-        let (status, body) = asked(&webhook, Arc::clone(&tls), &taking()).await;
+        let (status, body) = post(&webhook, Arc::clone(&tls), &pod_with_input()).await;
         let text = String::from_utf8_lossy(&body);
         assert!(status == 200 && !text.contains("secret"), "{text}");
         assert!(text.contains("[BL1004]"), "{text}");
-        // What takes no lookup is answered.
+        // A review without lookups gets a response.
         let reply = Connection::open(webhook.address, tls).await.unwrap().review(REVIEW.as_bytes()).await;
         assert_eq!(response(&reply.unwrap())["allowed"], true);
     }
 }
 
 #[tokio::test]
-async fn where_it_is_required_nobody_else_is_answered() {
+async fn if_certificates_are_required_other_callers_are_rejected() {
     let clients = Authority::new();
     let webhook = webhook(&clients, false).await;
     for tls in [Arc::clone(&webhook.tls), clients.client("system:node:a", &webhook.ca)] {
-        let (status, body) = asked(&webhook, tls, REVIEW.as_bytes()).await;
+        let (status, body) = post(&webhook, tls, REVIEW.as_bytes()).await;
         let text = String::from_utf8_lossy(&body);
-        assert!(status == 403 && text.contains("from the API server alone"), "{status} {text}");
+        assert!(status == 403 && text.contains("--client-ca"), "{status} {text}");
     }
     assert_eq!(webhook.metric("bootlace_reviews_of_unknown_callers_total"), 2.0);
     let ours = clients.client("kube-apiserver", &webhook.ca);
-    assert_eq!(asked(&webhook, ours, REVIEW.as_bytes()).await.0, 200);
+    assert_eq!(post(&webhook, ours, REVIEW.as_bytes()).await.0, 200);
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_ca_is_none() {
+async fn a_certificate_of_another_ca_is_rejected() {
     let clients = Authority::new();
     let webhook = webhook(&clients, true).await;
     let forged = Authority::new().client("kube-apiserver", &webhook.ca);
-    // TLS 1.3 tells of it with the first answer.
+    // With TLS 1.3, the first response reports the error.
     let answered = match Connection::open(webhook.address, forged).await {
-        Ok(mut connection) => connection.review(&taking()).await.map(|reply| reply.status),
+        Ok(mut connection) => connection.review(&pod_with_input()).await.map(|reply| reply.status),
         Err(error) => Err(error),
     };
     assert!(answered.is_err(), "{answered:?}");

@@ -1,5 +1,5 @@
-//! An HTTP/1.1 client over TLS, as plain as can be: tests have to stop in the middle of a request, see which
-//! connection an answer came on, and count. The bench uses it too, so it takes next to no time itself.
+//! A minimal HTTP/1.1 client with TLS. Tests stop in the middle of a request, and check the connection of a
+//! response. The benchmark uses it as well, because it needs little time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// TLS settings that trust the CAs of a PEM.
+/// TLS settings with the CAs in a PEM file.
 pub(crate) fn trusting(ca: &[u8]) -> Arc<ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     for ca in CertificateDer::pem_slice_iter(ca) {
@@ -25,7 +25,7 @@ pub(crate) fn trusting(ca: &[u8]) -> Arc<ClientConfig> {
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// The same, which show a certificate.
+/// The same with a client certificate.
 pub(crate) fn showing(
     ca: &[u8],
     chain: Vec<CertificateDer<'static>>,
@@ -39,13 +39,13 @@ pub(crate) fn showing(
     Arc::new(builder.with_root_certificates(roots).with_client_auth_cert(chain, key).unwrap())
 }
 
-/// A connection that is kept alive.
+/// A persistent connection.
 pub(crate) struct Connection {
     stream: TlsStream<TcpStream>,
     buffer: Vec<u8>,
 }
 
-/// An answer.
+/// A response.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -59,7 +59,7 @@ impl Reply {
     }
 }
 
-/// A request for a review, as Go's client writes it.
+/// A request for a review, in the format of the client of Go.
 pub(crate) fn post(body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST /mutate?timeout=5s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kube-apiserver-admission\r\n\
@@ -76,7 +76,7 @@ impl Connection {
         Self::over(TcpStream::connect(address).await?, tls).await
     }
 
-    /// The same, from another address of this machine.
+    /// The same from another address of this machine.
     pub(crate) async fn open_from(
         from: [u8; 4],
         address: SocketAddr,
@@ -94,19 +94,19 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::new() })
     }
 
-    /// Sends bytes, of a request or less.
+    /// Sends the bytes of a request or a part of it.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await
     }
 
-    /// Posts a review and waits for its answer.
+    /// Posts a review and waits for the response.
     pub(crate) async fn review(&mut self, body: &[u8]) -> io::Result<Reply> {
         self.send(&post(body)).await?;
         self.reply().await
     }
 
-    /// Waits for an answer.
+    /// Waits for a response.
     pub(crate) async fn reply(&mut self) -> io::Result<Reply> {
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -135,7 +135,7 @@ impl Connection {
         while self.read().await.is_ok() {}
     }
 
-    /// The certificate that the server showed.
+    /// The certificate of the server.
     pub(crate) fn certificate(&self) -> CertificateDer<'static> {
         self.stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
     }

@@ -1,4 +1,4 @@
-//! What the webhook keeps in the cluster: the Secret, the caBundle, the profiles.
+//! The objects of the webhook in the cluster: the Secret, the caBundle, the profiles.
 
 mod rotation;
 mod silent;
@@ -25,7 +25,7 @@ pub(crate) const CONFIGURATION: &str =
 pub(crate) const PROFILES: &str = "/apis/bootlace.dev/v1alpha1/bootprofiles";
 pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
 
-/// A replica's share in certificates.
+/// The parts of a replica for certificates.
 pub(crate) struct Replica {
     pub(crate) serving: Arc<CertResolver>,
     pub(crate) readiness: Arc<Readiness>,
@@ -42,7 +42,7 @@ impl Replica {
         Self::start_as(client, liveness, Arc::default(), names, Timing::default())
     }
 
-    /// Serves with `serving` for `names`, and rotates by `timing`.
+    /// A replica that serves with `serving` for `names`, and rotates with `timing`.
     pub(crate) fn start_as(
         client: &Client,
         liveness: &Arc<Liveness>,
@@ -52,26 +52,26 @@ impl Replica {
     ) -> Self {
         let replica = Self { serving, readiness: Arc::default(), metrics: Arc::default() };
         let (bundle, bundles) = tokio::sync::watch::channel(None);
-        let (published, told) = tokio::sync::watch::channel(None);
+        let (published, publications) = tokio::sync::watch::channel(None);
         for part in [Part::Certificate, Part::CaBundle] {
             replica.readiness.missing(part, "not yet");
         }
-        let keeper = ca_secret::CaSecretController {
+        let controller = ca_secret::CaSecretController {
             api: Api::namespaced(client.clone(), NAMESPACE),
             name: "bootlace-tls".to_owned(),
             names,
             timing,
-            published: Some(told),
+            published: Some(publications),
             serving: Arc::clone(&replica.serving),
             bundle,
             readiness: Arc::clone(&replica.readiness),
             metrics: replica.metrics.server.clone(),
             beat: liveness.expect("certificates"),
         };
-        tokio::spawn(keeper.run());
+        tokio::spawn(controller.run());
         let secret = (NAMESPACE, "bootlace-tls".to_owned());
         let (readiness, beat) = (Arc::clone(&replica.readiness), liveness.expect("the caBundle"));
-        let keeper = ca_bundle::CaBundleController::new(
+        let controller = ca_bundle::CaBundleController::new(
             client,
             "bootlace".to_owned(),
             secret,
@@ -80,7 +80,7 @@ impl Replica {
             readiness,
             beat,
         );
-        tokio::spawn(keeper.run());
+        tokio::spawn(controller.run());
         replica
     }
 
@@ -103,7 +103,7 @@ pub(crate) fn configuration() -> Value {
     })
 }
 
-/// The CA that every webhook trusts, where they agree on one.
+/// The CA in the caBundle of all webhooks, if it is the same.
 pub(crate) fn trusted(api: &ApiServer) -> Option<Value> {
     let configuration = api.get(CONFIGURATION)?;
     let webhooks = configuration["webhooks"].as_array()?.clone();
@@ -127,13 +127,13 @@ async fn replicas_that_start_together_share_one_secret_and_one_ca() {
     assert!(is_trusted(&api));
     let writes = api.writes(SECRET);
     assert_eq!(writes, 1, "the Secret was written {writes} times");
-    // The rest of the configuration is as it was installed.
+    // The rest of the configuration is unchanged.
     let webhook = &api.get(CONFIGURATION).unwrap()["webhooks"][1];
     assert_eq!(webhook["clientConfig"]["service"]["path"], "/mutate");
 }
 
 #[tokio::test]
-async fn a_bundle_that_somebody_resets_is_put_back() {
+async fn a_changed_ca_bundle_is_restored() {
     let api = ApiServer::start();
     api.put(CONFIGURATION, configuration());
     let replica = Replica::start(&api);
@@ -147,7 +147,7 @@ async fn a_bundle_that_somebody_resets_is_put_back() {
 }
 
 #[tokio::test]
-async fn a_secret_that_somebody_deletes_is_put_back_with_the_same_ca() {
+async fn a_deleted_secret_is_restored_with_the_same_ca() {
     let api = ApiServer::start();
     api.put(CONFIGURATION, configuration());
     let replica = Replica::start(&api);
@@ -159,7 +159,7 @@ async fn a_secret_that_somebody_deletes_is_put_back_with_the_same_ca() {
 }
 
 #[tokio::test]
-async fn a_secret_of_somebody_else_is_left_alone_and_told() {
+async fn a_secret_of_another_owner_is_reported_and_not_changed() {
     let api = ApiServer::start();
     let foreign = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bootlace-tls", "namespace": NAMESPACE},
@@ -167,16 +167,16 @@ async fn a_secret_of_somebody_else_is_left_alone_and_told() {
     });
     api.put(SECRET, foreign);
     let replica = Replica::start(&api);
-    until("the reason", async || replica.missing().contains("is not Bootlace's: give another name")).await;
+    until("the reason", async || replica.missing().contains("was not created by Bootlace")).await;
     assert_eq!(api.writes(SECRET), 0);
 }
 
 #[tokio::test]
-async fn a_configuration_that_comes_later_is_waited_for() {
+async fn a_configuration_that_is_created_later_is_updated() {
     let api = ApiServer::start();
     let replica = Replica::start(&api);
     until("the reason", async || {
-        replica.missing().contains("there is no MutatingWebhookConfiguration bootlace")
+        replica.missing().contains("MutatingWebhookConfiguration \"bootlace\" not found")
     })
     .await;
     api.put(CONFIGURATION, configuration());
@@ -224,7 +224,7 @@ impl Watching {
         Self { profiles, readiness }
     }
 
-    /// The generation that is in force.
+    /// The active generation.
     pub(crate) fn generation(&self, name: &str) -> Option<i64> {
         Some(self.profiles.get()?.get(name).ok()?.profile.generation)
     }
@@ -243,7 +243,7 @@ async fn profiles_follow_the_api_server() {
         (watching.generation("default"), watching.generation("etl")) == (Some(2), Some(1))
     })
     .await;
-    // An edit that cannot be read keeps the last good one, and the others go on.
+    // An invalid change keeps the last valid version, and does not affect other profiles.
     api.put(&format!("{PROFILES}/default"), profile("default", 3, &json!("soon")));
     api.put(&format!("{PROFILES}/etl"), profile("etl", 2, &json!(7)));
     until("the other", async || watching.generation("etl") == Some(2)).await;
@@ -253,9 +253,9 @@ async fn profiles_follow_the_api_server() {
 }
 
 #[tokio::test]
-async fn what_keeps_profiles_from_being_listed_is_told_until_it_is_mended() {
+async fn errors_of_the_list_of_profiles_are_reported() {
     let api = ApiServer::start();
-    for (code, hint) in [(404, "install the CRD"), (403, "grant it get, list and watch")] {
+    for (code, hint) in [(404, "install the CRD"), (403, "get, list and watch")] {
         api.fail(PROFILES, code);
         let watching = Watching::start(&api);
         until(hint, async || watching.readiness.report().join("; ").contains(hint)).await;
@@ -285,18 +285,16 @@ async fn a_namespaces_default_follows_its_label() {
     until("it to go", async || default().is_none()).await;
 }
 
-/// A pod must not boot with `default` because its namespace has not been heard of yet.
+/// A pod must not boot with `default` because the label of its namespace is not known yet.
 #[tokio::test]
-async fn no_review_is_answered_before_namespaces_are_listed() {
+async fn reviews_are_rejected_before_namespaces_are_listed() {
     let api = ApiServer::start();
     api.put(&format!("{PROFILES}/default"), profile("default", 1, &json!(5)));
     api.fail(NAMESPACES, 403);
     let watching = Watching::start(&api);
     until("the reason", async || {
         let missing = watching.readiness.report();
-        missing.len() == 1
-            && missing[0].contains("namespaces")
-            && missing[0].contains("grant it get, list and watch")
+        missing.len() == 1 && missing[0].contains("namespaces") && missing[0].contains("get, list and watch")
     })
     .await;
     assert!(watching.profiles.get().is_none());
@@ -305,7 +303,7 @@ async fn no_review_is_answered_before_namespaces_are_listed() {
 }
 
 #[tokio::test]
-async fn a_broken_profile_says_so_once_and_its_last_good_version_outlives_the_replicas() {
+async fn an_invalid_profile_is_reported_once_and_its_last_valid_version_is_kept() {
     let api = ApiServer::start();
     let path = format!("{PROFILES}/default");
     api.put(&path, profile("default", 1, &json!(5)));
@@ -327,7 +325,7 @@ async fn a_broken_profile_says_so_once_and_its_last_good_version_outlives_the_re
     let message = message.as_str().unwrap();
     assert_eq!(status, "False");
     assert!(message.contains("filter") && message.ends_with("generation 1 stays active"), "{message}");
-    // One that starts just then has the good one too, and every replica agrees.
+    // A replica that starts now has the valid version as well, like all replicas.
     let late = Watching::start(&api);
     until("its list", async || late.readiness.report().is_empty()).await;
     for replica in replicas.iter().chain([&late]) {

@@ -1,4 +1,4 @@
-//! The end: everybody who got in is answered, nobody new gets in.
+//! The shutdown: received requests are completed, and new ones are rejected.
 
 use bootlace::server::listener::{Limits, ShutdownStage};
 use tokio::net::TcpStream;
@@ -7,7 +7,7 @@ use crate::client::{Connection, post};
 use crate::harness::{REVIEW, Webhook, response, within};
 
 #[tokio::test]
-async fn while_draining_callers_are_served_and_told_to_come_back_elsewhere() {
+async fn while_draining_responses_close_their_connections() {
     let webhook = Webhook::start().await;
     let mut old = webhook.connect().await;
     assert!(!old.review(REVIEW.as_bytes()).await.unwrap().closes());
@@ -32,7 +32,7 @@ async fn closing_ends_idle_connections_and_finishes_begun_requests() {
         webhook.metric("bootlace_reviews_in_flight") == 1.0
     })
     .await;
-    // Connected, and no more than that.
+    // A connection without a request.
     let mut fresh = webhook.connect().await;
 
     webhook.director.enter(ShutdownStage::Closing);
@@ -45,11 +45,11 @@ async fn closing_ends_idle_connections_and_finishes_begun_requests() {
 }
 
 #[tokio::test]
-async fn what_waits_in_the_kernels_queue_is_answered_before_the_door_is_shut() {
+async fn connections_in_the_queue_of_the_kernel_are_served_before_the_shutdown() {
     let mut webhook = Webhook::start_with(Limits { connections: 1, ..Limits::default() }).await;
     let mut first = webhook.connect().await;
     response(&first.review(REVIEW.as_bytes()).await.unwrap());
-    // Over the cap: it is connected by the kernel, and the webhook has not seen it.
+    // Above the limit: the kernel accepted the connection, but not the webhook.
     let waiting = TcpStream::connect(webhook.address).await.unwrap();
     drop(first);
     webhook.director.enter(ShutdownStage::Closing);
@@ -60,7 +60,7 @@ async fn what_waits_in_the_kernels_queue_is_answered_before_the_door_is_shut() {
 }
 
 #[tokio::test]
-async fn when_time_is_up_what_hangs_is_dropped() {
+async fn requests_that_hang_are_dropped_at_the_timeout() {
     let mut webhook = Webhook::start().await;
     let mut hanging: Connection = webhook.connect().await;
     hanging.send(&post(REVIEW.as_bytes())[..100]).await.unwrap();

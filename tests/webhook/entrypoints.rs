@@ -1,4 +1,4 @@
-//! What an image starts, from Debian's docker-registry with TLS of a private CA and a password.
+//! Entrypoints of images in docker-registry of Debian, with TLS of a private CA and a password.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// The component, and what it counts.
+/// The component and its metrics.
 struct Webhook {
     entrypoints: Entrypoints,
     counted: prometheus_client::registry::Registry,
@@ -50,7 +50,7 @@ impl Webhook {
         self.ask(image, secrets).await.unwrap_err().to_string()
     }
 
-    /// A metric's value.
+    /// The value of a metric.
     fn count(&self, line: &str) -> u64 {
         let mut encoded = String::new();
         text::encode(&mut encoded, &self.counted).unwrap();
@@ -64,7 +64,7 @@ fn registry() -> Registry {
     Registry::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Access::Password).unwrap()
 }
 
-/// Pushes an image that starts `entrypoint`, in OCI's words or Docker's.
+/// Pushes an image with this entrypoint, in the format of OCI or Docker.
 async fn push(
     registry: &Registry,
     tag: &str,
@@ -121,22 +121,22 @@ async fn an_image_by_tag_by_digest_and_from_an_index() {
 }
 
 #[tokio::test]
-async fn an_answer_outlives_its_registry_but_only_for_who_asked() {
+async fn a_result_is_cached_for_the_same_credentials() {
     let registry = registry();
     let webhook = Webhook::of(&registry);
     push(&registry, "v1", "/a", false).await;
     let image = format!("{}/team/image:v1", registry.host());
     let other = json!({"auths": {"other.example.com": {"username": "a", "password": "hunter2"}}}).to_string();
     let own = registry.pull_secret(PASSWORD);
-    // Several secrets, of which the second is for this registry.
+    // Several secrets. The second one is for this registry.
     let secrets = [other.clone(), own.clone()];
     let config = webhook.ask(&image, &secrets).await.unwrap();
     let refused = webhook.refusal(&image, std::slice::from_ref(&other)).await;
-    let sentence = "it answered 401 Unauthorized and says \"UNAUTHORIZED: authentication required\": give the pod or its \
-                    service account a pull secret that may read the image";
-    assert!(refused.ends_with(sentence), "{refused}");
+    let is_unauthorized =
+        |message: &str| message.contains("401 Unauthorized") && message.contains("pull secret");
+    assert!(is_unauthorized(&refused), "{refused}");
     let wrong = webhook.refusal(&image, &[registry.pull_secret("hunter2")]).await;
-    assert!(wrong.ends_with(sentence), "{wrong}");
+    assert!(is_unauthorized(&wrong), "{wrong}");
     drop(registry);
     assert_eq!(webhook.ask(&image, &secrets).await.unwrap(), config);
     assert_eq!(webhook.ask(&image, &[own]).await.unwrap(), config);
@@ -145,7 +145,7 @@ async fn an_answer_outlives_its_registry_but_only_for_who_asked() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_looked_up_says_what_to_change() {
+async fn failed_lookups_have_a_message() {
     let registry = registry();
     let webhook = Webhook::of(&registry);
     let secrets = [registry.pull_secret(PASSWORD)];
@@ -155,33 +155,33 @@ async fn what_cannot_be_looked_up_says_what_to_change() {
     registry.manifest("team/image", "long", &manifest(&long, &[])).await.unwrap();
     let broken = registry.blob("team/image", OCI_CONFIG, "hunter2").await.unwrap();
     registry.manifest("team/image", "broken", &manifest(&broken, &[])).await.unwrap();
-    for (tag, sentence) in [
-        (":artifact", "team/image:artifact: it is an artifact, which nothing can start"),
-        (":gone", "correct the pod's image, or push it"),
-        (":long", "its ENTRYPOINT, CMD and ENV take more than 16384 bytes: shorten them"),
-        (":broken", "the configuration cannot be read, at line 1 column 1: push the image anew"),
-        (":-", "is not a valid image reference"),
+    for (tag, detail) in [
+        (":artifact", "team/image:artifact\" is invalid: "),
+        (":gone", "404 Not Found"),
+        (":long", "16384 bytes"),
+        (":broken", "line 1 column 1"),
+        (":-", "/team/image:-"),
     ] {
-        let said = webhook.refusal(&format!("{}/team/image{tag}", registry.host()), &secrets).await;
-        assert!(said.contains(sentence), "{said}");
+        let message = webhook.refusal(&format!("{}/team/image{tag}", registry.host()), &secrets).await;
+        assert!(message.contains(detail), "{message}");
     }
     let image = format!("{}/team/image:v1", registry.host());
-    let said = webhook.refusal(&image, &["hunter2".to_owned()]).await;
-    assert!(said.starts_with("a pull secret holds no JSON like"), "{said}");
+    let message = webhook.refusal(&image, &["hunter2".to_owned()]).await;
+    assert!(message.starts_with("a pull secret ") && !message.contains("hunter2"), "{message}");
     let elsewhere = Webhook::new(self::registry().ca(), registry.host(), Duration::from_secs(30));
-    let said = elsewhere.refusal(&image, &secrets).await;
-    assert!(said.contains("its certificate is not accepted"), "{said}");
+    let message = elsewhere.refusal(&image, &secrets).await;
+    assert!(message.contains("certificate"), "{message}");
 }
 
 #[tokio::test]
-async fn no_image_leads_to_the_node() {
+async fn addresses_of_the_node_are_rejected() {
     let registries = ["169.254.169.254", "127.0.0.1:6443", "localhost:6443"].map(str::to_owned).to_vec();
     let settings = EntrypointSettings { registries, ..EntrypointSettings::default() };
     let entrypoints = Entrypoints::new(&settings, EntrypointMetrics::default()).unwrap();
     for (image, why) in [
-        ("169.254.169.254/a:v1", "an address of the node itself"),
-        ("127.0.0.1:6443/a:v1", "an address of the node itself"),
-        ("localhost:6443/a:v1", "an address of the node itself"),
+        ("169.254.169.254/a:v1", "an address of the node"),
+        ("127.0.0.1:6443/a:v1", "an address of the node"),
+        ("localhost:6443/a:v1", "an address of the node"),
     ] {
         let question = EntrypointQuery { image, pull_secrets: &[], architecture: None };
         let error = entrypoints.resolve(&question).await.unwrap_err().to_string();
@@ -189,30 +189,30 @@ async fn no_image_leads_to_the_node() {
     }
 }
 
-/// A registry that takes connections and says nothing: what it costs is bounded, and soon nothing.
+/// A registry that accepts connections and does not respond: the delay is limited, and soon zero.
 #[tokio::test]
-async fn a_registry_that_hangs_is_cut_off_and_then_left_alone() {
+async fn lookups_in_a_registry_that_hangs_time_out_and_pause() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = silent.local_addr().unwrap().to_string();
     let deadline = Duration::from_millis(300);
     let webhook = Webhook::new(registry().ca(), &host, deadline);
     for number in 0..3 {
         let begun = Instant::now();
-        let said = webhook.refusal(&format!("{host}/a:{number}"), &[]).await;
-        assert!(said.starts_with(&format!("{host} did not answer within 0.3 s: is it running")), "{said}");
+        let message = webhook.refusal(&format!("{host}/a:{number}"), &[]).await;
+        assert!(message.contains(&format!("{host:?} did not respond within 0.3 s")), "{message}");
         assert!(begun.elapsed() >= deadline);
     }
     assert_eq!(webhook.count("entrypoint_circuits_open"), 1);
     for number in 3..10 {
-        let said = webhook.refusal(&format!("{host}/a:{number}"), &[]).await;
-        assert!(said.starts_with(&format!("{host} is not asked for another ")), "{said}");
+        let message = webhook.refusal(&format!("{host}/a:{number}"), &[]).await;
+        assert!(message.starts_with(&format!("no requests to registry {host:?} for another ")), "{message}");
     }
     assert_eq!(webhook.count("entrypoint_lookups_total{result=\"timed_out\"}"), 3);
     assert_eq!(webhook.count("entrypoint_lookups_total{result=\"circuit_open\"}"), 7);
 }
 
 #[tokio::test]
-async fn many_who_ask_at_once_are_answered_by_one_lookup() {
+async fn concurrent_lookups_share_their_result() {
     let registry = registry();
     let webhook = Webhook::of(&registry);
     push(&registry, "v1", "/a", false).await;

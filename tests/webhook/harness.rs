@@ -24,18 +24,18 @@ use crate::client::{self, Connection, Reply};
 
 /// A review of a pod that is injected.
 pub(crate) const REVIEW: &str = include_str!("review.json");
-/// Its uid.
+/// The UID of the review.
 pub(crate) const UID: &str = "6f0a3c9e-8d55-4b0e-9f57-0f9a2f3c1b7d";
 
-/// What takes longer than this has failed.
+/// The timeout of tests.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Waits for `future`, but not for ever.
+/// Waits for `future`, with a timeout.
 pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited too long: {what}"))
 }
 
-/// Waits until `condition` holds: looked at again and again, but not for ever.
+/// Waits until `condition` is true, with a timeout.
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     within(what, async {
         let mut looks = tokio::time::interval(Duration::from_millis(5));
@@ -54,17 +54,17 @@ pub(crate) fn certificate(issued: &Issued) -> Certificate {
     Certificate::from_pem(issued.cert.as_bytes(), issued.key.as_bytes()).unwrap()
 }
 
-/// A webhook that serves.
+/// A running webhook.
 pub(crate) struct Webhook {
     pub(crate) address: SocketAddr,
     pub(crate) tls: Arc<ClientConfig>,
-    /// The CA that it serves under, as PEM.
+    /// The CA of its certificate, as PEM.
     pub(crate) ca: Vec<u8>,
     pub(crate) metrics: Arc<WebhookMetrics>,
     pub(crate) serving: Arc<CertResolver>,
     pub(crate) profiles: Arc<ActiveProfiles>,
     pub(crate) director: ShutdownController,
-    /// Ends when the webhook has drained.
+    /// Completes when the webhook has drained.
     pub(crate) task: JoinHandle<()>,
 }
 
@@ -84,12 +84,12 @@ impl Webhook {
         Self::start_empty(limits, Lookups::default(), WebhookMetrics::default()).await
     }
 
-    /// Serves with what `lookups` can find, and no profile.
+    /// Serves with `lookups`, without a profile.
     pub(crate) async fn start_empty(limits: Limits, lookups: Lookups, metrics: WebhookMetrics) -> Self {
         Self::start_for(CallerPolicy::Any, None, limits, lookups, metrics).await
     }
 
-    /// The same, for these callers.
+    /// The same for these callers.
     pub(crate) async fn start_for(
         callers: CallerPolicy,
         clients: Option<Arc<ClientVerifier>>,
@@ -126,7 +126,7 @@ impl Webhook {
         within("a connection", Connection::open(self.address, Arc::clone(&self.tls))).await.unwrap()
     }
 
-    /// The value of a metric, by its name with labels as the page writes it; 0 where it is not there.
+    /// The value of a metric by its name with labels. 0 if it does not exist.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let page = self.metrics.encode().unwrap();
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
@@ -140,7 +140,7 @@ impl Drop for Webhook {
     }
 }
 
-/// An answer as the API server reads it: checked to be well-formed, the rest for the test to judge.
+/// Parses and validates a response like the API server.
 pub(crate) fn response(reply: &Reply) -> Value {
     let text = String::from_utf8_lossy(&reply.body);
     assert_eq!(reply.status, 200, "{text}");

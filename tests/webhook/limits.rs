@@ -1,4 +1,4 @@
-//! What a caller may take: each limit closes what it is for, and nothing else.
+//! The limits for callers: each one closes the right connections, and no others.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::harness::{REVIEW, Webhook, issue, response, until, within};
 const SHORT: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn a_handshake_that_does_not_come_is_not_waited_for() {
+async fn a_missing_handshake_times_out() {
     let webhook = Webhook::start_with(Limits { handshake: SHORT, ..Limits::default() }).await;
     let mut silent = TcpStream::connect(webhook.address).await.unwrap();
-    // The server closes: there is nothing to be read, and no more will come.
+    // The server closes the connection without a response.
     let read = within("the server to close", silent.read(&mut [0; 1])).await;
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     until("the failure to be counted", async || {
@@ -40,8 +40,8 @@ async fn a_head_that_does_not_end_is_closed_and_an_idle_connection_is_kept() {
     let webhook = Webhook::start_with(Limits { head: SHORT, ..Limits::default() }).await;
     let mut idle = webhook.connect().await;
     response(&idle.review(REVIEW.as_bytes()).await.unwrap());
-    // One that begins and stalls, and one that stalls after a first request: both are closed, by which time
-    // the idle one has idled for longer than a head may take.
+    // A connection that stalls in its first head, and one that stalls after a request: both are closed. By
+    // then, the idle connection was idle for longer than the timeout for a head.
     let mut fresh = webhook.connect().await;
     fresh.send(b"POST /mutate HT").await.unwrap();
     let mut used = webhook.connect().await;
@@ -62,7 +62,7 @@ async fn an_idle_connection_is_closed_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_missing_body_times_out() {
     let webhook = Webhook::start_with(Limits { request: SHORT, ..Limits::default() }).await;
     let mut slow = webhook.connect().await;
     let request = post(REVIEW.as_bytes());
@@ -72,11 +72,11 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[test]
-fn idle_connections_live_longer_than_go_keeps_them() {
+fn idle_connections_live_longer_than_in_go() {
     assert!(Limits::default().idle > Duration::from_secs(90));
 }
 
-/// Another caller's address. All of 127.0.0.0/8 is this machine.
+/// The address of another caller. All of 127.0.0.0/8 is this machine.
 const OTHER: [u8; 4] = [127, 0, 0, 2];
 
 /// Connects from [`OTHER`] and sends nothing.
@@ -87,7 +87,7 @@ async fn silent(webhook: &Webhook) -> TcpStream {
 }
 
 #[tokio::test]
-async fn callers_that_send_nothing_do_not_keep_an_honest_one_out() {
+async fn callers_that_send_nothing_do_not_block_others() {
     let webhook = Webhook::start_with(Limits { connections: 8, ..Limits::default() }).await;
     let mut kept = webhook.connect().await;
     let mut taken = Vec::new();
@@ -96,17 +96,17 @@ async fn callers_that_send_nothing_do_not_keep_an_honest_one_out() {
     }
     let mut honest = webhook.connect().await;
     response(&within("an answer", honest.review(REVIEW.as_bytes())).await.unwrap());
-    // The honest caller's older connection was not closed for the others.
+    // The older connection of the honest caller was not closed.
     response(&within("an answer", kept.review(REVIEW.as_bytes())).await.unwrap());
     assert!(webhook.metric("bootlace_connections") <= 9.0);
 }
 
 #[tokio::test]
-async fn callers_that_stall_in_a_body_do_not_keep_an_honest_one_out() {
+async fn callers_that_stall_in_a_body_do_not_block_others() {
     let webhook = Webhook::start_with(Limits { bytes: 900_000, ..Limits::default() }).await;
     let mut stalled = Vec::new();
     for _ in 0..8 {
-        // Announced whole and in pieces, and neither comes.
+        // With Content-Length and in chunks, neither of which is complete.
         for head in ["Content-Length: 200000", "Transfer-Encoding: chunked"] {
             let mut connection =
                 Connection::open_from(OTHER, webhook.address, webhook.tls.clone()).await.unwrap();

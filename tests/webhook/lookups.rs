@@ -1,4 +1,5 @@
-//! A review that waits for a registry: Debian's, with TLS of a private CA and a password that is in a pull secret.
+//! Reviews with lookups in docker-registry of Debian, with TLS of a private CA and a password in a pull
+//! secret.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -29,7 +30,7 @@ async fn registry() -> Registry {
     registry
 }
 
-/// A webhook that may read the pull secrets of these namespaces.
+/// A webhook with access to the pull secrets of these namespaces.
 async fn webhook(registry: &Registry, api: &ApiServer, namespaces: &[&str]) -> Webhook {
     let metrics = WebhookMetrics::default();
     let settings = EntrypointSettings {
@@ -60,7 +61,7 @@ fn api(registry: &Registry) -> ApiServer {
     api
 }
 
-/// A review of a pod that leaves its command to its image.
+/// A review of a pod without a command.
 fn review(registry: &Registry, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut review: Value = serde_json::from_str(REVIEW).unwrap();
     let pod = &mut review["request"]["object"];
@@ -79,7 +80,7 @@ async fn answer(webhook: &Webhook, review: &[u8]) -> Value {
     response
 }
 
-/// The operation of a patch on this path.
+/// The operation of a patch for this path.
 fn operation(response: &Value, path: &str) -> Value {
     let operations = STANDARD.decode(response["patch"].as_str().unwrap()).unwrap();
     let operations: Vec<Value> = serde_json::from_slice(&operations).unwrap();
@@ -92,7 +93,7 @@ fn mark(response: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_launcher_goes_in_front_of_what_the_image_starts() {
+async fn the_launcher_starts_the_entrypoint_of_the_image() {
     let registry = registry().await;
     let webhook = webhook(&registry, &api(&registry), &["etl"]).await;
     let large = |pod: &mut Value| pod["metadata"]["annotations"]["large"] = json!("x".repeat(200_000));
@@ -112,7 +113,7 @@ async fn the_launcher_goes_in_front_of_what_the_image_starts() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_looked_up_is_told_and_refused_only_where_the_launcher_is_asked_for() {
+async fn a_failed_lookup_is_a_warning_unless_the_launcher_is_required() {
     let registry = registry().await;
     let webhook = webhook(&registry, &api(&registry), &["other"]).await;
     let response = answer(&webhook, &review(&registry, |_| ())).await;
@@ -120,13 +121,13 @@ async fn what_cannot_be_looked_up_is_told_and_refused_only_where_the_launcher_is
     for part in [
         "container \"base\" has no command (",
         "401 Unauthorized",
-        "the webhook reads no pull secrets in the namespace etl: name it under entrypoints.pullSecrets",
+        "pull secrets in namespace \"etl\": add it to entrypoints.pullSecrets",
     ] {
         assert!(warning.contains(part), "{part:?} is not in {warning:?}");
     }
     let mark = mark(&response);
     assert_eq!(mark["envMode"], "none", "there is no store here");
-    assert!(mark["because"].as_str().unwrap().starts_with("its command is not known (http"), "{mark}");
+    assert!(mark["because"].as_str().unwrap().starts_with("its command is unknown (http"), "{mark}");
 
     let insist =
         |pod: &mut Value| pod["metadata"]["annotations"][names::ANNOTATION_ENV_MODE] = json!("Launch");
@@ -137,16 +138,15 @@ async fn what_cannot_be_looked_up_is_told_and_refused_only_where_the_launcher_is
 }
 
 #[tokio::test]
-async fn only_listed_registries_are_called_and_no_secret_is_read_for_others() {
+async fn other_registries_cause_no_requests() {
     let (listed, other) = (registry().await, registry().await);
     let api = api(&listed);
-    // Whoever reads a Secret is told so.
+    // Reading a Secret fails.
     api.fail("/api/v1/namespaces/etl/secrets", 500);
     let webhook = webhook(&listed, &api, &["etl"]).await;
     let response = answer(&webhook, &review(&other, |_| ())).await;
     let warning = response["warnings"][0].as_str().unwrap();
-    let expected =
-        format!("the webhook asks no registry {}: list it under entrypoints.registries", other.host());
+    let expected = format!("lookups in registry {:?} are not enabled", other.host());
     assert!(warning.contains(&expected), "{warning}");
     assert!(!warning.contains("pull secret"), "{warning}");
     assert_eq!(webhook.metric(r#"bootlace_entrypoint_lookups_total{result="refused"}"#), 1.0);

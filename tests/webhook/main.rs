@@ -1,7 +1,7 @@
-//! The webhook as the API server meets it: on a socket, over TLS that is verified.
+//! The webhook on a socket with verified TLS, as for the API server.
 //!
-//! One binary of several modules, because each would link the whole webhook anew. Limits are set small where a
-//! test is about time: what is tested is which limit applies when, not that a clock runs.
+//! One program with several modules, because each program would link the whole webhook again. Tests of
+//! timeouts use small ones: they check which timeout applies, not its length.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Certificates that change under a running webhook.
+//! Certificates that change while the webhook runs.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -15,14 +15,14 @@ fn leaf(issued: &Issued) -> CertificateDer<'static> {
     certificate::chain(issued.cert.as_bytes()).unwrap().remove(0)
 }
 
-/// Another certificate under the same CA, as a renewal makes it.
+/// Another certificate of the same CA, like that of a renewal.
 fn renew(issued: &Issued) -> Issued {
     let now = OffsetDateTime::now_utc();
     authority::reissue(issued, &Names::of_loopback(), now, Lifetimes::default()).unwrap()
 }
 
-/// Writes a version as the kubelet does: into a folder of its own, to which the symlink `..data` is moved in
-/// one step. The files that programs read are symlinks through it, and never change themselves.
+/// Writes a version like the kubelet: to a new directory, to which the symlink `..data` is then moved
+/// atomically. The files for programs are symlinks through `..data`, and do not change.
 fn publish(mount: &Path, version: &str, cert: &str, key: &str) {
     let folder = mount.join(format!("..{version}"));
     std::fs::create_dir(&folder).unwrap();
@@ -60,7 +60,7 @@ async fn three_swaps_in_a_row_are_served_and_no_connection_is_lost() {
         publish(mount.path(), version, &issued.cert, &issued.key);
         until(&format!("version {version}"), async || shown().await == leaf(&issued)).await;
     }
-    // A version that cannot be used leaves the last one in force; the next good one is taken.
+    // With an invalid version, the previous one stays active until there is a valid one.
     publish(mount.path(), "5", &issued.cert, &issue().key);
     let better = renew(&issued);
     assert_eq!(shown().await, leaf(&issued));
@@ -70,7 +70,7 @@ async fn three_swaps_in_a_row_are_served_and_no_connection_is_lost() {
 }
 
 #[test]
-fn a_folder_without_a_certificate_says_what_to_mount() {
+fn a_directory_without_a_certificate_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let Err(error) = files::CertificateFiles::read(folder.path()) else { panic!("it was read") };
     assert!(error.to_string().contains("mount a Secret with tls.crt and tls.key"), "{error}");

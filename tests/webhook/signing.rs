@@ -1,4 +1,4 @@
-//! The Secret with the keys that sign what pods are given: made once, shared by replicas, put back, filled again.
+//! The Secret with the signing keys: created once, shared by replicas, restored, and filled again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::harness::until;
 
 const SECRET: &str = "/api/v1/namespaces/bootlace/secrets/bootlace-signing";
 
-/// A replica of the webhook, as far as it signs.
+/// The part of a replica for signing keys.
 struct Replica {
     profiles: Arc<ActiveProfiles>,
     readiness: Arc<Readiness>,
@@ -66,7 +66,7 @@ fn data(api: &ApiServer) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replicas_share_one_key_and_put_a_deleted_secret_back() {
+async fn replicas_share_one_key_and_restore_a_deleted_secret() {
     let api = ApiServer::start();
     let (one, two) = (Replica::start(&api), Replica::start(&api));
     let key = one.signs().await;
@@ -81,7 +81,7 @@ async fn replicas_share_one_key_and_put_a_deleted_secret_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_emptied_secret_gets_another_key_and_still_tells_from_when_on_pods_are_signed() {
+async fn an_emptied_secret_gets_a_new_key_and_keeps_the_start_of_signatures() {
     let api = ApiServer::start();
     let replica = Replica::start(&api);
     let before = replica.signs().await;
@@ -96,7 +96,7 @@ async fn an_emptied_secret_gets_another_key_and_still_tells_from_when_on_pods_ar
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_elses_secret_is_left_alone() {
+async fn a_secret_of_another_owner_is_not_changed() {
     let api = ApiServer::start();
     let theirs = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bootlace-signing", "namespace": "bootlace"},
@@ -104,7 +104,8 @@ async fn somebody_elses_secret_is_left_alone() {
     });
     api.put(SECRET, theirs.clone());
     let replica = Replica::start(&api);
-    until("it says so", async || replica.readiness.report().join(" ").contains("is not Bootlace's")).await;
+    until("it says so", async || replica.readiness.report().join(" ").contains("no valid signing keys"))
+        .await;
     assert!(replica.key().is_none() && !replica.readiness.report().join(" ").contains("hunter2"));
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!((data(&api), api.writes(SECRET)), (theirs["data"].clone(), 0));

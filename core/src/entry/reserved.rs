@@ -39,11 +39,11 @@ pub(crate) const RESERVED: &[(&str, &str)] = &[
 /// What `name` controls, if it is reserved and not in `allow`.
 #[must_use]
 pub fn decides(name: &str, allow: &[String]) -> Option<&'static str> {
-    let (_, decides) = RESERVED.iter().find(|(pattern, _)| means(pattern, name))?;
-    (!allow.iter().any(|pattern| means(pattern, name))).then_some(decides)
+    let (_, decides) = RESERVED.iter().find(|(pattern, _)| matches_pattern(pattern, name))?;
+    (!allow.iter().any(|pattern| matches_pattern(pattern, name))).then_some(decides)
 }
 
-fn means(pattern: &str, name: &str) -> bool {
+fn matches_pattern(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None => pattern == name,

@@ -63,18 +63,18 @@ impl PipeIn {
 }
 
 /// The entries of a pod, in order.
-pub(super) fn of(pod: &Pod<'_>) -> Result<Vec<PipeIn>, InputError> {
+pub(super) fn parse(pod: &Pod<'_>) -> Result<Vec<PipeIn>, InputError> {
     let Some(text) = pod.annotations.get(names::ANNOTATION_PIPE_IN) else { return Ok(Vec::new()) };
-    let list = yaml_list::read(text).map_err(|why| InputError::NoList { why })?;
+    let list = yaml_list::read(text).map_err(|reason| InputError::InvalidList { reason })?;
     let mut entries: Vec<PipeIn> = Vec::with_capacity(list.len());
     for (position, value) in list.into_iter().enumerate() {
-        let wrong = |what: String| InputError::Entry { position, what };
-        let mut entry: PipeIn = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
-        let spelled = key::of_placeholder(&entry.key).or_else(|| entry.key.strip_prefix(PREFIX));
-        if let Some(key) = spelled.map(str::to_owned) {
+        let invalid = |what: String| InputError::Entry { position, what };
+        let mut entry: PipeIn = serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
+        let placeholder_key = key::of_placeholder(&entry.key).or_else(|| entry.key.strip_prefix(PREFIX));
+        if let Some(key) = placeholder_key.map(str::to_owned) {
             entry.key = key;
         }
-        check(&entry).map_err(|what| wrong(what.to_owned()))?;
+        check(&entry).map_err(|what| invalid(what.to_owned()))?;
         entries.push(entry);
     }
     Ok(entries)
@@ -162,7 +162,7 @@ mod tests {
 
     fn entries(text: &str) -> Result<Vec<PipeIn>, String> {
         let pod = json!({"metadata": {"annotations": {names::ANNOTATION_PIPE_IN: text}}});
-        of(&Pod::read(&Json::from(&pod)).unwrap()).map_err(|error| error.to_string())
+        parse(&Pod::read(&Json::from(&pod)).unwrap()).map_err(|error| error.to_string())
     }
 
     #[test]

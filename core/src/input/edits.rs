@@ -38,7 +38,7 @@ pub struct ObjectName {
     pub field: FieldPath,
     /// The name of the object.
     pub object: String,
-    /// The field `optional` beside it, if it is to be set: for an object that does not exist yet.
+    /// Value of the field `optional` next to it, if it must be set because the object does not exist yet.
     pub optional: Option<bool>,
 }
 
@@ -72,40 +72,41 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         Self { pod, tasks, inputs: Inputs::default(), volumes: Vec::new(), used: Vec::new() }
     }
 
-    /// The object's name in place of its key.
-    pub(super) fn name(
+    /// Replaces the key in a field with the name of the object.
+    pub(super) fn set_object_name(
         &mut self,
         reference: &ObjectReference,
-        asked: &PipeQuery,
-        meant: ResolvedPipe<'_>,
+        query: &PipeQuery,
+        resolved: ResolvedPipe<'_>,
     ) -> Result<(), InputError> {
-        let taken = self.take(&meant);
-        if taken.kind != reference.kind {
+        let input = self.record(&resolved);
+        if input.kind != reference.kind {
             return Err(InputError::WrongKind {
                 field: reference.field.to_string(),
                 expected: reference.kind.as_str(),
-                asked: asked.words(),
-                found: taken.kind,
+                asked: query.words(),
+                found: input.kind,
             });
         }
-        let optional = match meant {
+        let optional = match resolved {
             ResolvedPipe::Stored(_) => None,
             ResolvedPipe::Awaited(awaits) => {
-                self.wait_in(reference, *awaits);
-                // A pod with such a volume must get to the container that waits; a variable is never left out.
+                self.wait_for_reference(reference, *awaits);
+                // Optional volumes do not block the wait containers. Variables are required, so that they
+                // are never omitted.
                 Some(reference.volume.is_some())
             }
         };
         self.inputs.edits.names.push(ObjectName {
             field: reference.field.clone(),
-            object: taken.object,
+            object: input.object,
             optional,
         });
         Ok(())
     }
 
-    /// A field names what is not there yet.
-    fn wait_in(&mut self, reference: &ObjectReference, mut awaits: AwaitedOutput) {
+    /// Adds the wait for an output that a field of the pod references.
+    fn wait_for_reference(&mut self, reference: &ObjectReference, mut awaits: AwaitedOutput) {
         let volume = reference.volume.as_ref();
         let name = volume.and_then(|volume| Some(self.pod.volumes.as_ref()?.get(volume.index)?.name));
         let in_init = |name: &str| {
@@ -118,43 +119,43 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         let paths = volume.map(|volume| volume.paths.clone()).unwrap_or_default();
         awaits.files.extend(reference.files.iter().cloned());
         awaits.folders.extend(name.map(|name| OutputVolume { volume: name.to_owned(), paths }));
-        self.wait(awaits);
+        self.add_awaited(awaits);
     }
 
-    /// What an entry of the annotation asks for.
-    pub(super) fn enter(
+    /// Adds the changes for an entry of the annotation.
+    pub(super) fn add_entry(
         &mut self,
         position: usize,
         entry: &PipeIn,
-        asked: &PipeQuery,
-        meant: ResolvedPipe<'_>,
+        query: &PipeQuery,
+        resolved: ResolvedPipe<'_>,
     ) -> Result<(), InputError> {
-        let wrong = |what: String| InputError::Entry { position, what };
-        let tasks = self.containers(entry).map_err(&wrong)?;
-        let taken = self.take(&meant);
-        let file = match &meant {
-            ResolvedPipe::Stored(pipe) => file(entry, asked, pipe)?,
+        let invalid = |what: String| InputError::Entry { position, what };
+        let tasks = self.containers(entry).map_err(&invalid)?;
+        let input = self.record(&resolved);
+        let file = match &resolved {
+            ResolvedPipe::Stored(pipe) => file(entry, query, pipe)?,
             ResolvedPipe::Awaited(_) => entry.file.as_deref(),
         };
         for container in tasks {
             if let Some(path) = &entry.mount_path {
-                self.mount(container, path, file, &taken, &wrong)?;
+                self.mount(container, path, file, &input, &invalid)?;
             } else if let (Some(name), Some(file)) = (&entry.env, file) {
-                self.variable(container, name, file, &taken, &wrong)?;
+                self.variable(container, name, file, &input, &invalid)?;
             }
         }
-        if let ResolvedPipe::Awaited(mut awaits) = meant {
+        if let ResolvedPipe::Awaited(mut awaits) = resolved {
             awaits.files.extend(file.map(str::to_owned));
             if entry.mount_path.is_some() {
-                awaits.folders.push(OutputVolume { volume: self.volume(&taken)?, paths: Vec::new() });
+                awaits.folders.push(OutputVolume { volume: self.volume(&input)?, paths: Vec::new() });
             }
-            self.wait(*awaits);
+            self.add_awaited(*awaits);
         }
         Ok(())
     }
 
-    /// What is awaited, once for each object: the shortest time counts.
-    fn wait(&mut self, awaits: AwaitedOutput) {
+    /// Adds an awaited output. Each object is only added once, with the shortest timeout.
+    fn add_awaited(&mut self, awaits: AwaitedOutput) {
         let all = &mut self.inputs.boot.awaits;
         let Some(known) = all.iter_mut().find(|known| known.object == awaits.object) else {
             return all.push(awaits);
@@ -168,10 +169,10 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         }
     }
 
-    /// The containers that an entry is for, or what is wrong with it.
+    /// The containers of an entry, or the problem with it.
     fn containers(&self, entry: &PipeIn) -> Result<Vec<&'p Container<'a>>, String> {
         let Some(name) = &entry.container else { return Ok(self.tasks.to_vec()) };
-        // An init container takes something only where it is a task, and so comes after those that wait.
+        // Only init containers that are tasks can have inputs, because they run after the wait containers.
         let init = self.tasks.iter().copied().filter(|task| task.list == List::Init);
         let all = || self.pod.containers.iter().chain(init.clone());
         all().find(|container| container.name == name).map(|container| vec![container]).ok_or_else(|| {
@@ -185,23 +186,23 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         container: &'p Container<'a>,
         path: &str,
         file: Option<&str>,
-        taken: &ResolvedInput,
-        wrong: &impl Fn(String) -> InputError,
+        input: &ResolvedInput,
+        invalid: &impl Fn(String) -> InputError,
     ) -> Result<(), InputError> {
-        let taken_by = container.mounts.iter().flatten().find(|mount| mount.is_at(path));
-        if let Some(mount) = taken_by {
-            return Err(wrong(format!(
+        let existing = container.mounts.iter().flatten().find(|mount| mount.is_at(path));
+        if let Some(mount) = existing {
+            return Err(invalid(format!(
                 "container {:?} already mounts volume {:?} at {path}: set another mountPath",
                 container.name, mount.volume
             )));
         }
-        self.use_once(container, path.trim_end_matches('/'), wrong)?;
-        let volume = self.volume(taken)?;
+        self.use_once(container, path.trim_end_matches('/'), invalid)?;
+        let volume = self.volume(input)?;
         let mount = match file {
             None => json!({"name": volume, "mountPath": path, "readOnly": true}),
             Some(file) => json!({"name": volume, "mountPath": path, "subPath": file, "readOnly": true}),
         };
-        self.edit(container).mounts.push(mount);
+        self.edit(container, |edit| edit.mounts.push(mount));
         Ok(())
     }
 
@@ -210,123 +211,123 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         container: &'p Container<'a>,
         name: &str,
         file: &str,
-        taken: &ResolvedInput,
-        wrong: &impl Fn(String) -> InputError,
+        input: &ResolvedInput,
+        invalid: &impl Fn(String) -> InputError,
     ) -> Result<(), InputError> {
         if container.env.contains(&name) {
-            return Err(wrong(format!(
+            return Err(invalid(format!(
                 "container {:?} already sets variable {name:?}: remove one of the two",
                 container.name
             )));
         }
-        self.use_once(container, name, wrong)?;
-        let field = match taken.kind {
+        self.use_once(container, name, invalid)?;
+        let field = match input.kind {
             ObjectKind::Secret => "secretKeyRef",
             ObjectKind::ConfigMap => "configMapKeyRef",
         };
-        let variable = json!({"name": name, "valueFrom": {field: {"name": taken.object, "key": file}}});
-        self.edit(container).env.push(variable);
+        let variable = json!({"name": name, "valueFrom": {field: {"name": input.object, "key": file}}});
+        self.edit(container, |edit| edit.env.push(variable));
         Ok(())
     }
 
-    /// No two entries put something in one place.
+    /// Refuses a second entry for the same path or variable.
     fn use_once(
         &mut self,
         container: &'p Container<'a>,
         place: &str,
-        wrong: &impl Fn(String) -> InputError,
+        invalid: &impl Fn(String) -> InputError,
     ) -> Result<(), InputError> {
         let used = (container.name, place.to_owned());
         if self.used.contains(&used) {
-            return Err(wrong(format!("{place:?} is already used by an earlier entry: use another")));
+            return Err(invalid(format!("{place:?} is already used by an earlier entry: use another")));
         }
         self.used.push(used);
         Ok(())
     }
 
-    /// The name of the volume that holds what is taken.
-    fn volume(&mut self, taken: &ResolvedInput) -> Result<String, InputError> {
-        let known = self.volumes.iter().position(|known| known == taken);
+    /// The name of the volume with an input, which is added if it does not exist yet.
+    fn volume(&mut self, input: &ResolvedInput) -> Result<String, InputError> {
+        let known = self.volumes.iter().position(|known| known == input);
         let number = known.unwrap_or(self.volumes.len());
         let name = format!("{}{number}", names::VOLUME_PIPE_PREFIX);
         if known.is_none() {
             if self.pod.volumes.iter().flatten().any(|volume| volume.name == name) {
                 return Err(InputError::NameTaken { name });
             }
-            let (source, field) = match taken.kind {
+            let (source, field) = match input.kind {
                 ObjectKind::Secret => ("secret", "secretName"),
                 ObjectKind::ConfigMap => ("configMap", "name"),
             };
-            let mut says = Map::from_iter([(field.to_owned(), taken.object.clone().into())]);
-            if taken.awaited {
-                // So that the pod comes to run the container that waits.
-                says.insert("optional".to_owned(), true.into());
+            let mut settings = Map::from_iter([(field.to_owned(), input.object.clone().into())]);
+            if input.awaited {
+                // Optional volumes do not block the wait containers.
+                settings.insert("optional".to_owned(), true.into());
             }
-            let volume = json!({"name": name, source: says});
+            let volume = json!({"name": name, source: settings});
             self.inputs.edits.volumes.push(volume);
-            self.volumes.push(taken.clone());
+            self.volumes.push(input.clone());
         }
         Ok(name)
     }
 
-    /// What a source of the profile takes.
-    pub(super) fn source(&mut self, position: usize, pipe: &Pipe) {
-        let taken = self.take(&ResolvedPipe::Stored(pipe));
-        self.inputs.boot.sources.push((position, Some(taken)));
+    /// Adds the input of a source of the profile.
+    pub(super) fn add_source(&mut self, position: usize, pipe: &Pipe) {
+        let input = self.record(&ResolvedPipe::Stored(pipe));
+        self.inputs.boot.sources.push((position, Some(input)));
     }
 
-    /// An optional source takes nothing.
-    pub(super) fn without_source(&mut self, position: usize, name: &str, asked: &PipeQuery) {
+    /// Adds an optional source whose output is not stored.
+    pub(super) fn skip_source(&mut self, position: usize, name: &str, query: &PipeQuery) {
         self.inputs.boot.sources.push((position, None));
         self.inputs.warnings.push(format!(
             "bootlace: source {name:?} is skipped because it is optional and {} is not stored",
-            asked.words()
+            query.words()
         ));
     }
 
     pub(super) fn finish(self) -> Inputs {
         let mut inputs = self.inputs;
         let warning = |awaits: &AwaitedOutput| {
-            let (what, seconds) = (awaits.words(), awaits.seconds);
-            format!("bootlace: {what} is not stored yet: the pod waits for it for up to {seconds} s")
+            let (output, seconds) = (awaits.words(), awaits.seconds);
+            format!("bootlace: {output} is not stored yet: the pod waits for it for up to {seconds} s")
         };
         inputs.warnings.extend(inputs.boot.awaits.iter().map(warning));
         inputs
     }
 
-    fn take(&mut self, meant: &ResolvedPipe<'_>) -> ResolvedInput {
-        let (key, kind, object, awaited) = match meant {
+    /// Records an input in [`Inputs::taken`].
+    fn record(&mut self, resolved: &ResolvedPipe<'_>) -> ResolvedInput {
+        let (key, kind, object, awaited) = match resolved {
             ResolvedPipe::Stored(pipe) => (&pipe.spec.key, pipe.spec.kind, &pipe.spec.object, false),
             ResolvedPipe::Awaited(awaits) => (&awaits.key, awaits.kind, &awaits.object, true),
         };
-        let taken = ResolvedInput { key: key.clone(), kind, object: object.clone(), awaited };
-        if !self.inputs.taken.contains(&taken) {
-            self.inputs.taken.push(taken.clone());
+        let input = ResolvedInput { key: key.clone(), kind, object: object.clone(), awaited };
+        if !self.inputs.taken.contains(&input) {
+            self.inputs.taken.push(input.clone());
         }
-        taken
+        input
     }
 
-    /// The changes to one container.
-    fn edit(&mut self, container: &Container<'_>) -> &mut ContainerEdit {
+    /// Changes one container.
+    fn edit(&mut self, container: &Container<'_>, change: impl FnOnce(&mut ContainerEdit)) {
+        let (list, index) = (container.list, container.index);
         let edits = &mut self.inputs.edits.containers;
-        let known =
-            edits.iter().position(|edit| (edit.list, edit.index) == (container.list, container.index));
-        let position = known.unwrap_or(edits.len());
-        if known.is_none() {
-            let (list, index) = (container.list, container.index);
-            edits.push(ContainerEdit { list, index, mounts: Vec::new(), env: Vec::new() });
+        if let Some(edit) = edits.iter_mut().find(|edit| (edit.list, edit.index) == (list, index)) {
+            return change(edit);
         }
-        &mut edits[position]
+        let mut edit = ContainerEdit { list, index, mounts: Vec::new(), env: Vec::new() };
+        change(&mut edit);
+        edits.push(edit);
     }
 }
 
-/// The one file of the object that an entry means; none where it means all of them.
-fn file<'e>(entry: &'e PipeIn, asked: &PipeQuery, pipe: &'e Pipe) -> Result<Option<&'e str>, InputError> {
+/// The file of the object that an entry selects; `None` for all files.
+fn file<'e>(entry: &'e PipeIn, query: &PipeQuery, pipe: &'e Pipe) -> Result<Option<&'e str>, InputError> {
     let files = &pipe.spec.files;
     match (&entry.file, files.as_slice()) {
         (Some(file), files) if files.contains(file) => Ok(Some(file)),
         (None, _) if entry.env.is_none() => Ok(None),
         (None, [only]) => Ok(Some(only)),
-        _ => Err(InputError::WhichFile { asked: asked.words(), files: files.clone() }),
+        _ => Err(InputError::WhichFile { asked: query.words(), files: files.clone() }),
     }
 }

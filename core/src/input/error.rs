@@ -9,12 +9,12 @@ use crate::quote::quoted;
 pub enum InputError {
     /// The annotation cannot be parsed.
     #[error(
-        "annotation {} is not a valid YAML list ({why}): set a list such as - {{key: Certificate, mountPath: /etc/tls}}",
+        "annotation {} is not a valid YAML list ({reason}): set a list such as - {{key: Certificate, mountPath: /etc/tls}}",
         names::ANNOTATION_PIPE_IN
     )]
-    NoList {
+    InvalidList {
         /// Message of the parser.
-        why: String,
+        reason: String,
     },
     /// An entry of the annotation is invalid.
     #[error("annotation {}, entry {}: {what}", names::ANNOTATION_PIPE_IN, position + 1)]
@@ -26,24 +26,24 @@ pub enum InputError {
     },
     /// A placeholder in the name of an object has other text around it.
     #[error(
-        "{field} is {text:?}, but a placeholder must be the whole value: set {{{{.Pipes.KEY}}}} or pipe:KEY without other text"
+        "{field} is {value:?}, but a placeholder must be the whole value: set {{{{.Pipes.KEY}}}} or pipe:KEY without other text"
     )]
-    Inside {
+    PlaceholderNotAlone {
         /// The field.
         field: String,
         /// Its value.
-        text: String,
+        value: String,
     },
     /// A placeholder has an invalid key.
     #[error(
-        "{field} is {text:?}, which contains an invalid key: use letters, digits, \"-\", \"_\" and \".\", not starting \
+        "{field} is {value:?}, which contains an invalid key: use letters, digits, \"-\", \"_\" and \".\", not starting \
          with \"..\""
     )]
-    NoKey {
+    InvalidPlaceholderKey {
         /// The field.
         field: String,
         /// Its value.
-        text: String,
+        value: String,
     },
     /// A placeholder is in a field that is not replaced.
     #[error(
@@ -51,7 +51,7 @@ pub enum InputError {
          use it as env in such a field, or in annotation {}",
         names::ANNOTATION_PIPE_IN
     )]
-    Elsewhere {
+    PlaceholderNotReplaced {
         /// The field.
         field: String,
     },
@@ -62,7 +62,7 @@ pub enum InputError {
         names::ANNOTATION_RUN,
         names::ANNOTATION_PIPE_IN
     )]
-    NoRun {
+    UnknownRun {
         /// Description of the pipe.
         asked: String,
     },
@@ -70,7 +70,7 @@ pub enum InputError {
     #[error(
         "the pod reads pipes of {count} runs, the limit is {limit}: collect their outputs in one task first"
     )]
-    ManyRuns {
+    TooManyRuns {
         /// Number of runs.
         count: usize,
         /// The limit.
@@ -80,7 +80,7 @@ pub enum InputError {
     #[error("{asked} is not stored yet{known}: {} before this one, or set wait in annotation {}; the request can be retried",
         order(task.as_ref()),
         names::ANNOTATION_PIPE_IN)]
-    NotYet {
+    NotStored {
         /// Description of the pipe.
         asked: String,
         /// The task that should store it, if it is known.
@@ -94,7 +94,7 @@ pub enum InputError {
         quoted(tasks),
         names::ANNOTATION_PIPE_IN
     )]
-    ManyTasks {
+    AmbiguousTask {
         /// Description of the pipe.
         asked: String,
         /// The tasks.
@@ -105,7 +105,7 @@ pub enum InputError {
          the key in annotation {}",
         indexes.join(", "),
         names::ANNOTATION_PIPE_IN)]
-    ManyIndexes {
+    AmbiguousIndex {
         /// Description of the pipe.
         asked: String,
         /// The indexes.
@@ -125,15 +125,15 @@ pub enum InputError {
     },
     /// The object has another kind than the entry states.
     #[error(
-        "{asked} is stored as a {found}, but the entry of the key in annotation {} has kind: {said}: correct it there, or in \
+        "{asked} is stored as a {found}, but the entry of the key in annotation {} has kind: {declared}: correct it there, or in \
          the declaration of the output",
         names::ANNOTATION_PIPE_IN
     )]
-    OtherKind {
+    KindDiffers {
         /// Description of the pipe.
         asked: String,
         /// The kind in the entry.
-        said: ObjectKind,
+        declared: ObjectKind,
         /// The actual kind.
         found: ObjectKind,
     },
@@ -156,12 +156,12 @@ pub enum InputError {
         name: String,
     },
     /// The lookup failed.
-    #[error("failed to look up {asked}: {why}")]
-    Unknown {
+    #[error("failed to look up {asked}: {reason}")]
+    LookupFailed {
         /// Description of the pipe.
         asked: String,
         /// The reason.
-        why: String,
+        reason: String,
     },
 }
 
@@ -174,10 +174,10 @@ impl InputError {
     #[must_use]
     pub fn passes(&self) -> Option<RetryHint> {
         match self {
-            Self::NotYet { .. } => {
+            Self::NotStored { .. } => {
                 Some(RetryHint { code: 429, reason: "TooManyRequests", retry_after_seconds: RETRY_SECONDS })
             }
-            Self::Unknown { .. } => Some(RetryHint {
+            Self::LookupFailed { .. } => Some(RetryHint {
                 code: 503,
                 reason: "ServiceUnavailable",
                 retry_after_seconds: RETRY_SECONDS,

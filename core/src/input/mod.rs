@@ -123,8 +123,9 @@ pub enum Resolution {
     Ask(Vec<Identity>),
 }
 
-/// Resolves the inputs of `object`, which `pod` is a view of, and of the sources of its profile. `task` returns
-/// the identity of the task, which is only needed if there are inputs. `answers` contains the lookups so far; `None` means that lookups are not available.
+/// Resolves the inputs of `object`, which `pod` is a view of, and of the sources of its profile. `task`
+/// returns the identity of the task, which is only needed if there are inputs. `answers` contains the lookups
+/// so far; `None` means that lookups are not available.
 ///
 /// # Errors
 /// If an input is invalid, or not stored yet.
@@ -136,40 +137,44 @@ pub fn resolve(
     profile: &BootProfileSpec,
     answers: Option<&PipeAnswers>,
 ) -> Result<Resolution, InputError> {
-    let (references, entries) = (references::find(object)?, annotation::of(pod)?);
+    let (references, entries) = (references::find(object)?, annotation::parse(pod)?);
     let takes_nothing = profile.sources.iter().all(|source| source.pipe.is_none());
     if references.is_empty() && entries.is_empty() && takes_nothing {
         return Ok(Resolution::Inputs(Inputs::default()));
     }
-    let wants = wants(&task(), &references, &entries, profile);
-    let Some(answers) = answers else { return Ok(Resolution::Inputs(unresolved(&wants))) };
+    let requests = requests(&task(), &references, &entries, profile);
+    let Some(answers) = answers else { return Ok(Resolution::Inputs(unresolved(&requests))) };
 
     let mut runs: Vec<Identity> = Vec::new();
-    for PipeRequest { asked, .. } in &wants {
+    for PipeRequest { asked, .. } in &requests {
         if asked.run.run.is_none() {
-            return Err(InputError::NoRun { asked: asked.words() });
+            return Err(InputError::UnknownRun { asked: asked.words() });
         }
         if answers.get(&asked.run).is_none() && !runs.contains(&asked.run) {
             runs.push(asked.run.clone());
         }
     }
     if runs.len() > MAX_RUNS {
-        return Err(InputError::ManyRuns { count: runs.len(), limit: MAX_RUNS });
+        return Err(InputError::TooManyRuns { count: runs.len(), limit: MAX_RUNS });
     }
     if !runs.is_empty() {
         return Ok(Resolution::Ask(runs));
     }
     let mut changes = EditsBuilder::new(pod, tasks);
-    for PipeRequest { goes, asked } in &wants {
-        let found = pick(asked, answers);
-        match *goes {
-            Target::Field(reference) => changes.name(reference, asked, meant(asked, found)?)?,
-            Target::Entry(position, entry) => changes.enter(position, entry, asked, meant(asked, found)?)?,
+    for PipeRequest { target, asked } in &requests {
+        let found = find_output(asked, answers);
+        match *target {
+            Target::Field(reference) => {
+                changes.set_object_name(reference, asked, resolve_found(asked, found)?)?;
+            }
+            Target::Entry(position, entry) => {
+                changes.add_entry(position, entry, asked, resolve_found(asked, found)?)?;
+            }
             Target::Source(position, source) => match found {
-                Err(InputError::NotYet { .. }) if source.optional => {
-                    changes.without_source(position, &source.name, asked);
+                Err(InputError::NotStored { .. }) if source.optional => {
+                    changes.skip_source(position, &source.name, asked);
                 }
-                found => changes.source(position, found?),
+                found => changes.add_source(position, found?),
             },
         }
     }
@@ -177,38 +182,38 @@ pub fn resolve(
 }
 
 /// An input, and the place at which it is used.
-struct PipeRequest<'w> {
-    goes: Target<'w>,
+struct PipeRequest<'r> {
+    target: Target<'r>,
     asked: PipeQuery,
 }
 
 /// The place at which an input is used.
 #[derive(Clone, Copy)]
-enum Target<'w> {
+enum Target<'r> {
     /// A field names the object.
-    Field(&'w ObjectReference),
+    Field(&'r ObjectReference),
     /// An entry of the annotation, by its index.
-    Entry(usize, &'w PipeIn),
+    Entry(usize, &'r PipeIn),
     /// A source of the profile, by its index.
-    Source(usize, &'w Source),
+    Source(usize, &'r Source),
 }
 
 /// All inputs of the pod with the identity `own`.
-fn wants<'w>(
+fn requests<'r>(
     own: &Identity,
-    references: &'w [ObjectReference],
-    entries: &'w [PipeIn],
-    profile: &'w BootProfileSpec,
-) -> Vec<PipeRequest<'w>> {
+    references: &'r [ObjectReference],
+    entries: &'r [PipeIn],
+    profile: &'r BootProfileSpec,
+) -> Vec<PipeRequest<'r>> {
     let by_fields = references.iter().map(|reference| {
         // An entry that does not use its input itself describes the input of placeholders with the same key.
         let entry = entries.iter().find(|entry| entry.key == reference.key && !entry.has_use());
-        PipeRequest { goes: Target::Field(reference), asked: PipeQuery::new(&reference.key, own, entry) }
+        PipeRequest { target: Target::Field(reference), asked: PipeQuery::new(&reference.key, own, entry) }
     });
     let by_entries =
         entries.iter().enumerate().filter(|(_, entry)| entry.has_use()).map(|(position, entry)| {
             PipeRequest {
-                goes: Target::Entry(position, entry),
+                target: Target::Entry(position, entry),
                 asked: PipeQuery::new(&entry.key, own, Some(entry)),
             }
         });
@@ -216,7 +221,7 @@ fn wants<'w>(
         let pipe = source.pipe.as_ref()?;
         let entry = PipeIn { task: pipe.task.clone(), ..PipeIn::default() };
         Some(PipeRequest {
-            goes: Target::Source(position, source),
+            target: Target::Source(position, source),
             asked: PipeQuery::new(&pipe.key, own, Some(&entry)),
         })
     });
@@ -224,10 +229,10 @@ fn wants<'w>(
 }
 
 /// Result without lookups: no inputs, but descriptions of them.
-fn unresolved(wants: &[PipeRequest<'_>]) -> Inputs {
+fn unresolved(requests: &[PipeRequest<'_>]) -> Inputs {
     let mut inputs = Inputs::default();
-    for PipeRequest { goes, asked } in wants {
-        let what = match goes {
+    for PipeRequest { target, asked } in requests {
+        let what = match target {
             Target::Field(reference) => reference.field.to_string(),
             Target::Entry(_, entry) => entry.describe(),
             Target::Source(position, source) => {
@@ -235,7 +240,7 @@ fn unresolved(wants: &[PipeRequest<'_>]) -> Inputs {
                 format!("source {:?} of the BootProfile", source.name)
             }
         };
-        let (asked, then) = (asked.words(), asked.wait.map_or_else(String::new, then_waits));
+        let (asked, then) = (asked.words(), asked.wait.map_or_else(String::new, describe_wait));
         inputs
             .left
             .push(format!("{what} uses {asked}, which the webhook looks up when the pod is created{then}"));
@@ -243,28 +248,35 @@ fn unresolved(wants: &[PipeRequest<'_>]) -> Inputs {
     inputs
 }
 
-fn then_waits(seconds: u32) -> String {
+fn describe_wait(seconds: u32) -> String {
     format!("; if it is not stored yet, the pod waits for it for up to {seconds} s")
 }
 
 /// The found output, or the output that the pod waits for if it is not stored yet.
-fn meant<'a>(asked: &PipeQuery, found: Result<&'a Pipe, InputError>) -> Result<ResolvedPipe<'a>, InputError> {
+fn resolve_found<'a>(
+    asked: &PipeQuery,
+    found: Result<&'a Pipe, InputError>,
+) -> Result<ResolvedPipe<'a>, InputError> {
     match found {
-        Err(not_yet @ InputError::NotYet { .. }) => {
+        Err(not_yet @ InputError::NotStored { .. }) => {
             asked.awaits().map(Box::new).map(ResolvedPipe::Awaited).ok_or(not_yet)
         }
         Ok(pipe) => match asked.kind.filter(|kind| *kind != pipe.spec.kind) {
-            Some(said) => Err(InputError::OtherKind { asked: asked.words(), said, found: pipe.spec.kind }),
+            Some(declared) => {
+                Err(InputError::KindDiffers { asked: asked.words(), declared, found: pipe.spec.kind })
+            }
             None => Ok(ResolvedPipe::Stored(pipe)),
         },
         Err(error) => Err(error),
     }
 }
 
-fn pick<'a>(asked: &PipeQuery, answers: &'a PipeAnswers) -> Result<&'a Pipe, InputError> {
+fn find_output<'a>(asked: &PipeQuery, answers: &'a PipeAnswers) -> Result<&'a Pipe, InputError> {
     match answers.get(&asked.run) {
         Some(Ok(pipes)) => asked.choose(pipes),
-        Some(Err(why)) => Err(InputError::Unknown { asked: asked.words(), why: why.clone() }),
-        None => Err(InputError::Unknown { asked: asked.words(), why: "it was not looked up".to_owned() }),
+        Some(Err(reason)) => Err(InputError::LookupFailed { asked: asked.words(), reason: reason.clone() }),
+        None => {
+            Err(InputError::LookupFailed { asked: asked.words(), reason: "it was not looked up".to_owned() })
+        }
     }
 }

@@ -49,7 +49,7 @@ impl ObjectReference {
 /// If a placeholder is not the whole name, or is in a field that names no object.
 pub(super) fn find<'a>(pod: &'a Json<'a>) -> Result<Vec<ObjectReference>, InputError> {
     let Some(spec) = pod.as_object().and_then(|pod| pod.get("spec")) else { return Ok(Vec::new()) };
-    let mut walk = Walk { place: vec![Step::Field("spec")], around: Vec::new(), found: Vec::new() };
+    let mut walk = Walk { place: vec![Step::Field("spec")], parents: Vec::new(), found: Vec::new() };
     walk.visit(spec)?;
     Ok(walk.found)
 }
@@ -63,7 +63,7 @@ enum Step<'a> {
 struct Walk<'a> {
     place: Vec<Step<'a>>,
     /// The objects that contain the current value, outermost first.
-    around: Vec<&'a Fields<'a>>,
+    parents: Vec<&'a Fields<'a>>,
     found: Vec<ObjectReference>,
 }
 
@@ -79,13 +79,13 @@ impl<'a> Walk<'a> {
                 }
             }
             Json::Object(fields) => {
-                self.around.push(fields);
+                self.parents.push(fields);
                 for (name, field) in fields.iter() {
                     self.place.push(Step::Field(name));
                     self.visit(field)?;
                     self.place.pop();
                 }
-                self.around.pop();
+                self.parents.pop();
             }
             Json::Null | Json::Bool(_) | Json::Number(_) => {}
         }
@@ -93,27 +93,33 @@ impl<'a> Walk<'a> {
     }
 
     fn text(&mut self, text: &str) -> Result<(), InputError> {
-        let (short, holds) = (text.starts_with(PREFIX), holds_placeholder(text));
+        let (has_prefix, has_placeholder) = (text.starts_with(PREFIX), contains_placeholder(text));
         // Most strings of most pods.
-        if !short && !holds {
+        if !has_prefix && !has_placeholder {
             return Ok(());
         }
-        let Some(kind) = names_object(&self.place) else {
+        let Some(kind) = object_kind(&self.place) else {
             // In other fields, this prefix can have another meaning.
-            return if holds {
-                Err(InputError::Elsewhere { field: self.field().to_string() })
+            return if has_placeholder {
+                Err(InputError::PlaceholderNotReplaced { field: self.field().to_string() })
             } else {
                 Ok(())
             };
         };
         let key = match text.strip_prefix(PREFIX) {
-            Some(key) if !holds => key.to_owned(),
+            Some(key) if !has_placeholder => key.to_owned(),
             _ => key::of_placeholder(text)
-                .ok_or_else(|| InputError::Inside { field: self.field().to_string(), text: text.to_owned() })?
+                .ok_or_else(|| InputError::PlaceholderNotAlone {
+                    field: self.field().to_string(),
+                    value: text.to_owned(),
+                })?
                 .to_owned(),
         };
         if !is_data_key(&key) {
-            return Err(InputError::NoKey { field: self.field().to_string(), text: text.to_owned() });
+            return Err(InputError::InvalidPlaceholderKey {
+                field: self.field().to_string(),
+                value: text.to_owned(),
+            });
         }
         let (field, items) = (self.field(), self.items());
         let volume = match self.place.as_slice() {
@@ -123,7 +129,7 @@ impl<'a> Walk<'a> {
             }),
             _ => None,
         };
-        let file = self.around.last().and_then(|fields| fields.get("key")?.as_str()).map(str::to_owned);
+        let file = self.parents.last().and_then(|fields| fields.get("key")?.as_str()).map(str::to_owned);
         let files = items.into_iter().map(|(file, _)| file).chain(file).collect();
         self.found.push(ObjectReference { field, kind, key, files, volume });
         Ok(())
@@ -131,7 +137,7 @@ impl<'a> Walk<'a> {
 
     /// Keys and paths of the `items` next to the name.
     fn items(&self) -> Vec<(String, String)> {
-        let Some(Json::Array(items)) = self.around.last().and_then(|fields| fields.get("items")) else {
+        let Some(Json::Array(items)) = self.parents.last().and_then(|fields| fields.get("items")) else {
             return Vec::new();
         };
         let item = |item: &Json<'_>| {
@@ -150,13 +156,13 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn holds_placeholder(text: &str) -> bool {
+fn contains_placeholder(text: &str) -> bool {
     // First a search for one byte, which is much faster and not found in most texts.
     text.contains('{') && text.contains("{{") && text.contains(".Pipes.")
 }
 
 /// The kind of object that a field names; `None` if it names none, or one of a kind that pipes do not have.
-fn names_object(place: &[Step<'_>]) -> Option<ObjectKind> {
+fn object_kind(place: &[Step<'_>]) -> Option<ObjectKind> {
     use Step::{Element, Field};
     let [Field("spec"), Field(list), Element(_), field @ ..] = place else { return None };
     let words = field.iter().map(|step| match step {
@@ -267,7 +273,10 @@ mod tests {
     fn a_placeholder_where_nothing_replaces_it_is_refused_and_the_short_form_is_left() {
         let arguments = |text: &str| json!({"spec": {"containers": [{"name": "m", "args": ["a", text]}]}});
         let error = find(&Json::from(&arguments("--cert={{.Pipes.Cert}}"))).unwrap_err();
-        assert_eq!(error, InputError::Elsewhere { field: "spec.containers[0].args[1]".to_owned() });
+        assert_eq!(
+            error,
+            InputError::PlaceholderNotReplaced { field: "spec.containers[0].args[1]".to_owned() }
+        );
         assert_eq!(find(&Json::from(&arguments("pipe:Cert"))).unwrap(), []);
     }
 }

@@ -6,7 +6,7 @@ use crate::identity::Identity;
 use crate::output::{ObjectKind, Pipe};
 
 /// Maximum number of other pipes of a run in a message.
-const LISTED: usize = 10;
+const MAX_LISTED: usize = 10;
 
 /// A requested output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,10 +79,10 @@ impl PipeQuery {
 
         let tasks = distinct(named.iter().filter_map(|pipe| pipe.spec.producer.task.as_deref()));
         if tasks.len() > 1 {
-            return Err(InputError::ManyTasks { asked: self.words(), tasks });
+            return Err(InputError::AmbiguousTask { asked: self.words(), tasks });
         }
-        let meant = self.element(named)?;
-        meant.into_iter().max_by(|one, two| one.by_age(two)).ok_or_else(|| InputError::NotYet {
+        let matching = self.of_map_index(named)?;
+        matching.into_iter().max_by(|one, two| one.by_age(two)).ok_or_else(|| InputError::NotStored {
             asked: self.words(),
             task: self.task.clone(),
             known: known(&of_run),
@@ -90,13 +90,13 @@ impl PipeQuery {
     }
 
     /// The pipes of the matching map index: that of the requesting task, if it is mapped too.
-    fn element<'p>(&self, pipes: Vec<&'p Pipe>) -> Result<Vec<&'p Pipe>, InputError> {
+    fn of_map_index<'p>(&self, pipes: Vec<&'p Pipe>) -> Result<Vec<&'p Pipe>, InputError> {
         let indexes = distinct(pipes.iter().filter_map(|pipe| pipe.spec.producer.map_index.as_deref()));
         if self.map_index.is_some() || indexes.is_empty() {
             return Ok(pipes);
         }
         match &self.own_index {
-            None => Err(InputError::ManyIndexes { asked: self.words(), indexes }),
+            None => Err(InputError::AmbiguousIndex { asked: self.words(), indexes }),
             Some(own) => {
                 let is_own = |pipe: &&Pipe| pipe.spec.producer.map_index.as_ref() == Some(own);
                 Ok(pipes.into_iter().filter(is_own).collect())
@@ -121,15 +121,15 @@ fn known(of_run: &[&Pipe]) -> String {
     if of_run.is_empty() {
         return String::new();
     }
-    let word = |pipe: &&Pipe| match &pipe.spec.producer.task {
+    let describe = |pipe: &&Pipe| match &pipe.spec.producer.task {
         Some(task) => format!("{:?} by task {task:?}", pipe.spec.key),
         None => format!("{:?}", pipe.spec.key),
     };
-    let words: Vec<_> = of_run.iter().map(word).collect();
-    let words = distinct(words.iter().map(String::as_str));
-    let more = if words.len() > LISTED { ", …" } else { "" };
-    let words: Vec<_> = words.into_iter().take(LISTED).collect();
-    format!(" (stored for this run: {}{more})", words.join(", "))
+    let outputs: Vec<_> = of_run.iter().map(describe).collect();
+    let outputs = distinct(outputs.iter().map(String::as_str));
+    let more = if outputs.len() > MAX_LISTED { ", …" } else { "" };
+    let outputs: Vec<_> = outputs.into_iter().take(MAX_LISTED).collect();
+    format!(" (stored for this run: {}{more})", outputs.join(", "))
 }
 
 #[cfg(test)]
@@ -196,7 +196,7 @@ mod tests {
         let pipes = ["A t - 1 10:01", "A u - 9 10:02"].map(pipe);
         let asked = "pipe \"A\" of etl, run r".to_owned();
         let tasks = ["t", "u"].map(str::to_owned).to_vec();
-        assert_eq!(chosen("{}", None, &pipes), Err(InputError::ManyTasks { asked, tasks }));
+        assert_eq!(chosen("{}", None, &pipes), Err(InputError::AmbiguousTask { asked, tasks }));
         assert_eq!(chosen("{task: t}", None, &pipes).unwrap(), "A t - 1 10:01");
     }
 
@@ -209,14 +209,14 @@ mod tests {
         assert_eq!(chosen("{}", Some("2"), &pipes).unwrap_err().code(), Code::InputNotStored);
         let asked = "pipe \"A\" of etl, run r".to_owned();
         let indexes = ["0", "1"].map(str::to_owned).to_vec();
-        assert_eq!(chosen("{}", None, &pipes), Err(InputError::ManyIndexes { asked, indexes }));
+        assert_eq!(chosen("{}", None, &pipes), Err(InputError::AmbiguousIndex { asked, indexes }));
         // Every map index can use the output of a task that is not mapped.
         assert_eq!(chosen("{}", Some("1"), &["A t - 1 10:01"].map(pipe)).unwrap(), "A t - 1 10:01");
     }
 
     #[test]
     fn what_is_not_there_yet_is_told_with_what_is() {
-        let not_yet = |task: Option<&str>, known: &str| InputError::NotYet {
+        let not_yet = |task: Option<&str>, known: &str| InputError::NotStored {
             asked: "pipe \"A\" of etl, run r".to_owned(),
             task: task.map(str::to_owned),
             known: known.to_owned(),

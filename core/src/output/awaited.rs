@@ -9,7 +9,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::name::{HASH_DIGITS, add, add_element, hex, readable};
+use super::name::{HASH_DIGITS, add, add_element, hex_prefix, readable};
 use super::sidecar_config::ObjectKind;
 use crate::identity::Identity;
 
@@ -41,7 +41,7 @@ impl Awaited<'_> {
         for part in [self.key, self.kind.as_str()] {
             add(&mut hash, Some(part.as_bytes()));
         }
-        let hash = hex(&hash.finalize(), HASH_DIGITS / 2);
+        let hash = hex_prefix(&hash.finalize(), HASH_DIGITS / 2);
         format!("{}-{MARK}-{hash}", readable(self.task, self.key, MAX_PART_BYTES))
     }
 }

@@ -4,8 +4,6 @@
 //! The readable part is shortened and only contains allowed characters, so two outputs can share it. The hash
 //! depends on the exact names and on the content, so the same name means the same content.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 use super::sidecar_config::ObjectKind;
@@ -40,7 +38,7 @@ impl ContentHash {
 /// As in the Pipe: `sha256:` and 64 digits.
 impl std::fmt::Display for ContentHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "sha256:{}", hex(&self.0, self.0.len()))
+        write!(f, "sha256:{}", hex::encode(self.0))
     }
 }
 
@@ -70,7 +68,7 @@ impl OutputIdentity<'_> {
             add(&mut hash, Some(part.as_bytes()));
         }
         add(&mut hash, Some(&self.content.0));
-        let hash = hex(&hash.finalize(), HASH_DIGITS / 2);
+        let hash = hex_prefix(&hash.finalize(), HASH_DIGITS / 2);
         format!("{}-{hash}", readable(self.task, self.key, MAX_PART_BYTES))
     }
 }
@@ -132,12 +130,8 @@ pub(super) fn add(hash: &mut Sha256, part: Option<&[u8]>) {
 }
 
 /// The first bytes of a hash as hexadecimal digits.
-pub(super) fn hex(hash: &[u8], bytes: usize) -> String {
-    hash.iter().take(bytes).fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+pub(super) fn hex_prefix(hash: &[u8], bytes: usize) -> String {
+    hex::encode(hash.get(..bytes).unwrap_or(hash))
 }
 
 #[cfg(test)]

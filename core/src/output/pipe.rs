@@ -115,7 +115,7 @@ impl Producer {
     /// A container of a task in a pod.
     #[must_use]
     pub fn new(task: &Identity, pod: &str, pod_uid: &str, container: &str) -> Self {
-        // The scheduled time belongs to the run, not to its identity.
+        // The scheduled time is a property of the run and does not identify the producer.
         let Identity { scheduler, workflow, run, task, attempt, map_index, scheduled_time: _ } = task.clone();
         let (pod, pod_uid, container) = (pod.to_owned(), pod_uid.to_owned(), container.to_owned());
         Self { scheduler, workflow, run, task, attempt, map_index, pod, pod_uid, container }
@@ -236,7 +236,7 @@ pub fn run_label(task: &Identity) -> String {
     for part in [&task.scheduler, &task.workflow, &task.run] {
         super::name::add(&mut hash, part.as_deref().map(str::as_bytes));
     }
-    super::name::hex(&hash.finalize(), 16)
+    super::name::hex_prefix(&hash.finalize(), 16)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What the webhook tells `bootlace boot`, in the boot container's env: boot has no right in the API, so all
-//! that it must know is decided at admission.
+//! Configuration of `bootlace boot` in the env of the boot container, written by the webhook. Boot has no
+//! permissions in the API, so the webhook resolves everything that boot needs during admission.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,67 +15,67 @@ use crate::profile::oci::Oci;
 use crate::profile::remote::{Http, Optimus};
 use crate::profile::spec::{Inline, Item, Layout, LogFormat, SourceTarget};
 
-/// The content of `BOOTLACE_SPEC`. It holds no secret: it shows in the pod's spec.
+/// Content of `BOOTLACE_SPEC`. It contains no secrets, because it is visible in the spec of the pod.
 ///
-/// Unknown fields are passed over: a boot image may be of the version before the webhook's, and no task is to fail for that.
-/// They are errors in what a source asks for, which is the profile's own words: an older image would ask for something else.
+/// Unknown fields are ignored: during an upgrade, the boot image may have an older version than the webhook,
+/// and tasks should not fail because of that. In the request of a source, which is copied from the profile,
+/// unknown fields are errors: an older image would send a different request.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct BootSpec<'a> {
-    /// Who the task is.
+    /// Identity of the task.
     pub task: Identity,
-    /// The profile that this was made from.
+    /// The profile.
     pub profile: ProfileRef,
-    /// Seconds that all sources together may take.
+    /// Timeout of all sources together, in seconds.
     pub timeout_seconds: u32,
-    /// The store, where one is installed.
+    /// The store, if it is installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<Cow<'a, StoreEndpoint>>,
-    /// The Secret that the store is to create of the boot env, where a task container takes it from there.
+    /// Name of the Secret that the store creates from the boot env; `None` if no task container reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_secret: Option<String>,
-    /// How the log is written.
+    /// Format of the log.
     #[serde(default, skip_serializing_if = "LogFormat::is_text")]
     pub log_format: LogFormat,
-    /// What lies where among the task's files.
+    /// Layout of the files of the task.
     #[serde(default, skip_serializing_if = "Layout::is_bootlace")]
     pub layout: Layout,
-    /// What to fetch, in order; a later source wins.
+    /// The sources, in order. A later source wins.
     #[serde(default, skip_serializing_if = "<[BootSource]>::is_empty")]
     pub sources: Cow<'a, [BootSource]>,
-    /// For each task container the env names that the pod's spec sets itself and a source may give too: the
-    /// pod's win.
-    /// A container whose spec sets none has an empty list, as the launcher takes a missing one for a boot that
-    /// did not finish.
+    /// By task container: the env names that the pod sets and that a source may provide too. The values of
+    /// the pod win. Every task container has a list, even an empty one, because the launcher treats a missing
+    /// list as a boot that did not finish.
     pub keep: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
-    /// By task container: the start of the names under which boot's own env holds what the pod's `envFrom` gives to
-    /// that container. Those win, too.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub held: BTreeMap<String, String>,
-    /// By task container: the texts of its spec that refer to what boot may give, each with the key of its place
-    /// ([`bootlace_launch::references::Place`]).
+    /// By task container: the prefix of the variables in the env of boot that have the names that `envFrom`
+    /// of the container provides. The values of the pod win for these names too.
+    #[serde(default, rename = "held", skip_serializing_if = "BTreeMap::is_empty")]
+    pub env_from_prefixes: BTreeMap<String, String>,
+    /// By task container: the texts of its spec that reference variables of boot, each with the key of its
+    /// place ([`bootlace_launch::references::Place`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub references: BTreeMap<Cow<'a, str>, Vec<(String, Cow<'a, str>)>>,
-    /// By task container whose env takes a file: the names in `keep` that are in the file all the same, because the spec
-    /// refers to them before it sets them.
+    /// By task container that reads the boot env from a file: the names in `keep` that the file contains
+    /// anyway, because the spec references them before it sets them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub built_on: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
-    /// Whether a task container's hook sends a request, which takes a launcher with TLS.
+    /// Whether the hook of a task container sends an HTTP request, which requires the launcher with TLS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub http_get: bool,
-    /// Whether the env of a task container stands in a file that a shell reads (`$HOME/.env`): a shell holds fewer names
-    /// than a process.
+    /// Whether a task container reads the boot env with a shell (from `$HOME/.env`). A shell supports fewer
+    /// variable names than a process.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_shell: bool,
-    /// The names that the kubelet hands over from a file; none where the env takes another way.
+    /// The names of variables that the kubelet reads from a file; `None` if no task container uses one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_keys: Option<Cow<'a, [String]>>,
-    /// The variables of those that decide which code runs that sources may set all the same.
+    /// The variables that sources may set although they determine which code runs.
     #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
     pub allow: Cow<'a, [String]>,
 }
 
-/// The env variable that holds the spec's part at `position`: `BOOTLACE_SPEC`, `BOOTLACE_SPEC_1`, …
+/// Name of the env variable with the part of the spec at `position`: `BOOTLACE_SPEC`, `BOOTLACE_SPEC_1`, …
 #[must_use]
 pub fn env_name(position: usize) -> String {
     match position {
@@ -85,119 +85,143 @@ pub fn env_name(position: usize) -> String {
 }
 
 impl BootSpec<'static> {
-    /// Reads the spec from env variables; `get` returns a variable's value.
+    /// The configuration without sources and task containers: boot copies the launcher and writes the
+    /// identity of the task.
+    #[must_use]
+    pub fn minimal(task: Identity, profile: ProfileRef, timeout_seconds: u32) -> Self {
+        Self {
+            task,
+            profile,
+            timeout_seconds,
+            store: None,
+            env_secret: None,
+            log_format: LogFormat::default(),
+            layout: Layout::default(),
+            sources: Cow::Borrowed(&[]),
+            keep: BTreeMap::new(),
+            env_from_prefixes: BTreeMap::new(),
+            references: BTreeMap::new(),
+            built_on: BTreeMap::new(),
+            http_get: false,
+            by_shell: false,
+            file_keys: None,
+            allow: Cow::Borrowed(&[]),
+        }
+    }
+
+    /// Reads the configuration from env variables; `get` returns the value of a variable.
     ///
     /// # Errors
-    /// Where there is none, or it is no spec.
+    /// If the variables are absent or invalid.
     pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, serde_json::Error> {
         let parts = (0..).map_while(|position| get(&env_name(position)));
         serde_json::from_str(&parts.collect::<String>())
     }
 }
 
-/// One source, as boot sees it.
+/// A source in the configuration of boot.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct BootSource {
-    /// The source's name in the profile, for the log and for errors.
+    /// Name of the source in the profile, for the log and for errors.
     pub name: String,
-    /// Whether the task may start where it cannot be had.
+    /// Whether the task may start if the source is not available.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
-    /// How much it may give; without limits what the volume holds.
+    /// Limits of its content; `None` if only the size of the volume limits it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<SourceLimits>,
-    /// Where it comes from.
+    /// Kind of the source, with its settings.
     pub from: SourceKind,
 }
 
-/// How much a source may give.
+/// Limits of the content of a source.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceLimits {
-    /// Bytes of all values and files, and of what is downloaded for them.
+    /// Maximum bytes of all values and files, and of the downloads for them.
     pub bytes: u64,
-    /// Number of files.
+    /// Maximum number of files.
     pub files: u32,
 }
 
-/// Where a source comes from.
+/// Kind of a source, with its settings.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub enum SourceKind {
-    /// The values are here.
+    /// Values in the profile.
     Inline(Inline),
-    /// A `ConfigMap` or `Secret` that the kubelet mounted.
+    /// A `ConfigMap` or `Secret` that the kubelet mounts.
     Mounted(MountedSource),
     /// An HTTP request.
     Http(RemoteSpec<Http>),
-    /// What an Optimus server compiled.
+    /// Files that an Optimus server compiles.
     Optimus(RemoteSpec<Optimus>),
-    /// Objects of a store.
+    /// Objects in an object store.
     ObjectStore(RemoteSpec<ObjectStore>),
-    /// What a registry holds.
+    /// Files in an OCI registry.
     Oci(RemoteSpec<Oci>),
-    /// What a boot image of the pod's own left.
+    /// Output of a boot image that the pod selects.
     InitImage(InitImageSource),
 }
 
-/// What a boot image of the pod's own left.
+/// Output of a boot image that the pod selects.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct InitImageSource {
-    /// The image, for the log and for errors.
+    /// Reference of the image, for the log and for errors.
     pub image: String,
-    /// The folder that it left everything in; see `docs/boot-images.md`.
+    /// Folder with the output; see `docs/boot-images.md`.
     pub path: String,
 }
 
-/// What is fetched over the network, in the profile's own words.
+/// A source that boot fetches over the network.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct RemoteSpec<T> {
-    /// What the profile says.
+    /// The settings in the profile.
     pub request: Box<T>,
-    /// The folder that the client's files are mounted below: [`DIR_HEADERS`], [`DIR_CA`], [`DIR_TOKEN`] and
-    /// [`DIR_CREDENTIALS`] or [`DIR_PULL_SECRET`], each where the profile asks for it.
+    /// Folder of the mounted files for the client: [`DIR_HEADERS`], [`DIR_CA`], [`DIR_TOKEN`] and
+    /// [`DIR_CREDENTIALS`] or [`DIR_PULL_SECRET`], as far as the profile sets them.
     pub path: String,
 }
 
-/// Below [`RemoteSpec::path`]: the Secret whose keys are headers.
+/// Below [`RemoteSpec::path`]: the Secret with a key for each header.
 pub const DIR_HEADERS: &str = "headers";
-/// Below [`RemoteSpec::path`]: the object that holds the certificate authorities.
+/// Below [`RemoteSpec::path`]: the object with the certificate authorities.
 pub const DIR_CA: &str = "ca";
 /// Below [`RemoteSpec::path`]: the folder of [`FILE_TOKEN`].
 pub const DIR_TOKEN: &str = "token";
 /// Below [`DIR_TOKEN`]: the token.
 pub const FILE_TOKEN: &str = "token";
 
-/// Below [`RemoteSpec::path`]: the Secret that holds an object store's credentials.
+/// Below [`RemoteSpec::path`]: the Secret with the credentials of an object store.
 pub const DIR_CREDENTIALS: &str = "credentials";
-/// Below [`RemoteSpec::path`]: the Secret that holds a registry's credentials.
+/// Below [`RemoteSpec::path`]: the Secret with the credentials of a registry.
 pub const DIR_PULL_SECRET: &str = "pull-secret";
 
-/// A `ConfigMap` or `Secret` that the kubelet mounted for boot.
+/// A `ConfigMap` or `Secret` that the kubelet mounts for boot.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct MountedSource {
-    /// `ConfigMap` or `Secret`, for the log and for errors.
+    /// Kind of the object, for the log and for errors.
     pub kind: ObjectKind,
-    /// The object's name, for the log and for errors.
+    /// Name of the object, for the log and for errors.
     pub name: String,
-    /// The folder that it is mounted at: one file a key.
+    /// Folder that it is mounted at, with a file for each key.
     pub path: String,
-    /// What its keys become.
+    /// Whether its keys become variables or files.
     pub into: SourceTarget,
-    /// Which keys, and as what; empty for all of them.
+    /// Keys to use, with their names; empty for all keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
-    /// Which keys to leave out, where all are taken.
+    /// Keys to omit if all others are used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
-    /// Put in front of every name.
+    /// Prefix of all names.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prefix: String,
-    /// Whether a missing object or key is fine.
+    /// Whether the object and its keys may be missing.
     #[serde(default)]
     pub optional: bool,
 }

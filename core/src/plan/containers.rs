@@ -1,4 +1,4 @@
-//! Which of a pod's containers run the task.
+//! The task containers of a pod.
 
 use super::{PlanError, PreparedProfile};
 use crate::names;
@@ -6,26 +6,28 @@ use crate::pod::{Container, Pod};
 use crate::profile::Profile;
 use crate::profile::spec::Position;
 
-/// Containers of a pod at most, its init containers included. Planning compares them with each other, and each task
-/// container adds to the answer. Kubernetes sets no limit; a node runs 110 pods by default.
+/// Maximum number of containers of a pod, including init containers. Planning compares them with each other,
+/// and each task container makes the response larger. Kubernetes has no limit; a node runs 110 pods by
+/// default.
 const MAX_CONTAINERS: usize = 256;
 
-/// The containers that run the task, in the pod's order: those that our annotation names, else the one that
-/// Kubernetes' own annotation names, else those of the scheduler, else the first. The scheduler comes first if it sets that
-/// annotation on all of its pods. Init containers stand at the end: they are tasks only where the annotation names them, and
-/// boot comes before them.
+/// The task containers, in the order of the pod: those in the annotation of Bootlace, otherwise the one in
+/// the annotation `kubectl.kubernetes.io/default-container`, otherwise those of the scheduler, otherwise the
+/// first one. The scheduler precedes the second annotation if it sets that annotation on all of its pods. Init
+/// containers are at the end: they are tasks only if the annotation of Bootlace names them and boot runs before
+/// them.
 pub(super) fn tasks<'p, 'a>(
     pod: &'p Pod<'a>,
-    recipe: &PreparedProfile,
+    prepared: &PreparedProfile,
 ) -> Result<Vec<&'p Container<'a>>, PlanError> {
     let count = pod.all_containers().count();
     if count > MAX_CONTAINERS {
         return Err(PlanError::TooManyContainers { count, limit: MAX_CONTAINERS });
     }
     if let Some(list) = pod.annotations.get(names::ANNOTATION_CONTAINERS) {
-        return named(pod, list, &recipe.profile);
+        return named(pod, list, &prepared.profile);
     }
-    let scheduler = recipe.schedulers.detect(pod);
+    let scheduler = prepared.schedulers.detect(pod);
     if !scheduler.is_some_and(|scheduler| scheduler.overrides_default_container())
         && let Some(name) = pod.annotations.get(names::ANNOTATION_DEFAULT_CONTAINER)
         && let Some(container) = pod.containers.iter().find(|container| container.name == name)
@@ -49,7 +51,7 @@ fn named<'p, 'a>(
         return Err(PlanError::NoContainerNamed);
     }
     let first = profile.spec.boot.position == Position::First;
-    let known = |init: bool| {
+    let available = |init: bool| {
         let init_containers = pod.init_containers.iter().filter(|_| init);
         pod.containers.iter().chain(init_containers).map(|container| container.name.to_owned()).collect()
     };
@@ -59,29 +61,29 @@ fn named<'p, 'a>(
         }
         let name = (*name).to_owned();
         if !pod.init_containers.iter().any(|container| container.name == name) {
-            return Err(PlanError::UnknownContainer { name, known: known(first) });
+            return Err(PlanError::UnknownContainer { name, available: available(first) });
         }
         if !first {
-            let (profile, known) = (profile.name.clone(), known(false));
-            return Err(PlanError::InitContainer { name, profile, known });
+            let (profile, available) = (profile.name.clone(), available(false));
+            return Err(PlanError::InitContainer { name, profile, available });
         }
     }
     let all = pod.containers.iter().chain(&pod.init_containers);
     Ok(all.filter(|container| names.contains(&container.name)).collect())
 }
 
-/// The warning for a pod of which only some of the scheduler's tasks are booted. Schedulers that run several tasks in
-/// one pod (the steps of a Tekton `TaskRun`) start each by one program of their own, which they bring in a volume; no
-/// sidecar is started by that. A pod that says which container is the main one is not asked again.
-pub(super) fn left_out(pod: &Pod<'_>, tasks: &[&Container<'_>]) -> Option<String> {
-    let says = [names::ANNOTATION_CONTAINERS, names::ANNOTATION_DEFAULT_CONTAINER];
+/// The warning for a pod with several tasks of a scheduler of which only one is a task container. Schedulers
+/// that run several tasks in a pod (the steps of a Tekton `TaskRun`) start each of them with the same program
+/// in a volume, but no sidecars. There is no warning if an annotation names the task container.
+pub(super) fn missing_tasks_warning(pod: &Pod<'_>, tasks: &[&Container<'_>]) -> Option<String> {
+    let annotations = [names::ANNOTATION_CONTAINERS, names::ANNOTATION_DEFAULT_CONTAINER];
     let [task] = tasks else { return None };
-    if says.iter().any(|annotation| pod.annotations.get(annotation).is_some()) {
+    if annotations.iter().any(|annotation| pod.annotations.get(annotation).is_some()) {
         return None;
     }
-    let program = program_of_a_volume(task)?;
-    let of_scheduler = |container: &&Container<'_>| program_of_a_volume(container) == Some(program);
-    let all: Vec<_> = pod.containers.iter().filter(of_scheduler).map(|container| container.name).collect();
+    let program = program_in_volume(task)?;
+    let same_program = |container: &&Container<'_>| program_in_volume(container) == Some(program);
+    let all: Vec<_> = pod.containers.iter().filter(same_program).map(|container| container.name).collect();
     let others: Vec<_> =
         all.iter().filter(|name| **name != task.name).map(|name| format!("{name:?}")).collect();
     if others.is_empty() {
@@ -98,8 +100,8 @@ pub(super) fn left_out(pod: &Pod<'_>, tasks: &[&Container<'_>]) -> Option<String
     ))
 }
 
-/// What a container starts, where the program lies in a volume that it mounts.
-fn program_of_a_volume<'a>(container: &Container<'a>) -> Option<&'a str> {
+/// The program of a container, if it is in a volume that the container mounts.
+fn program_in_volume<'a>(container: &Container<'a>) -> Option<&'a str> {
     let program = *container.command.as_ref()?.first()?;
     let is_below = |folder: &str| {
         let folder = folder.trim_end_matches('/');
@@ -123,8 +125,8 @@ mod tests {
         let json = Json::from(&pod);
         let pod = Pod::read(&json).unwrap();
         let profile = Arc::new(Profile::default());
-        let recipe = PreparedProfile::new(profile, &InstallationSettings::default()).unwrap();
-        left_out(&pod, &tasks(&pod, &recipe).unwrap())
+        let prepared = PreparedProfile::new(profile, &InstallationSettings::default()).unwrap();
+        missing_tasks_warning(&pod, &tasks(&pod, &prepared).unwrap())
     }
 
     fn container(name: &str, program: &str, mount: &str) -> Value {
@@ -132,24 +134,24 @@ mod tests {
     }
 
     #[test]
-    fn tasks_that_one_program_starts_are_booted_together_or_warned_of() {
+    fn tasks_with_the_same_program_are_reported_if_only_one_is_booted() {
         let step = |name| container(name, "/tekton/bin/entrypoint", "/tekton/bin");
         let steps = json!([step("step-a"), step("step-b"), {"name": "sidecar-log", "command": ["log"]}, step("step-c")]);
         let warning_of = |annotations: &Value| warning(&steps, annotations);
-        let said = warning_of(&json!(null)).unwrap();
+        let message = warning_of(&json!(null)).unwrap();
         for part in [
             "only container \"step-a\" gets the boot env",
             "\"step-b\", \"step-c\" are started by /tekton/bin/entrypoint",
             "bootlace.dev/containers of the pod to step-a,step-b,step-c",
         ] {
-            assert!(said.contains(part), "{part} is not in: {said}");
+            assert!(message.contains(part), "{part} is not in: {message}");
         }
         assert_eq!(warning_of(&json!({names::ANNOTATION_CONTAINERS: "step-a"})), None);
         assert_eq!(warning_of(&json!({names::ANNOTATION_DEFAULT_CONTAINER: "step-b"})), None);
     }
 
     #[test]
-    fn ordinary_pods_with_sidecars_are_not_warned_of() {
+    fn pods_with_ordinary_sidecars_have_no_warning() {
         let (main, side) = (container("main", "/app/run", "/data"), container("side", "/app/run", "/data"));
         let own = |name, program| container(name, program, "/tools");
         for containers in [

@@ -1,7 +1,7 @@
-//! What a task container runs, where its spec does not say so.
+//! The command of a task container, also if its spec has none.
 //!
-//! Kubernetes' rule: a container without `command` runs its image's ENTRYPOINT, with the spec's `args` behind it or,
-//! where there are none, with the image's CMD.
+//! In Kubernetes, a container without `command` runs the ENTRYPOINT of its image, followed by `args` of the
+//! container or, if it has no `args`, by the CMD of the image.
 //! <https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/>
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,30 +16,30 @@ use crate::profile::env::ImageCommand;
 use crate::profile::image;
 use crate::quote::quoted;
 
-/// What a container runs.
+/// The command of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ContainerCommand {
-    /// What its spec names.
+    /// The `command` in its spec.
     Spec,
-    /// These words, with the spec's `args` behind them where it has some.
-    Image { words: Vec<String>, told_by: CommandSource },
-    /// Nobody tells; and why the registry does not, where it was asked.
-    Unknown { because: Option<String> },
-    /// The registry must be asked.
-    Ask,
+    /// These words, followed by `args` of the container.
+    Image { words: Vec<String>, source: CommandSource },
+    /// Unknown; with the reason if the registry was queried.
+    Unknown { reason: Option<String> },
+    /// The image must be looked up in its registry.
+    Lookup,
 }
 
 impl ContainerCommand {
-    /// Why nobody tells, in brackets behind that; empty where nobody was asked.
+    /// Why it is unknown, in parentheses; empty if the registry was not queried.
     pub(super) fn why_unknown(&self) -> String {
         match self {
-            Self::Unknown { because: Some(because) } => format!(" ({because})"),
+            Self::Unknown { reason: Some(reason) } => format!(" ({reason})"),
             _ => String::new(),
         }
     }
 }
 
-/// Who tells what an image runs.
+/// Source of the command of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CommandSource {
     Annotation,
@@ -47,66 +47,66 @@ pub(super) enum CommandSource {
     Registry,
 }
 
-/// What the annotation says.
+/// The entrypoints in the annotation.
 #[derive(Debug, Default)]
 pub(super) enum EntrypointAnnotation {
-    /// There is none.
+    /// The annotation is absent.
     #[default]
     Nothing,
-    /// The entrypoint of the one container that names no command.
+    /// The entrypoint of the only container without a command.
     One(Vec<String>),
     /// Entrypoints by container.
     ByContainer(BTreeMap<String, Vec<String>>),
 }
 
-/// Bytes of the annotation. Images' entrypoints have a few words, and each word takes many times its size while the
-/// pod is planned.
+/// Maximum bytes of the annotation. Entrypoints of images have few words, and planning needs many times the
+/// size of each word.
 const MAX_BYTES: usize = 64 * 1024;
 
 impl EntrypointAnnotation {
-    /// Reads the annotation of a pod with these task containers.
-    pub(super) fn read(pod: &Pod<'_>, tasks: &[&Container<'_>]) -> Result<Self, PlanError> {
+    /// Parses the annotation of a pod with these task containers.
+    pub(super) fn parse(pod: &Pod<'_>, tasks: &[&Container<'_>]) -> Result<Self, PlanError> {
         let Some(text) = pod.annotations.get(names::ANNOTATION_ENTRYPOINT) else { return Ok(Self::Nothing) };
-        let wrong = |what: String| PlanError::Entrypoint { what };
+        let invalid = |problem: String| PlanError::Entrypoint { problem };
         if text.len() > MAX_BYTES {
-            return Err(wrong(format!("has {} bytes, the limit is {MAX_BYTES}", text.len())));
+            return Err(invalid(format!("has {} bytes, the limit is {MAX_BYTES}", text.len())));
         }
         match serde_json::from_str(text) {
-            Err(_) => Err(wrong("is not valid JSON".to_owned())),
+            Err(_) => Err(invalid("is not valid JSON".to_owned())),
             Ok(Value::Object(map)) => {
                 let entrypoint = |(name, value): (String, Value)| {
                     if !tasks.iter().any(|container| container.name == name) {
                         let known: Vec<_> = tasks.iter().map(|container| container.name).collect();
                         let known = quoted(&known);
-                        return Err(wrong(format!(
+                        return Err(invalid(format!(
                             "names container {name:?}, but the task containers are {known}"
                         )));
                     }
-                    let words = words(value).map_err(|what| {
-                        wrong(format!("has a value for container {name:?} that is {what}"))
+                    let words = words(value).map_err(|problem| {
+                        invalid(format!("has a value for container {name:?} that is {problem}"))
                     })?;
                     Ok((name, words))
                 };
                 map.into_iter().map(entrypoint).collect::<Result<_, _>>().map(Self::ByContainer)
             }
             Ok(value) => {
-                let words = words(value).map_err(|what| wrong(format!("is {what}")))?;
-                let open: BTreeSet<_> =
+                let words = words(value).map_err(|problem| invalid(format!("is {problem}")))?;
+                let without_command: BTreeSet<_> =
                     tasks.iter().filter(|task| task.command.is_none()).map(|task| task.name).collect();
-                if open.len() > 1 {
-                    let open: Vec<_> = open.into_iter().collect();
+                if without_command.len() > 1 {
+                    let without_command: Vec<_> = without_command.into_iter().collect();
                     let message = format!(
                         "is a single array, but several containers have no command ({})",
-                        quoted(&open)
+                        quoted(&without_command)
                     );
-                    return Err(wrong(message));
+                    return Err(invalid(message));
                 }
                 Ok(Self::One(words))
             }
         }
     }
 
-    fn of(&self, container: &str) -> Option<&Vec<String>> {
+    fn get(&self, container: &str) -> Option<&Vec<String>> {
         match self {
             Self::Nothing => None,
             Self::One(words) => Some(words),
@@ -115,7 +115,7 @@ impl EntrypointAnnotation {
     }
 }
 
-/// A program and its arguments; else what is there instead.
+/// A program and its arguments; or a description of the invalid value.
 fn words(value: Value) -> Result<Vec<String>, &'static str> {
     let Value::Array(elements) = value else { return Err("not an array") };
     let word = |element| match element {
@@ -134,41 +134,41 @@ fn words(value: Value) -> Result<Vec<String>, &'static str> {
     }
 }
 
-/// What `container` runs: as its spec says, else the annotation, else the profile's table, else the registry, where
-/// one is asked.
-pub(super) fn runs(
+/// The command of `container`: from its spec, otherwise from the annotation, otherwise from the table of the
+/// profile, otherwise from the registry, if it may be queried.
+pub(super) fn command(
     container: &Container<'_>,
-    annotated: &EntrypointAnnotation,
+    annotation: &EntrypointAnnotation,
     table: &[ImageCommand],
     registry: Option<&ImageConfigs>,
 ) -> ContainerCommand {
     if container.command.is_some() {
         return ContainerCommand::Spec;
     }
-    let image = |words: Vec<String>, told_by| ContainerCommand::Image { words, told_by };
-    if let Some(entrypoint) = annotated.of(container.name) {
+    let image = |words: Vec<String>, source| ContainerCommand::Image { words, source };
+    if let Some(entrypoint) = annotation.get(container.name) {
         return image(entrypoint.clone(), CommandSource::Annotation);
     }
     let has_args = !container.args.is_empty();
     if let Some(entry) = table.iter().find(|entry| image::matches(&entry.image, container.image)) {
         return match combine(&entry.entrypoint, &entry.cmd, has_args) {
             Some(words) => image(words, CommandSource::Profile),
-            None => ContainerCommand::Unknown { because: None },
+            None => ContainerCommand::Unknown { reason: None },
         };
     }
     match registry.map(|registry| registry.get(container.image)) {
-        None => ContainerCommand::Unknown { because: None },
-        Some(None) => ContainerCommand::Ask,
-        Some(Some(Err(reason))) => ContainerCommand::Unknown { because: Some(reason.clone()) },
+        None => ContainerCommand::Unknown { reason: None },
+        Some(None) => ContainerCommand::Lookup,
+        Some(Some(Err(reason))) => ContainerCommand::Unknown { reason: Some(reason.clone()) },
         Some(Some(Ok(config))) => match combine(&config.entrypoint, &config.cmd, has_args) {
             Some(words) => image(words, CommandSource::Registry),
-            None => ContainerCommand::Unknown { because: Some("the image has none either".to_owned()) },
+            None => ContainerCommand::Unknown { reason: Some("the image has none either".to_owned()) },
         },
     }
 }
 
-/// The words before the spec's `args`; none where nothing is left to run. Without an ENTRYPOINT the first of the
-/// `args` is the program.
+/// The words before `args` of the container; `None` if there is nothing to run. Without an ENTRYPOINT, the
+/// first word of `args` is the program.
 fn combine(entrypoint: &[String], cmd: &[String], has_args: bool) -> Option<Vec<String>> {
     let cmd = if has_args { &[] } else { cmd };
     let words: Vec<_> = entrypoint.iter().chain(cmd).cloned().collect();
@@ -179,6 +179,7 @@ fn combine(entrypoint: &[String], cmd: &[String], has_args: bool) -> Option<Vec<
 mod tests {
     use serde_json::json;
 
+    use super::super::image_lookup::ImageConfig;
     use super::*;
     use crate::pod::Json;
 
@@ -194,29 +195,29 @@ mod tests {
         let pod = Json::from(&pod);
         let pod = Pod::read(&pod).unwrap();
         let tasks: Vec<_> = pod.containers.iter().collect();
-        let read = EntrypointAnnotation::read(&pod, &tasks).map_err(|error| error.to_string())?;
-        let each = tasks.iter().map(|task| format!("{:?}", runs(task, &read, &[], None)));
+        let parsed = EntrypointAnnotation::parse(&pod, &tasks).map_err(|error| error.to_string())?;
+        let each = tasks.iter().map(|task| format!("{:?}", command(task, &parsed, &[], None)));
         Ok(each.collect::<Vec<_>>().join(" "))
     }
 
     #[test]
-    fn the_annotation_speaks_for_containers_without_a_command() {
+    fn the_annotation_applies_to_containers_without_a_command() {
         let one = json!([{"name": "a"}, {"name": "b", "command": ["x"]}]);
         assert_eq!(
             annotated(r#"["run", "-v", ""]"#, &one).unwrap(),
-            r#"Image { words: ["run", "-v", ""], told_by: Annotation } Spec"#
+            r#"Image { words: ["run", "-v", ""], source: Annotation } Spec"#
         );
         let two = json!([{"name": "a"}, {"name": "b"}]);
         assert_eq!(
             annotated(r#"{"b": ["run"]}"#, &two).unwrap(),
-            r#"Unknown { because: None } Image { words: ["run"], told_by: Annotation }"#
+            r#"Unknown { reason: None } Image { words: ["run"], source: Annotation }"#
         );
     }
 
     #[test]
-    fn an_annotation_that_cannot_be_meant_is_refused_by_its_name() {
+    fn an_invalid_annotation_is_refused() {
         let two = json!([{"name": "a"}, {"name": "b"}]);
-        for (annotation, what) in [
+        for (annotation, problem) in [
             ("run -v", "is not valid JSON"),
             ("", "is not valid JSON"),
             (r#""run""#, "is not an array"),
@@ -230,14 +231,14 @@ mod tests {
             (&format!("[\"{}\"]", "x".repeat(MAX_BYTES)), "has 65540 bytes, the limit is 65536"),
         ] {
             let error = annotated(annotation, &two).unwrap_err();
-            let start = format!("annotation {} {what}: set", names::ANNOTATION_ENTRYPOINT);
+            let start = format!("annotation {} {problem}: set", names::ANNOTATION_ENTRYPOINT);
             assert!(error.starts_with(&start), "{annotation}: {error}");
         }
     }
 
-    /// The table of the page that the module names.
+    /// The table of the page in the documentation of the module.
     #[test]
-    fn entrypoint_cmd_and_args_combine_as_kubernetes_has_it() {
+    fn entrypoint_cmd_and_args_are_combined_as_in_kubernetes() {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         for (entrypoint, cmd, args, expected) in [
             ("/ep-1", "foo bar", false, Some("/ep-1 foo bar")),
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_profiles_table_counts_before_the_registry() {
+    fn the_table_of_the_profile_has_precedence_over_the_registry() {
         let pod = json!({"spec": {"containers": [
             {"name": "a", "image": "etl/runner:2"},
             {"name": "b", "image": "other"},
@@ -275,27 +276,24 @@ mod tests {
             ("gone".to_owned(), Err("it is gone".to_owned())),
         ];
         let images = images.into_iter().collect();
-        let runs = |registry| {
+        let commands = |registry| {
             let each = pod
                 .containers
                 .iter()
-                .map(|container| runs(container, &EntrypointAnnotation::Nothing, &table, registry));
+                .map(|container| command(container, &EntrypointAnnotation::Nothing, &table, registry));
             each.collect::<Vec<_>>()
         };
-        let known = |word: &str, told_by| ContainerCommand::Image { words: vec![word.to_owned()], told_by };
-        let unknown =
-            |because: Option<&str>| ContainerCommand::Unknown { because: because.map(str::to_owned) };
+        let known = |word: &str, source| ContainerCommand::Image { words: vec![word.to_owned()], source };
+        let unknown = |reason: Option<&str>| ContainerCommand::Unknown { reason: reason.map(str::to_owned) };
         assert_eq!(
-            runs(Some(&images)),
+            commands(Some(&images)),
             [
                 known("table", CommandSource::Profile),
                 known("registry", CommandSource::Registry),
                 unknown(Some("it is gone")),
-                ContainerCommand::Ask
+                ContainerCommand::Lookup
             ]
         );
-        assert_eq!(runs(None)[1..], [unknown(None), unknown(None), unknown(None)]);
+        assert_eq!(commands(None)[1..], [unknown(None), unknown(None), unknown(None)]);
     }
-
-    use super::super::image_lookup::ImageConfig;
 }

@@ -1,4 +1,4 @@
-//! Which way the boot env takes into the task containers of a pod.
+//! How the boot env is delivered to the task containers of a pod.
 
 use super::entrypoint::{CommandSource, ContainerCommand};
 use super::{EnvDelivery, PlanError, PreparedProfile, Version};
@@ -9,12 +9,13 @@ use crate::profile::spec::{EnvMode, Layout};
 /// Why Auto selects a Secret for schedulers that start the task with exec.
 const BY_EXEC: &str = "its scheduler starts the task with exec, which only inherits the env of the container";
 
-/// The mode that somebody asks for.
+/// The env mode in the pod or in the profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestedMode {
     pub(super) mode: EnvMode,
-    by: ModeSource,
-    /// Whether the scheduler starts the task with exec, and such a process does not inherit the env of the launcher.
+    source: ModeSource,
+    /// Whether the scheduler starts the task with exec, and such a process does not inherit the env of the
+    /// launcher.
     pub(super) by_exec: bool,
 }
 
@@ -25,22 +26,22 @@ enum ModeSource {
 }
 
 impl RequestedMode {
-    /// What the pod's annotation asks for, else the profile.
-    pub(super) fn by(pod: &Pod<'_>, recipe: &PreparedProfile) -> Result<Self, PlanError> {
-        let by_exec = recipe.schedulers.detect(pod).is_some_and(|scheduler| scheduler.uses_exec());
+    /// The mode in the annotation of the pod, otherwise in the profile.
+    pub(super) fn new(pod: &Pod<'_>, prepared: &PreparedProfile) -> Result<Self, PlanError> {
+        let by_exec = prepared.schedulers.detect(pod).is_some_and(|scheduler| scheduler.uses_exec());
         let Some(text) = pod.annotations.get(names::ANNOTATION_ENV_MODE) else {
-            return Ok(Self { mode: recipe.profile.spec.env.mode, by: ModeSource::Profile, by_exec });
+            return Ok(Self { mode: prepared.profile.spec.env.mode, source: ModeSource::Profile, by_exec });
         };
         let mode = EnvMode::ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(text));
-        let mode = mode.ok_or_else(|| PlanError::EnvMode { says: text.to_owned() })?;
-        Ok(Self { mode, by: ModeSource::Annotation, by_exec })
+        let mode = mode.ok_or_else(|| PlanError::EnvMode { value: text.to_owned() })?;
+        Ok(Self { mode, source: ModeSource::Annotation, by_exec })
     }
 
-    /// Who asks, for messages.
-    pub(super) fn asks(self, recipe: &PreparedProfile) -> String {
-        match self.by {
+    /// The mode and its source, for messages.
+    pub(super) fn describe(self, prepared: &PreparedProfile) -> String {
+        match self.source {
             ModeSource::Profile => {
-                format!("env.mode of BootProfile {:?} is {}", recipe.profile.name, self.mode.as_str())
+                format!("env.mode of BootProfile {:?} is {}", prepared.profile.name, self.mode.as_str())
             }
             ModeSource::Annotation => {
                 format!("annotation {} is {}", names::ANNOTATION_ENV_MODE, self.mode.as_str())
@@ -48,11 +49,11 @@ impl RequestedMode {
         }
     }
 
-    /// Why a pod takes its env from a Secret, and how it need not.
-    pub(super) fn why_secret(self, recipe: &PreparedProfile) -> (String, &'static str) {
+    /// Why the env is delivered in a Secret, and how to avoid it.
+    pub(super) fn why_secret(self, prepared: &PreparedProfile) -> (String, &'static str) {
         match self.mode {
             EnvMode::Secret => (
-                self.asks(recipe),
+                self.describe(prepared),
                 "set env.mode to Auto and the image's entrypoint as `command` of each task container that has none",
             ),
             _ if self.by_exec => {
@@ -65,81 +66,84 @@ impl RequestedMode {
         }
     }
 
-    /// Whether it matters what a container runs, and it is worth asking a registry.
-    pub(super) fn asks_registry(self, recipe: &PreparedProfile) -> bool {
+    /// Whether the delivery depends on the commands of containers, so that it is worth a query to a registry.
+    pub(super) fn needs_command(self, prepared: &PreparedProfile) -> bool {
         match self.mode {
             EnvMode::Launch => true,
-            EnvMode::Auto => !recipe.given.is_empty() && !self.selects_secret(recipe),
+            EnvMode::Auto => !prepared.env_names.is_empty() && !self.selects_secret(prepared),
             EnvMode::Secret | EnvMode::File | EnvMode::Hook => false,
         }
     }
 
     /// Whether Auto means Secret, whatever the commands are.
-    fn selects_secret(self, recipe: &PreparedProfile) -> bool {
-        self.mode == EnvMode::Auto && self.by_exec && recipe.store.is_some() && !recipe.given.is_empty()
+    fn selects_secret(self, prepared: &PreparedProfile) -> bool {
+        self.mode == EnvMode::Auto
+            && self.by_exec
+            && prepared.store.is_some()
+            && !prepared.env_names.is_empty()
     }
 
-    /// The way into a container that runs `runs`, and why it is that one.
+    /// The delivery to a container with this command, and the reason for it.
     pub(super) fn resolve(
         self,
         container: &Container<'_>,
-        runs: &ContainerCommand,
-        recipe: &PreparedProfile,
+        command: &ContainerCommand,
+        prepared: &PreparedProfile,
     ) -> Result<(EnvDelivery, String), PlanError> {
-        match (self.mode, runs) {
-            (EnvMode::Auto, _) if self.selects_secret(recipe) => {
+        match (self.mode, command) {
+            (EnvMode::Auto, _) if self.selects_secret(prepared) => {
                 Ok((EnvDelivery::Secret, BY_EXEC.to_owned()))
             }
             (EnvMode::Auto | EnvMode::Launch, ContainerCommand::Spec) => {
                 Ok((EnvDelivery::Launch, "its command is set in the pod".to_owned()))
             }
-            (EnvMode::Auto | EnvMode::Launch, ContainerCommand::Image { told_by, .. }) => Ok((
+            (EnvMode::Auto | EnvMode::Launch, ContainerCommand::Image { source, .. }) => Ok((
                 EnvDelivery::Launch,
-                format!("the entrypoint of its image is known from {}", source(*told_by)),
+                format!("the entrypoint of its image is known from {}", describe(*source)),
             )),
-            (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Ask)
-                if recipe.profile.spec.assets.layout == Layout::Optimus =>
+            (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Lookup)
+                if prepared.profile.spec.assets.layout == Layout::Optimus =>
             {
                 Ok((EnvDelivery::Sourced, "images for layout Optimus source it".to_owned()))
             }
-            (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Ask)
-                if recipe.store.is_some() =>
+            (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Lookup)
+                if prepared.store.is_some() =>
             {
-                Ok((EnvDelivery::Secret, format!("its command is unknown{}", runs.why_unknown())))
+                Ok((EnvDelivery::Secret, format!("its command is unknown{}", command.why_unknown())))
             }
-            (EnvMode::Secret, _) if recipe.store.is_none() => {
-                Err(PlanError::NoStore { asks: self.asks(recipe) })
+            (EnvMode::Secret, _) if prepared.store.is_none() => {
+                Err(PlanError::NoStore { mode: self.describe(prepared) })
             }
-            (EnvMode::Secret, _) => Ok((EnvDelivery::Secret, self.asks(recipe))),
-            (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Ask) => {
-                Ok((EnvDelivery::None, format!("its command is unknown{}", runs.why_unknown())))
+            (EnvMode::Secret, _) => Ok((EnvDelivery::Secret, self.describe(prepared))),
+            (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Lookup) => {
+                Ok((EnvDelivery::None, format!("its command is unknown{}", command.why_unknown())))
             }
-            (EnvMode::Launch, ContainerCommand::Unknown { .. } | ContainerCommand::Ask) => {
-                let (container, asks) = (container.name.to_owned(), self.asks(recipe));
-                Err(PlanError::CommandUnknown { container, because: runs.why_unknown(), asks })
+            (EnvMode::Launch, ContainerCommand::Unknown { .. } | ContainerCommand::Lookup) => {
+                let (container, mode) = (container.name.to_owned(), self.describe(prepared));
+                Err(PlanError::CommandUnknown { container, reason: command.why_unknown(), mode })
             }
             (EnvMode::File, _) => {
-                self.check_file(recipe)?;
-                Ok((EnvDelivery::File, self.asks(recipe)))
+                self.check_file(prepared)?;
+                Ok((EnvDelivery::File, self.describe(prepared)))
             }
-            (EnvMode::Hook, _) => Ok((EnvDelivery::Hook, self.asks(recipe))),
+            (EnvMode::Hook, _) => Ok((EnvDelivery::Hook, self.describe(prepared))),
         }
     }
 
-    fn check_file(self, recipe: &PreparedProfile) -> Result<(), PlanError> {
-        if let Some(version) = recipe.kubernetes.filter(|version| *version < Version::FILE_KEY_REF) {
-            return Err(PlanError::TooOldForFile { asks: self.asks(recipe), version });
+    fn check_file(self, prepared: &PreparedProfile) -> Result<(), PlanError> {
+        if let Some(version) = prepared.kubernetes.filter(|version| *version < Version::FILE_KEY_REF) {
+            return Err(PlanError::TooOldForFile { mode: self.describe(prepared), version });
         }
-        if recipe.profile.spec.env.file.keys.is_empty() {
-            let profile = recipe.profile.name.clone();
-            return Err(PlanError::NoFileKeys { asks: self.asks(recipe), profile });
+        if prepared.profile.spec.env.file.keys.is_empty() {
+            let profile = prepared.profile.name.clone();
+            return Err(PlanError::NoFileKeys { mode: self.describe(prepared), profile });
         }
         Ok(())
     }
 }
 
-fn source(told_by: CommandSource) -> String {
-    match told_by {
+fn describe(source: CommandSource) -> String {
+    match source {
         CommandSource::Annotation => format!("annotation {}", names::ANNOTATION_ENTRYPOINT),
         CommandSource::Profile => "env.images of the BootProfile".to_owned(),
         CommandSource::Registry => "the registry".to_owned(),

@@ -1,4 +1,4 @@
-//! Which env names a profile's sources can give, as far as the profile says.
+//! The env names that the sources of a profile can provide, as far as the profile determines them.
 
 use std::collections::BTreeSet;
 
@@ -6,31 +6,31 @@ use super::boot_spec::{BootSource, MountedSource, SourceKind};
 use crate::profile::remote::JsonPart;
 use crate::profile::spec::SourceTarget;
 
-/// The names that boot may set. The pod's own variables of other names cannot meet the boot env, so boot need not
-/// be told of them.
+/// The names that boot may set. Variables of the pod with other names cannot conflict with the boot env, so
+/// the configuration of boot does not contain them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct BootEnvNames {
     names: BTreeSet<String>,
-    /// Every name that starts with one of these, because a whole object becomes env.
+    /// Prefixes of names: all keys of an object become variables.
     prefixes: Vec<String>,
 }
 
 impl BootEnvNames {
-    /// What `sources` can give.
-    pub(super) fn by(sources: &[BootSource]) -> Self {
-        let mut given = Self::default();
+    /// The names that `sources` can provide.
+    pub(super) fn new(sources: &[BootSource]) -> Self {
+        let mut env_names = Self::default();
         for source in sources {
             match &source.from {
-                SourceKind::Inline(inline) => given.names.extend(inline.env.keys().cloned()),
-                SourceKind::Mounted(object) => given.add_object(object),
-                SourceKind::Http(http) => given.add_json(&http.request.json),
-                SourceKind::ObjectStore(store) => given.add_json(&store.request.json),
-                SourceKind::Optimus(_) | SourceKind::InitImage(_) => given.prefixes.push(String::new()),
-                // Files only.
+                SourceKind::Inline(inline) => env_names.names.extend(inline.env.keys().cloned()),
+                SourceKind::Mounted(object) => env_names.add_object(object),
+                SourceKind::Http(http) => env_names.add_json(&http.request.json),
+                SourceKind::ObjectStore(store) => env_names.add_json(&store.request.json),
+                SourceKind::Optimus(_) | SourceKind::InitImage(_) => env_names.prefixes.push(String::new()),
+                // It only provides files.
                 SourceKind::Oci(_) => {}
             }
         }
-        given
+        env_names
     }
 
     fn add_object(&mut self, object: &MountedSource) {
@@ -54,7 +54,7 @@ impl BootEnvNames {
     }
 
     /// Whether boot may set `name`.
-    pub(super) fn may_hold(&self, name: &str) -> bool {
+    pub(super) fn may_contain(&self, name: &str) -> bool {
         self.names.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
     }
 }
@@ -62,17 +62,17 @@ impl BootEnvNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::boot;
+    use crate::plan::sources;
     use crate::profile::BootProfileSpec;
 
-    fn given(sources: &str) -> BootEnvNames {
+    fn env_names(sources: &str) -> BootEnvNames {
         let sources = serde_saphyr::from_str(sources).unwrap();
-        BootEnvNames::by(&boot::sources(&BootProfileSpec { sources, ..BootProfileSpec::default() }))
+        BootEnvNames::new(&sources::all(&BootProfileSpec { sources, ..BootProfileSpec::default() }))
     }
 
     #[test]
-    fn names_are_known_as_far_as_the_profile_says_them() {
-        let given = given(
+    fn the_names_are_those_in_the_profile() {
+        let env_names = env_names(
             "
 - {name: a, inline: {env: {A: x}, files: {FILE: x}}}
 - {name: b, secret: {name: b, into: Env, prefix: B_, items: [{key: k, as: ONE}]}}
@@ -83,16 +83,16 @@ mod tests {
 ",
         );
         for name in ["A", "B_ONE", "C_ANYTHING", "C_", "E_X", "G_X"] {
-            assert!(given.may_hold(name), "{name}");
+            assert!(env_names.may_contain(name), "{name}");
         }
         for name in ["FILE", "ONE", "B_TWO", "D_ANYTHING", "C", "F_X"] {
-            assert!(!given.may_hold(name), "{name}");
+            assert!(!env_names.may_contain(name), "{name}");
         }
     }
 
     #[test]
-    fn a_whole_object_without_a_prefix_may_hold_any_name() {
-        assert!(given("[{name: a, secret: {name: a, into: Env}}]").may_hold("ANYTHING"));
-        assert!(!given("[]").may_hold("ANYTHING"));
+    fn an_object_without_a_prefix_may_contain_any_name() {
+        assert!(env_names("[{name: a, secret: {name: a, into: Env}}]").may_contain("ANYTHING"));
+        assert!(!env_names("[]").may_contain("ANYTHING"));
     }
 }

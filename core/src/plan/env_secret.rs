@@ -1,7 +1,5 @@
-//! What a pod gets from the store, and what boot needs to ask it: decided at admission, where nobody but the API server
-//! has a say.
-
-use std::fmt::Write as _;
+//! The Secret with the boot env that the store creates for a pod, and the token of boot for the store. The
+//! webhook determines both during admission, which only the API server can request.
 
 use k8s_openapi::api::core::v1 as core;
 use serde_json::{Value, json};
@@ -11,49 +9,47 @@ use super::PlanError;
 use crate::names;
 use crate::pod::Pod;
 
-/// Where a pod comes from, as far as its own JSON does not say.
+/// Properties of an admission request that the pod does not contain.
 #[derive(Clone, Copy, Debug)]
 pub struct AdmissionContext<'a> {
-    /// The namespace that it is being created in.
+    /// Namespace of the pod.
     pub namespace: &'a str,
-    /// The uid of the API server's review: new and random for each. None where there is no review.
+    /// UID of the `AdmissionReview`, which is random; `None` if there is no review, as on the command line.
     pub uid: Option<&'a str>,
 }
 
-/// A namespace, without a review.
+/// A namespace without an `AdmissionReview`.
 impl<'a> From<&'a str> for AdmissionContext<'a> {
     fn from(namespace: &'a str) -> Self {
         Self { namespace, uid: None }
     }
 }
 
-/// Seconds that the token of boot lives: the least that the API server gives. The kubelet renews it while boot runs.
+/// Lifetime of the token of boot, in seconds: the minimum of the API server. The kubelet renews the token
+/// while boot runs.
 const TOKEN_SECONDS: i64 = 600;
 
-/// The name of the Secret that holds a pod's boot env. Nobody can guess it before the pod is there, because the review's
-/// uid is random (122 bits), and nobody learns the uid from it, which is in the API server's logs.
+/// Name of the Secret with the boot env of a pod. It cannot be guessed before the pod exists, because the UID
+/// of the review is random (122 bits). It does not reveal the UID, which is in the logs of the API server.
 ///
 /// # Errors
-/// Where there is no review. `why` says why the pod takes its env from a Secret, and what to do about it.
+/// If there is no review. `why` returns why the env is delivered in a Secret, and how to avoid it.
 pub(super) fn secret_name(
     origin: AdmissionContext<'_>,
     why: impl FnOnce() -> (String, &'static str),
 ) -> Result<String, PlanError> {
     let no_review = || {
-        let (because, remedy) = why();
-        PlanError::NoReview { because, remedy }
+        let (reason, remedy) = why();
+        PlanError::NoReview { reason, remedy }
     };
     let uid = origin.uid.ok_or_else(no_review)?;
     let hash = Sha256::new().chain_update(b"bootlace env\0").chain_update(uid).finalize();
-    let mut name = names::SECRET_ENV_PREFIX.to_owned();
-    for byte in hash.iter().take(names::SECRET_ENV_DIGITS / 2) {
-        // Writing to a String cannot fail.
-        let _ = write!(name, "{byte:02x}");
-    }
-    Ok(name)
+    let mut digits = hex::encode(hash);
+    digits.truncate(names::SECRET_ENV_DIGITS);
+    Ok(format!("{}{digits}", names::SECRET_ENV_PREFIX))
 }
 
-/// The warning for a pod that needs the store and cannot look up its name.
+/// The warning for a pod that needs the store, but may not be able to resolve its name.
 pub(super) fn unreachable(pod: &Pod<'_>) -> Option<String> {
     let field = pod.no_cluster_dns?;
     Some(format!(
@@ -63,13 +59,13 @@ pub(super) fn unreachable(pod: &Pod<'_>) -> Option<String> {
     ))
 }
 
-/// The entry of a container's `envFrom`. Not optional: the kubelet waits for the Secret instead of starting the task
-/// without its env.
+/// The entry of `envFrom` of a container. It is not optional: the kubelet waits for the Secret instead of
+/// starting the task without its env.
 pub(super) fn env_from(secret: &str) -> Value {
     json!({"secretRef": {"name": secret}})
 }
 
-/// The volume with the token by which the store knows the pod. Boot alone mounts it.
+/// The volume with the token that identifies the pod to the store. Task containers do not mount it.
 pub(super) fn volume() -> core::Volume {
     let token = core::ServiceAccountTokenProjection {
         audience: Some(names::AUDIENCE.to_owned()),
@@ -91,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_stable_for_a_review_and_another_for_the_next() {
+    fn each_review_has_its_own_stable_name() {
         let name = |uid| {
             let origin = AdmissionContext { namespace: "etl", uid: Some(uid) };
             secret_name(origin, || (String::new(), "")).unwrap()
@@ -103,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_review_there_is_no_name() {
+    fn a_name_requires_a_review() {
         let why = || ("its command is unknown".to_owned(), "add it as `command`");
         let error = secret_name("etl".into(), why).unwrap_err().to_string();
         assert!(

@@ -1,4 +1,4 @@
-//! Why a pod and a profile cannot be brought together.
+//! Why a profile cannot be applied to a pod.
 
 use super::{InitImageError, PipesError, Version};
 use crate::names;
@@ -9,62 +9,62 @@ use crate::quantity::Quantity;
 use crate::quote::quoted;
 use crate::template::RenderError;
 
-/// Why a pod cannot be booted as asked. Each message names the field and says what to change.
+/// Why a profile cannot be applied to a pod. Each message contains the field and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The pod has no containers.
     #[error("spec.containers is empty: add a container")]
     NoContainers,
-    /// The pod has more containers than planning is bounded for.
+    /// The pod has too many containers.
     #[error("the pod has {count} containers, the limit is {limit}: split it into several pods")]
     TooManyContainers {
-        /// How many it has.
+        /// Number of containers.
         count: usize,
-        /// How many it may have.
+        /// Maximum number.
         limit: usize,
     },
-    /// The containers annotation names one that is not there.
+    /// The containers annotation names a container that does not exist.
     #[error(
         "annotation {} names container {name:?}, which does not exist in the pod: use one of {}",
         names::ANNOTATION_CONTAINERS,
-        quoted(known)
+        quoted(available)
     )]
     UnknownContainer {
-        /// What the annotation names.
+        /// Name in the annotation.
         name: String,
-        /// What there is.
-        known: Vec<String>,
+        /// Names of the containers of the pod.
+        available: Vec<String>,
     },
-    /// The containers annotation names an init container, which comes before boot.
+    /// The containers annotation names an init container that runs before boot.
     #[error(
         "annotation {} names init container {name:?}, which runs before boot because boot.position of BootProfile \
          {profile:?} is Last: set boot.position to First, or name only containers that start after boot ({})",
         names::ANNOTATION_CONTAINERS,
-        quoted(known)
+        quoted(available)
     )]
     InitContainer {
-        /// What the annotation names.
+        /// Name in the annotation.
         name: String,
         /// The profile.
         profile: String,
-        /// The pod's containers.
-        known: Vec<String>,
+        /// Names of the containers that run after boot.
+        available: Vec<String>,
     },
-    /// An init container is to get the boot env by a hook, which it cannot have.
+    /// An init container cannot have a hook, which would deliver the boot env.
     #[error(
-        "init container {container:?} cannot get the boot env from a hook, because {because} and Kubernetes runs no lifecycle \
+        "init container {container:?} cannot get the boot env from a hook, because {reason} and Kubernetes runs no lifecycle \
          hooks in init containers: set another env.mode, or remove the container from annotation {}",
         names::ANNOTATION_CONTAINERS
     )]
     NoHook {
         /// The container.
         container: String,
-        /// Who asks for it.
-        because: String,
+        /// The env mode and its source.
+        reason: String,
     },
-    /// An init container would run without the boot env, and no hook can fail it for that.
+    /// An init container would run without the boot env, and it cannot have a hook that fails it.
     #[error(
-        "init container {container:?} has no command{because}, so the launcher cannot load the boot env: set the image's \
+        "init container {container:?} has no command{reason}, so the launcher cannot load the boot env: set the image's \
          entrypoint as `command` of the container, in annotation {} or in env.images of the BootProfile, or remove the \
          container from annotation {}",
         names::ANNOTATION_ENTRYPOINT,
@@ -73,40 +73,40 @@ pub enum PlanError {
     InitCommandUnknown {
         /// The container.
         container: String,
-        /// Why the registry does not tell, in parentheses; empty where it was not asked.
-        because: String,
+        /// Why the lookup in the registry failed, in parentheses; empty if there was none.
+        reason: String,
     },
-    /// The containers annotation names none.
+    /// The containers annotation is empty.
     #[error(
         "annotation {} is empty: name the task containers, separated by commas, or remove the annotation",
         names::ANNOTATION_CONTAINERS
     )]
     NoContainerNamed,
-    /// A name that Bootlace uses is taken.
+    /// The pod uses a reserved name.
     #[error("{field} {name:?} has a name that is reserved for Bootlace: rename it")]
     NameTaken {
-        /// The container or volume.
+        /// Kind of the object: a container or volume.
         field: &'static str,
         /// Its name.
         name: String,
     },
-    /// A mount of Bootlace's and another one cannot be made in one container.
-    #[error("container {container:?} {what}: {remedy}")]
+    /// A mount of Bootlace conflicts with another mount of the container.
+    #[error("container {container:?} {problem}: {remedy}")]
     Mounts {
         /// The container.
         container: String,
-        /// Both mounts, and what is wrong with them.
-        what: String,
-        /// What to change.
+        /// The two mounts and the conflict.
+        problem: String,
+        /// How to resolve it.
         remedy: String,
     },
-    /// The pod mounts a volume of Bootlace's.
+    /// The pod mounts a volume of Bootlace.
     #[error(
         "container {container:?} mounts volume {volume:?} at {path}, which is reserved for Bootlace: remove the mount; to give \
          the container the fetched files, name it in annotation {}",
         names::ANNOTATION_CONTAINERS
     )]
-    VolumeOfOurs {
+    ReservedVolume {
         /// The container.
         container: String,
         /// The volume.
@@ -114,118 +114,118 @@ pub enum PlanError {
         /// The path.
         path: String,
     },
-    /// The pod's node has another architecture than Bootlace's image.
-    #[error("the node selector or affinity of the pod requires architecture {asked}, which the Bootlace image does not support: \
-         set boot.image of BootProfile {profile:?} to a Bootlace image for {asked}, or allow nodes with {}",
+    /// The Bootlace image does not support the architecture of the node.
+    #[error("the node selector or affinity of the pod requires architecture {required}, which the Bootlace image does not support: \
+         set boot.image of BootProfile {profile:?} to a Bootlace image for {required}, or allow nodes with {}",
         names::IMAGE_ARCHITECTURES.join(" or "))]
     Architecture {
-        /// What the pod asks for.
-        asked: String,
+        /// Architectures that the pod allows.
+        required: String,
         /// The profile.
         profile: String,
     },
-    /// Somebody asks for the launcher, and a container's command is not known.
+    /// The env mode requires the launcher, but the command of a container is unknown.
     #[error(
-        "container {container:?} has no command{because}, and {asks}, which needs one: set the image's entrypoint as \
+        "container {container:?} has no command{reason}, and {mode}, which needs one: set the image's entrypoint as \
          `command` of the container, in annotation {} or in env.images of the BootProfile, or set env.mode to Auto",
         names::ANNOTATION_ENTRYPOINT
     )]
     CommandUnknown {
         /// The container.
         container: String,
-        /// Why the registry does not tell, in parentheses; empty where it was not asked.
-        because: String,
-        /// Who asks for the launcher.
-        asks: String,
+        /// Why the lookup in the registry failed, in parentheses; empty if there was none.
+        reason: String,
+        /// The env mode and its source.
+        mode: String,
     },
-    /// The entrypoint annotation cannot be meant so.
+    /// The entrypoint annotation is invalid.
     #[error(
-        "annotation {} {what}: set a JSON array of strings such as [\"python\", \"-m\", \"job\"], or a JSON object with \
+        "annotation {} {problem}: set a JSON array of strings such as [\"python\", \"-m\", \"job\"], or a JSON object with \
          such an array for each container",
         names::ANNOTATION_ENTRYPOINT
     )]
     Entrypoint {
         /// What is wrong with it.
-        what: String,
+        problem: String,
     },
-    /// The env mode annotation names no mode.
-    #[error("annotation {} is {says:?}, which is not an env mode: set one of {}, or remove the annotation",
+    /// The env mode annotation is invalid.
+    #[error("annotation {} is {value:?}, which is not an env mode: set one of {}, or remove the annotation",
         names::ANNOTATION_ENV_MODE,
         EnvMode::ALL.map(EnvMode::as_str).join(", "))]
     EnvMode {
-        /// What it says.
-        says: String,
+        /// Its value.
+        value: String,
     },
-    /// The cluster does not know `fileKeyRef`.
+    /// The cluster does not support `fileKeyRef`.
     #[error(
-        "{asks}, which requires Kubernetes {} or later, but the API server has version {version}: set another env.mode",
+        "{mode}, which requires Kubernetes {} or later, but the API server has version {version}: set another env.mode",
         Version::FILE_KEY_REF
     )]
     TooOldForFile {
-        /// Who asks for the mode.
-        asks: String,
-        /// The API server's version.
+        /// The env mode and its source.
+        mode: String,
+        /// Version of the API server.
         version: Version,
     },
-    /// No variables are named for `fileKeyRef`.
+    /// The profile names no variables for `fileKeyRef`.
     #[error(
-        "{asks}, but env.file.keys of BootProfile {profile:?} is empty: list the names of the variables there, or set \
+        "{mode}, but env.file.keys of BootProfile {profile:?} is empty: list the names of the variables there, or set \
          another env.mode"
     )]
     NoFileKeys {
-        /// Who asks for the mode.
-        asks: String,
+        /// The env mode and its source.
+        mode: String,
         /// The profile.
         profile: String,
     },
-    /// A Secret is asked for, and there is no store to create it.
+    /// The env mode requires the store, which is not installed.
     #[error(
-        "{asks}, but the Bootlace store is not installed: install the chart with store.enabled=true, or set env.mode to \
+        "{mode}, but the Bootlace store is not installed: install the chart with store.enabled=true, or set env.mode to \
          Auto"
     )]
     NoStore {
-        /// Who asks for it.
-        asks: String,
+        /// The env mode and its source.
+        mode: String,
     },
-    /// A Secret would be named after a review, and there is none.
+    /// The name of the Secret depends on the `AdmissionReview`, but none exists.
     #[error(
-        "the boot env would be delivered in a Secret because {because}, but the Secret is named after the admission request \
+        "the boot env would be delivered in a Secret because {reason}, but the Secret is named after the admission request \
          and there is none here: create the pod on a cluster, or {remedy}"
     )]
     NoReview {
-        /// Why it takes its env from a Secret.
-        because: String,
-        /// How it need not.
+        /// Why the env is delivered in a Secret.
+        reason: String,
+        /// How to avoid it.
         remedy: &'static str,
     },
-    /// What a pod that came injected is told cannot be read.
+    /// The configuration of an injected container of the original pod is invalid.
     #[error(
         "container {container:?} of the pod, which is already injected, has an invalid {env}: create the pod from its \
          original manifest, without the injected containers"
     )]
-    InjectedUnreadable {
+    InjectedConfigInvalid {
         /// The container.
         container: &'static str,
         /// The variable.
         env: &'static str,
     },
-    /// What a pod that came injected is told is not what it would be told now.
+    /// The configuration of an injected container of the original pod differs from the plan.
     #[error(
-        "the pod is already injected, but {what} is {has:?} instead of {planned:?}: create the pod from its original \
+        "the pod is already injected, but {part} is {found:?} instead of {planned:?}: create the pod from its original \
          manifest, without the injected containers"
     )]
-    InjectedOtherwise {
-        /// What differs.
-        what: &'static str,
-        /// What it is in the pod.
-        has: String,
-        /// What it would be.
+    InjectedConfigDiffers {
+        /// The part that differs.
+        part: &'static str,
+        /// Its value in the pod.
+        found: String,
+        /// Its value in the plan.
         planned: String,
     },
-    /// A field that is read only where it is needed has another type than the API gives it.
+    /// A field that is only read if it is needed has the wrong type.
     #[error(transparent)]
     WrongType(#[from] WrongType),
-    /// A postStart handler that the hook cannot take over.
+    /// The hook does not support the postStart handler.
     #[error(
         "container {container:?} has a postStart handler of type {handler}, which the Bootlace hook cannot run: use exec, \
          sleep or httpGet"
@@ -233,55 +233,55 @@ pub enum PlanError {
     Handler {
         /// The container.
         container: String,
-        /// The handler's kind.
+        /// Kind of the handler.
         handler: &'static str,
     },
-    /// The env mode needs the hook, and the profile allows none.
+    /// The env mode requires the hook, which the profile disables.
     #[error(
-        "{asks}, which needs the postStart hook, but hook.when of BootProfile {profile:?} is Never: set hook.when to Auto, or \
+        "{mode}, which needs the postStart hook, but hook.when of BootProfile {profile:?} is Never: set hook.when to Auto, or \
          set another env.mode"
     )]
     NeedsHook {
-        /// Who asks for the mode.
-        asks: String,
+        /// The env mode and its source.
+        mode: String,
         /// The profile.
         profile: String,
     },
-    /// The boot env cannot be loaded, and without the hook the task would run without it.
+    /// The task would run without the boot env: its command is unknown and the hook is disabled.
     #[error(
-        "container {container:?} has no command{because}, so the launcher cannot load the boot env, and without the hook \
+        "container {container:?} has no command{reason}, so the launcher cannot load the boot env, and without the hook \
          (hook.when of BootProfile {profile:?} is Never) the task would run without it: set the image's entrypoint as \
          `command` of the container, in annotation {} or in env.images of the BootProfile, or set hook.when to Auto",
         names::ANNOTATION_ENTRYPOINT
     )]
-    Unnoticed {
+    CommandUnknownWithoutHook {
         /// The container.
         container: String,
-        /// Why the registry does not tell, in parentheses; empty where it was not asked.
-        because: String,
+        /// Why the lookup in the registry failed, in parentheses; empty if there was none.
+        reason: String,
         /// The profile.
         profile: String,
     },
-    /// The pod names a boot image of its own that it may not have.
+    /// The profile does not allow the boot image that the pod selects.
     #[error(transparent)]
     InitImage(#[from] InitImageError),
-    /// What the pod declares cannot be handed over.
+    /// The pod cannot store its outputs or wait for inputs.
     #[error(transparent)]
     Pipes(#[from] PipesError),
-    /// What boot must be told does not fit into one env variable.
+    /// The configuration of boot is too large.
     #[error(
         "the boot configuration has {size} bytes, the limit is {limit}: move inline sources of BootProfile {profile:?} to a \
          ConfigMap"
     )]
     SpecTooLarge {
-        /// Its size in bytes.
+        /// Size in bytes.
         size: usize,
-        /// The limit in bytes.
+        /// Limit in bytes.
         limit: usize,
         /// The profile.
         profile: String,
     },
-    /// The pod's own memory limit is below what booting takes.
+    /// The memory limit of the pod is too low.
     #[error(
         "spec.resources.limits.memory is {limit}, but container {container:?} of BootProfile {profile:?} needs {need}: set it \
          to {need} or more"
@@ -289,44 +289,43 @@ pub enum PlanError {
     PodMemory {
         /// The injected container.
         container: &'static str,
-        /// The pod's limit.
+        /// Limit of the pod.
         limit: Quantity,
-        /// What the container needs.
+        /// Memory that the container needs.
         need: Quantity,
         /// The profile.
         profile: String,
     },
-    /// A template cannot be filled in for the pod.
+    /// A template cannot be rendered for the pod.
     #[error("BootProfile {profile:?}, {error}")]
     Template {
         /// The profile.
         profile: String,
-        /// Where, and why.
+        /// The field and the reason.
         error: InvalidTemplate,
     },
-    /// A template could work for no pod.
+    /// A template is invalid for every pod.
     #[error(transparent)]
-    Unreadable(#[from] InvalidTemplate),
-    /// What boot must be told cannot be written as JSON.
+    InvalidTemplate(#[from] InvalidTemplate),
+    /// The configuration of an injected container cannot be serialized.
     #[error("internal error: failed to serialize the boot configuration ({0}); please report this bug")]
-    Unwritable(String),
+    Serialization(String),
 }
 
 impl PlanError {
-    /// The variable that a template asks for and the pod does not tell, where that is what is wrong.
+    /// The variable of a template that the pod does not define, if that is the error.
     #[must_use]
     pub fn undefined(&self) -> Option<&str> {
         match self {
-            Self::Template {
-                error:
-                    InvalidTemplate { error: FieldError::Render(RenderError::Undefined { variable, .. }), .. },
-                ..
-            } => Some(variable),
+            Self::Template { error: InvalidTemplate { error, .. }, .. } => match &**error {
+                FieldError::Render(RenderError::Undefined { variable, .. }) => Some(variable),
+                _ => None,
+            },
             _ => None,
         }
     }
 
-    /// Whether the pod asks for what its profile does not allow, rather than for what cannot be.
+    /// Whether the pod requests something that its profile does not allow.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Self::InitImage(error) if error.is_forbidden())

@@ -1,89 +1,97 @@
-//! The postStart hook of a task container: whether there is one, and what it is told.
+//! The postStart hook of a task container: whether it has one, and its command.
 
 use super::entrypoint::ContainerCommand;
 use super::{EnvDelivery, PlanError, PreparedProfile, task};
 use crate::pod::{Container, HttpGet, PostStart};
 use crate::profile::hook::{Hook, HookWhen, UnreadableProcess};
 
-/// The hook's command, where `container` gets a hook. `asks` says who chose the env mode.
+/// The command of the hook, if `container` gets a hook. `mode` describes the env mode for messages.
 pub(super) fn plan(
     container: &Container<'_>,
-    way: EnvDelivery,
-    runs: &ContainerCommand,
-    asks: impl FnOnce() -> String,
-    recipe: &PreparedProfile,
+    delivery: EnvDelivery,
+    command: &ContainerCommand,
+    mode: impl FnOnce() -> String,
+    prepared: &PreparedProfile,
 ) -> Result<Option<Vec<String>>, PlanError> {
-    let hook = &recipe.profile.spec.hook;
+    let hook = &prepared.profile.spec.hook;
     let has_hook = match hook.when {
         HookWhen::Always => true,
         HookWhen::Auto => {
-            container.post_start.is_some() || !hook.commands.is_empty() || has_to_prove(way, recipe)
+            container.post_start.is_some()
+                || !hook.commands.is_empty()
+                || needs_verification(delivery, prepared)
         }
         HookWhen::Never => {
-            check_goes_without(container, way, runs, asks, recipe)?;
+            check_without_hook(container, delivery, command, mode, prepared)?;
             false
         }
     };
-    has_hook.then(|| command(container, way, hook)).transpose()
+    has_hook.then(|| hook_command(container, delivery, hook)).transpose()
 }
 
-/// Whether the hook writes the env, or would notice that it did not arrive.
-fn has_to_prove(way: EnvDelivery, recipe: &PreparedProfile) -> bool {
-    match way {
+/// Whether the hook writes the boot env, or detects that the task does not have it.
+fn needs_verification(delivery: EnvDelivery, prepared: &PreparedProfile) -> bool {
+    match delivery {
         EnvDelivery::Hook => true,
-        // The launcher starts no task without it, and what an image sources later nobody can prove.
+        // The launcher starts no task without it. An env that the image sources later cannot be verified.
         EnvDelivery::Launch | EnvDelivery::Sourced => false,
-        EnvDelivery::Secret | EnvDelivery::File | EnvDelivery::None => !recipe.given.is_empty(),
+        EnvDelivery::Secret | EnvDelivery::File | EnvDelivery::None => !prepared.env_names.is_empty(),
     }
 }
 
-/// Whether a task without a hook has its env, or does not start.
-fn check_goes_without(
+/// Checks that a task without a hook has the boot env, or does not start.
+fn check_without_hook(
     container: &Container<'_>,
-    way: EnvDelivery,
-    runs: &ContainerCommand,
-    asks: impl FnOnce() -> String,
-    recipe: &PreparedProfile,
+    delivery: EnvDelivery,
+    command: &ContainerCommand,
+    mode: impl FnOnce() -> String,
+    prepared: &PreparedProfile,
 ) -> Result<(), PlanError> {
-    let profile = || recipe.profile.name.clone();
-    match way {
+    let profile = || prepared.profile.name.clone();
+    match delivery {
         EnvDelivery::Hook | EnvDelivery::File => {
-            Err(PlanError::NeedsHook { asks: asks(), profile: profile() })
+            Err(PlanError::NeedsHook { mode: mode(), profile: profile() })
         }
-        EnvDelivery::None if !recipe.given.is_empty() => Err(PlanError::Unnoticed {
+        EnvDelivery::None if !prepared.env_names.is_empty() => Err(PlanError::CommandUnknownWithoutHook {
             container: container.name.to_owned(),
-            because: runs.why_unknown(),
+            reason: command.why_unknown(),
             profile: profile(),
         }),
         EnvDelivery::Launch | EnvDelivery::Secret | EnvDelivery::Sourced | EnvDelivery::None => Ok(()),
     }
 }
 
-/// The hook's command: the proof, the profile's own commands, then the pod's own handler, which the hook takes over.
-fn command(container: &Container<'_>, way: EnvDelivery, says: &Hook) -> Result<Vec<String>, PlanError> {
+/// The command of the hook: the verification, the commands of the profile, and the handler of the pod, which
+/// the hook runs because it replaces it.
+fn hook_command(
+    container: &Container<'_>,
+    delivery: EnvDelivery,
+    hook: &Hook,
+) -> Result<Vec<String>, PlanError> {
     let mut words = task::role_command("hook", container);
-    match way {
-        // By a Secret the kubelet gives it to the hook as well as to the task, so there is nothing else to prove.
+    match delivery {
+        // With a Secret, the kubelet sets the env of the hook and of the task, so nothing else must be
+        // verified.
         EnvDelivery::Launch | EnvDelivery::Secret => {}
         EnvDelivery::None => words.push("--env=none".to_owned()),
         EnvDelivery::File => words.push("--env=file".to_owned()),
         EnvDelivery::Sourced => words.push("--env=sourced".to_owned()),
         EnvDelivery::Hook => words.push("--env=home".to_owned()),
     }
-    if says.unreadable == UnreadableProcess::Warn {
+    if hook.unreadable == UnreadableProcess::Warn {
         words.push("--unreadable=warn".to_owned());
     }
-    for command in &says.commands {
+    for command in &hook.commands {
         let Some((program, arguments)) = command.split_first() else { continue };
         words.push(format!("--command={program}"));
         words.extend(arguments.iter().map(|argument| format!("--argument={argument}")));
     }
-    // A sleep that the pod asks for comes on top: it would not fit otherwise, and fail at once.
+    // The seconds of a `sleep` handler are added: otherwise they could exceed the timeout.
     let sleep = match &container.post_start {
         Some(PostStart::Sleep(seconds)) => u32::try_from(*seconds).unwrap_or_default(),
         _ => 0,
     };
-    words.push(format!("--timeout={}", says.timeout_seconds.saturating_add(sleep)));
+    words.push(format!("--timeout={}", hook.timeout_seconds.saturating_add(sleep)));
     match &container.post_start {
         None => {}
         Some(PostStart::Exec(command)) => {
@@ -91,7 +99,7 @@ fn command(container: &Container<'_>, way: EnvDelivery, says: &Hook) -> Result<V
             words.extend(command.iter().map(|&word| word.to_owned()));
         }
         Some(PostStart::Sleep(seconds)) => words.push(format!("--sleep={seconds}")),
-        Some(PostStart::HttpGet(get)) => words.extend(http(get)),
+        Some(PostStart::HttpGet(get)) => words.extend(http_flags(get)),
         Some(PostStart::Other(handler)) => {
             return Err(PlanError::Handler { container: container.name.to_owned(), handler });
         }
@@ -99,9 +107,9 @@ fn command(container: &Container<'_>, way: EnvDelivery, says: &Hook) -> Result<V
     Ok(words)
 }
 
-/// Without a host the kubelet calls the pod's own address, and so does the launcher.
-fn http(get: &HttpGet<'_>) -> Vec<String> {
-    // An IPv6 address stands in brackets, as where the kubelet joins host and port (net.JoinHostPort).
+/// Without a host, the launcher sends the request to the address of the pod, as the kubelet does.
+fn http_flags(get: &HttpGet<'_>) -> Vec<String> {
+    // An IPv6 address is put in brackets, as in the kubelet, which joins host and port (net.JoinHostPort).
     let host = match get.host.unwrap_or_default() {
         address if address.contains(':') && !address.starts_with('[') => format!("[{address}]"),
         host => host.to_owned(),

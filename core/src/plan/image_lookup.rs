@@ -1,38 +1,38 @@
-//! What a pod does not tell itself, asked and answered in values: the pure way looks nothing up.
+//! Lookups of image configurations, as queries and results: planning does no I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What must be known before a pod can be planned. Whoever can look it up does, and plans again with the answers.
+/// Lookups that are needed to plan a pod. The caller runs them and plans again with the results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageQuery {
-    /// The pod's namespace, which its pull secrets are in.
+    /// Namespace of the pod and of its pull secrets.
     pub namespace: String,
-    /// The pod's pull secrets. Where it names none, the API server has put its service account's there before it asks
-    /// for admission, and the kubelet uses no others.
+    /// Pull secrets of the pod. If it has none, the API server adds those of its service account before it
+    /// calls the webhook, and the kubelet uses no others.
     /// <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#serviceaccount>
     pub pull_secrets: Vec<String>,
-    /// The architecture that the pod's node must have, as Go names it (`arm64`); none where it may have any.
+    /// Required architecture of the node, with its name in Go (`arm64`); `None` if several are possible.
     pub architecture: Option<String>,
-    /// The images whose configuration must be known, as the pod calls them.
+    /// References of the images in the pod.
     pub images: BTreeSet<String>,
 }
 
-/// What an image's configuration says of the process that it starts.
+/// The command in the configuration of an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageConfig {
     /// `Entrypoint`.
     pub entrypoint: Vec<String>,
-    /// `Cmd`, which the pod's `args` replace.
+    /// `Cmd`, which `args` of the pod replace.
     pub cmd: Vec<String>,
 }
 
-/// What lookups came to, by the image as the pod calls it: its configuration, or why there is none, in words for the
-/// pod's author and without a credential.
+/// Results of lookups, by the reference of the image in the pod: its configuration, or why the lookup failed,
+/// as a message for the author of the pod that contains no credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageConfigs(BTreeMap<String, Result<ImageConfig, String>>);
 
 impl ImageConfigs {
-    /// The answer for `image`; none where it has not been looked up.
+    /// The result for `image`; `None` if it has not been looked up.
     #[must_use]
     pub fn get(&self, image: &str) -> Option<&Result<ImageConfig, String>> {
         self.0.get(image)
@@ -40,13 +40,13 @@ impl ImageConfigs {
 }
 
 impl Extend<(String, Result<ImageConfig, String>)> for ImageConfigs {
-    fn extend<T: IntoIterator<Item = (String, Result<ImageConfig, String>)>>(&mut self, answers: T) {
-        self.0.extend(answers);
+    fn extend<T: IntoIterator<Item = (String, Result<ImageConfig, String>)>>(&mut self, results: T) {
+        self.0.extend(results);
     }
 }
 
 impl FromIterator<(String, Result<ImageConfig, String>)> for ImageConfigs {
-    fn from_iter<T: IntoIterator<Item = (String, Result<ImageConfig, String>)>>(answers: T) -> Self {
-        Self(answers.into_iter().collect())
+    fn from_iter<T: IntoIterator<Item = (String, Result<ImageConfig, String>)>>(results: T) -> Self {
+        Self(results.into_iter().collect())
     }
 }

@@ -1,55 +1,43 @@
-//! A boot image of the pod's own: whether it may have it, and what stands before `bootlace-boot` for it.
+//! Boot images that pods select: whether the profile allows the image, and its init containers.
 //!
 //! ```text
-//! bootlace-install   Bootlace's image: puts the launcher onto the volume
-//! bootlace-init      the pod's image, started by that launcher, which ends it at the profile's time
-//! bootlace-boot      Bootlace's image: checks what the pod's image left, and boots as always
+//! bootlace-install   Bootlace image: copies the launcher to the volume
+//! bootlace-init      image of the pod, started by the launcher, which stops it after the timeout of the profile
+//! bootlace-boot      Bootlace image: checks the output of the image, and boots as usual
 //! ```
 //!
-//! Kubernetes gives an init container no deadline, so something of Bootlace's must stand above the image's program, and
-//! must be there before it. The image cannot write to the volume that the task reads, so it cannot change the launcher.
-
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+//! Kubernetes has no timeout for init containers, so the launcher must be the parent process of the program,
+//! and must be copied before it runs. The image cannot write to the volume that the task reads, so it cannot
+//! change the launcher.
 
 use bootlace_launch::layout;
-use k8s_openapi::api::core::v1 as core;
 use serde_json::{Value, json};
 
-use super::boot_spec::{BootSource, InitImageSource, SourceKind, SourceLimits};
-use super::env_names::BootEnvNames;
-use super::prepared::{json, shared};
-use super::resources::{self, BootMemory, PodLimits};
-use super::{BootSpec, InstallationSettings, PlanError, PreparedProfile, boot};
+use super::boot_spec::{BootSource, SourceKind};
+use super::prepared::PreparedInitImage;
+use super::resources::{self, PodLimits};
+use super::{BootSpec, PlanError, PreparedProfile, boot_config};
 use crate::names;
 use crate::pod::{Image, InvalidImage, Pod};
-use crate::profile::BootProfileSpec;
-use crate::profile::init_image::{InitImage, OwnSources};
-use crate::profile::remote::Limits;
-use crate::profile::run_as_user::RunAsUser;
-use crate::profile::spec::Boot;
 use crate::quote::quoted;
 
-/// The source's name in boot's log.
-const SOURCE: &str = "init-image";
-
-/// Why a pod may not have the boot image that it names.
+/// Why the boot image that a pod selects is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InitImageError {
-    /// It names none.
+    /// The annotation is empty.
     #[error(
         "annotation {} is empty: name an image, or remove the annotation to use the default boot image",
         names::ANNOTATION_INIT_IMAGE
     )]
     Empty,
-    /// What it names is no image.
+    /// The annotation is not an image reference.
     #[error("annotation {}: {error}", names::ANNOTATION_INIT_IMAGE)]
     NotAnImage {
-        /// Why not.
+        /// The reason.
         #[from]
         error: InvalidImage,
     },
-    /// The profile does not allow it.
+    /// The profile does not allow the image.
     #[error(
         "annotation {} is {image:?}, which BootProfile {profile:?} does not allow: {}, or remove the annotation to use the \
          default boot image",
@@ -57,17 +45,17 @@ pub enum InitImageError {
         remedy(allowed)
     )]
     NotAllowed {
-        /// The image, in full.
+        /// Full reference of the image.
         image: String,
         /// The profile.
         profile: String,
-        /// What it allows, as a person would write it.
+        /// Descriptions of the images that it allows.
         allowed: Vec<String>,
     },
 }
 
 impl InitImageError {
-    /// Whether it is a matter of what is allowed.
+    /// Whether the profile does not allow the image.
     pub(super) fn is_forbidden(&self) -> bool {
         matches!(self, Self::NotAllowed { .. })
     }
@@ -80,152 +68,46 @@ fn remedy(allowed: &[String]) -> String {
     }
 }
 
-/// What every pod of a profile gets that has a boot image of its own, but for the image and what differs from pod to
-/// pod anyway.
-#[derive(Debug, Clone)]
-pub(super) struct PreparedInitImage {
-    /// The profile's recipe, with the image's source and volumes.
-    recipe: PreparedProfile,
-    install: Value,
-    init: Value,
-}
-
-impl PreparedInitImage {
-    /// Prepares a profile; none where it allows no image.
-    pub(super) fn new(
-        recipe: &PreparedProfile,
-        settings: &InstallationSettings,
-    ) -> Result<Option<Self>, PlanError> {
-        let spec = &recipe.profile.spec;
-        let Some(says) = spec.boot.init_image.as_ref().filter(|says| !says.allow.is_empty()) else {
-            return Ok(None);
-        };
-        // The profile without what the image stands for.
-        let mut own = spec.clone();
-        if says.sources == OwnSources::Replace {
-            own.sources.clear();
-        }
-        let mut sources = boot::sources(&own);
-        sources.push(source(&own));
-
-        let mut container = boot::container(&own, settings);
-        let mounts = container.volume_mounts.get_or_insert_default();
-        mounts.push(boot::writable(names::VOLUME_OUT, names::MOUNT_OUT));
-        let install = core::Container {
-            name: names::CONTAINER_INSTALL.to_owned(),
-            volume_mounts: Some(vec![boot::writable(names::VOLUME, names::MOUNT)]),
-            ..container.clone()
-        };
-        let volumes = boot::volumes(&own, settings).into_iter().chain(volumes(says, &own));
-        let recipe = PreparedProfile {
-            boot: json(&container)?,
-            volumes: volumes.map(|volume| shared(&volume)).collect::<Result<_, _>>()?,
-            given: BootEnvNames::by(&sources),
-            memory: BootMemory::of(&own, &sources),
-            sources,
-            templated: if own.sources.is_empty() { Vec::new() } else { recipe.templated.clone() },
-            ..recipe.clone()
-        };
-        Ok(Some(Self {
-            install: json(&install)?,
-            init: json(&init(says, &own.boot, recipe.run_as_user))?,
-            recipe,
-        }))
-    }
-}
-
-/// What boot takes from the image. It is the last source, so it wins: who names the image is nearer to the task than
-/// the profile is.
-fn source(profile: &BootProfileSpec) -> BootSource {
-    let limits = Some(SourceLimits { bytes: boot::volume_bytes(profile), files: Limits::default().files });
-    let from = InitImageSource { image: String::new(), path: names::MOUNT_OUT.to_owned() };
-    BootSource { name: SOURCE.to_owned(), optional: false, limits, from: SourceKind::InitImage(from) }
-}
-
-/// The container of the image, but for the image, the env and the resources.
-fn init(says: &InitImage, boot: &Boot, user: RunAsUser) -> core::Container {
-    let launch = [
-        format!("{}/{}", names::MOUNT, names::FILE_LAUNCHER),
-        "init".to_owned(),
-        format!("--container={}", names::CONTAINER_INIT),
-        format!("--timeout={}", boot.timeout_seconds),
-        "--".to_owned(),
-    ];
-    let secrets = says.secrets.iter().enumerate().map(|(position, name)| {
-        boot::read_only(&secret_volume(position), &format!("{}/{name}", names::MOUNT_SECRETS))
-    });
-    let mounts =
-        [boot::read_only(names::VOLUME, names::MOUNT), boot::writable(names::VOLUME_OUT, names::MOUNT_OUT)];
-    core::Container {
-        name: names::CONTAINER_INIT.to_owned(),
-        command: Some(launch.into_iter().chain(says.command.iter().cloned()).collect()),
-        volume_mounts: Some(mounts.into_iter().chain(secrets).collect()),
-        // What the image says last is its reason, unless it leaves a message of its own.
-        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        security_context: Some(boot::security_context(user)),
-        ..core::Container::default()
-    }
-}
-
-fn volumes(says: &InitImage, profile: &BootProfileSpec) -> Vec<core::Volume> {
-    let secrets = says.secrets.iter().enumerate().map(|(position, name)| core::Volume {
-        name: secret_volume(position),
-        secret: Some(core::SecretVolumeSource {
-            secret_name: Some(name.clone()),
-            // The kubelet would wait for a missing one for ever; the image sees an empty folder and can say so.
-            optional: Some(true),
-            ..Default::default()
-        }),
-        ..core::Volume::default()
-    });
-    [boot::memory(names::VOLUME_OUT, profile)].into_iter().chain(secrets).collect()
-}
-
-fn secret_volume(position: usize) -> String {
-    format!("{}{position}", names::VOLUME_SECRET_PREFIX)
-}
-
-/// Whether a volume has a name that is used here.
-pub(super) fn is_called(name: &str) -> bool {
-    name == names::VOLUME_OUT || name.starts_with(names::VOLUME_SECRET_PREFIX)
-}
-
-/// A boot image that a pod names and may have.
+/// A boot image that a pod selects and the profile allows.
 pub(super) struct ChosenInitImage<'r> {
     image: Image,
-    says: &'r PreparedInitImage,
+    parts: &'r PreparedInitImage,
 }
 
-/// The boot image that the pod names, where it names one.
+/// The boot image that the pod selects, if it selects one.
 pub(super) fn choose<'r>(
     pod: &Pod<'_>,
-    recipe: &'r PreparedProfile,
+    prepared: &'r PreparedProfile,
 ) -> Result<Option<ChosenInitImage<'r>>, InitImageError> {
     let Some(name) = pod.annotations.get(names::ANNOTATION_INIT_IMAGE) else { return Ok(None) };
     if name.is_empty() {
         return Err(InitImageError::Empty);
     }
     let image = Image::parse(name)?;
-    let says = recipe.profile.spec.boot.init_image.as_ref();
-    match &recipe.init_image {
-        Some(prepared) if says.is_some_and(|says| says.allows(&image)) => {
-            Ok(Some(ChosenInitImage { image, says: prepared }))
+    let settings = prepared.profile.spec.boot.init_image.as_ref();
+    match &prepared.init_image {
+        Some(parts) if settings.is_some_and(|settings| settings.allows(&image)) => {
+            Ok(Some(ChosenInitImage { image, parts }))
         }
         _ => Err(InitImageError::NotAllowed {
             image: image.to_string(),
-            profile: recipe.profile.name.clone(),
-            allowed: says.into_iter().flat_map(|says| &says.allow).map(ToString::to_string).collect(),
+            profile: prepared.profile.name.clone(),
+            allowed: settings
+                .into_iter()
+                .flat_map(|settings| &settings.allow)
+                .map(ToString::to_string)
+                .collect(),
         }),
     }
 }
 
 impl<'r> ChosenInitImage<'r> {
-    /// The recipe of a pod with such an image.
-    pub(super) fn recipe(&self) -> &'r PreparedProfile {
-        &self.says.recipe
+    /// The prepared profile of a pod with such an image.
+    pub(super) fn prepared(&self) -> &'r PreparedProfile {
+        &self.parts.prepared
     }
 
-    /// The image, in full.
+    /// The full reference of the image.
     pub(super) fn image(&self) -> String {
         self.image.to_string()
     }
@@ -237,46 +119,35 @@ impl<'r> ChosenInitImage<'r> {
         }
     }
 
-    /// The resources of the image's container, where there is `room`.
-    pub(super) fn resources(&self, room: &PodLimits<'_>) -> Result<resources::AddedResources, PlanError> {
-        let boot = &self.says.recipe.profile.spec.boot;
-        let says = boot.init_image.as_ref().and_then(|says| says.resources.as_ref());
-        room.ends(names::CONTAINER_INIT, says.unwrap_or(&boot.resources), resources::least())
+    /// The resources of the container of the image.
+    pub(super) fn resources(&self, limits: &PodLimits<'_>) -> Result<resources::AddedResources, PlanError> {
+        let boot = &self.parts.prepared.profile.spec.boot;
+        let settings = boot.init_image.as_ref().and_then(|settings| settings.resources.as_ref());
+        limits.init_container(
+            names::CONTAINER_INIT,
+            settings.unwrap_or(&boot.resources),
+            resources::min_memory(),
+        )
     }
 
-    /// The containers that boot the pod, of which `last` is `bootlace-boot`.
+    /// The containers that boot the pod, with `boot` as the last one.
     pub(super) fn containers(
         &self,
         namespace: &str,
         spec: &BootSpec<'_>,
-        last: Value,
+        boot: Value,
     ) -> Result<[Value; 3], PlanError> {
-        let PreparedInitImage { install, init, .. } = self.says;
-        let (mut install, mut init) = (install.clone(), init.clone());
-        // A boot that is told to fetch nothing leaves the launcher and the task's identity.
-        let nothing = BootSpec {
-            task: spec.task.clone(),
-            profile: spec.profile.clone(),
-            timeout_seconds: spec.timeout_seconds,
-            store: None,
-            env_secret: None,
+        let (mut install, mut init) = (self.parts.install.clone(), self.parts.init.clone());
+        // A boot without sources copies the launcher and writes the identity of the task.
+        let install_spec = BootSpec {
             log_format: spec.log_format,
-            layout: crate::profile::spec::Layout::Bootlace,
-            sources: Cow::Borrowed(&[]),
-            keep: BTreeMap::new(),
-            held: BTreeMap::new(),
-            references: BTreeMap::new(),
-            built_on: BTreeMap::new(),
-            http_get: false,
-            by_shell: false,
-            file_keys: None,
-            allow: Cow::Borrowed(&[]),
+            ..BootSpec::minimal(spec.task.clone(), spec.profile.clone(), spec.timeout_seconds)
         };
-        set(&mut install, "env", boot::env(&nothing, &spec.profile.name)?.into());
-        // In full, so that what was judged is what every runtime pulls.
+        set(&mut install, "env", boot_config::env(&install_spec, &spec.profile.name)?.into());
+        // The full reference, so that every runtime pulls exactly the image that was checked.
         set(&mut init, "image", self.image().into());
         set(&mut init, "env", env(namespace, spec));
-        Ok([install, init, last])
+        Ok([install, init, boot])
     }
 }
 
@@ -286,16 +157,17 @@ fn set(container: &mut Value, field: &str, value: Value) {
     }
 }
 
-/// What the image is told. Absent where it is not known, so that a script's `${NAME:?}` says so.
+/// The env of the container of the image. Unknown values are omitted, so that `${NAME:?}` in a script reports
+/// them.
 fn env(namespace: &str, spec: &BootSpec<'_>) -> Value {
     let tmp = format!("{}/{}", names::MOUNT_OUT, layout::OUT_TMP);
     let timeout = spec.timeout_seconds.to_string();
     let task = &spec.task;
-    let known = [
+    let variables = [
         (names::ENV_OUT, Some(names::MOUNT_OUT)),
         (names::ENV_SECRETS, Some(names::MOUNT_SECRETS)),
         (names::ENV_TIMEOUT, Some(timeout.as_str())),
-        // The image's own file system is read-only, and its user has no home there.
+        // The root file system of the image is read-only, and its user has no home there.
         ("HOME", Some(&tmp)),
         ("TMPDIR", Some(&tmp)),
         (names::ENV_PROFILE, Some(&spec.profile.name)),
@@ -308,13 +180,13 @@ fn env(namespace: &str, spec: &BootSpec<'_>) -> Value {
         (names::ENV_MAP_INDEX, task.map_index.as_deref()),
         (names::ENV_SCHEDULED_TIME, task.scheduled_time.as_deref()),
     ];
-    // No variable holds a NUL byte, which an annotation can; `task.json` has it all the same.
-    let known = known
+    // A variable cannot contain a NUL byte, but an annotation can; `task.json` contains the value.
+    let known = variables
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.filter(|value| !value.contains('\0'))?)));
-    // The kubelet expands `$(NAME)` and folds `$$`.
+    // The kubelet expands `$(NAME)` and replaces `$$`.
     let literal = known.map(|(name, value)| json!({"name": name, "value": value.replace('$', "$$")}));
-    // Not known yet where the pod has a `generateName`.
+    // The name of the pod is not known yet if the pod has a `generateName`.
     let pod = json!({"name": names::ENV_POD, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}});
     literal.chain([pod]).collect()
 }

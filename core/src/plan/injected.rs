@@ -1,4 +1,4 @@
-//! The mark that Bootlace leaves on a pod.
+//! The annotation that Bootlace adds to a pod.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,30 +12,30 @@ use crate::profile::spec::Position;
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct InjectedAnnotation {
-    /// The profile's name.
+    /// Name of the profile.
     pub profile: String,
-    /// Its generation.
+    /// Generation of the profile.
     pub generation: i64,
-    /// The version of Bootlace that injected.
+    /// Version of Bootlace that injected the pod.
     pub version: String,
-    /// The task containers.
+    /// Names of the task containers.
     pub containers: Vec<String>,
-    /// The way that env takes into them; where it differs from one to another, the weakest.
+    /// How the boot env is delivered to them; if it differs between them, the weakest one.
     pub env_mode: EnvDelivery,
-    /// Why it is that one; empty in what earlier versions left.
+    /// Reason for `env_mode`; empty if an earlier version injected the pod.
     #[serde(default)]
     pub because: String,
-    /// The Secret that the store may create for this pod, and no other.
+    /// The only Secret with boot env that the store may create for this pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_secret: Option<String>,
-    /// The boot image of the pod's own, in full, where it has one.
+    /// Full reference of the boot image that the pod selects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_image: Option<String>,
-    /// Before or after the pod's own init containers. The API server looks at it: what comes behind is put right only with
-    /// `Last`.
+    /// Whether the injected containers run before or after the init containers of the pod. The webhook
+    /// configuration reads it: init containers that are added later are only moved with `Last`.
     #[serde(default)]
     pub position: Position,
-    /// What the pod waits for before it boots.
+    /// Outputs that the pod waits for before it boots.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaits: Vec<AwaitedPipe>,
     /// Which task containers have the postStart hook.
@@ -44,16 +44,16 @@ pub struct InjectedAnnotation {
 }
 
 impl InjectedAnnotation {
-    /// What profile and tasks say of it.
-    pub(super) fn by(profile: &Profile, tasks: &[TaskContainer]) -> Self {
-        let weakest = tasks.iter().max_by_key(|task| task.way);
+    /// The annotation without the parts that depend on the Secret, the boot image and inputs.
+    pub(super) fn new(profile: &Profile, tasks: &[TaskContainer]) -> Self {
+        let weakest = tasks.iter().max_by_key(|task| task.delivery);
         Self {
             profile: profile.name.clone(),
             generation: profile.generation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             containers: tasks.iter().map(|task| task.name.clone()).collect(),
-            env_mode: weakest.map_or(EnvDelivery::None, |task| task.way),
-            because: weakest.map(|task| task.because.clone()).unwrap_or_default(),
+            env_mode: weakest.map_or(EnvDelivery::None, |task| task.delivery),
+            because: weakest.map(|task| task.reason.clone()).unwrap_or_default(),
             env_secret: None,
             init_image: None,
             position: profile.spec.boot.position,
@@ -63,15 +63,15 @@ impl InjectedAnnotation {
     }
 }
 
-/// What a pod waits for.
+/// An output that a pod waits for.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AwaitedPipe {
-    /// The key that an earlier task declared.
+    /// Key that the earlier task declares.
     pub key: String,
-    /// The object that the pod names.
+    /// Name of the object in the spec of the pod.
     pub object: String,
-    /// Seconds that it waits at most.
+    /// Maximum seconds that the pod waits.
     pub seconds: u32,
 }
 
@@ -82,28 +82,28 @@ impl From<&AwaitedOutput> for AwaitedPipe {
     }
 }
 
-/// The way that the boot env takes into a pod's task containers.
+/// How the boot env is delivered to the task containers of a pod.
 ///
-/// From the strongest to the weakest: the launcher leaves a task no chance to run without its env.
+/// From the strongest to the weakest: with the launcher, a task can never run without its env.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 pub enum EnvDelivery {
-    /// The launcher in front of their commands.
+    /// The launcher, which starts their commands.
     Launch,
-    /// A Secret that the store creates, for at least one of them.
+    /// A Secret that the store creates, for at least one container.
     Secret,
-    /// The kubelet reads it from a file.
+    /// A file that the kubelet reads.
     File,
-    /// The entrypoint of at least one image sources it, as the layout of Optimus has it.
+    /// A file that the entrypoint of at least one image sources, with the layout `Optimus`.
     Sourced,
-    /// An entrypoint sources what the hook writes to its home.
+    /// A file that the hook writes to the home directory and the entrypoint sources.
     Hook,
-    /// None, for at least one of them: its command is not known.
+    /// Not delivered to at least one container, because its command is unknown.
     None,
 }
 
 impl EnvDelivery {
-    /// The word for it in the annotation.
+    /// The value in the annotation.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

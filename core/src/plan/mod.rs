@@ -1,16 +1,38 @@
-//! What a task's pod becomes: decided here in full, and only written down as operations by [`crate::patch`].
+//! All changes to the pod of a task. [`crate::patch`] writes them as operations.
+//!
+//! | module | content |
+//! |---|---|
+//! | `prepared` | the parts that all pods of a profile share |
+//! | `planner` | the steps of planning one pod |
+//! | `containers` | the task containers of the pod |
+//! | `entrypoint`, `image_lookup` | their commands, from the pod, the profile or the registry |
+//! | `env_mode` | how the boot env is delivered to them |
+//! | `task`, `hook`, `paths` | the changes to them: command, postStart hook, mounts |
+//! | `boot`, `mounts` | the boot container and its volumes |
+//! | [`boot_spec`], `boot_config`, `sources` | its configuration |
+//! | `env_names`, `env_from`, `references` | the variables in which the pod and the boot env meet |
+//! | `env_secret` | the Secret with the boot env, and the token for the store |
+//! | `init_image`, `init_container` | boot images that pods select |
+//! | `pipes` | outputs, and the wait for outputs of earlier tasks |
+//! | `container_parts`, `env_json`, `resources`, `pull_secrets` | common parts of injected containers |
+//! | `injected`, `signed` | the annotation and the signature of an injected pod |
+//! | `error` | the errors |
 
 mod boot;
+mod boot_config;
 pub mod boot_spec;
+mod container_parts;
 mod containers;
 mod entrypoint;
 mod env_from;
+mod env_json;
 mod env_mode;
 mod env_names;
 mod env_secret;
 mod error;
 mod hook;
 mod image_lookup;
+mod init_container;
 mod init_image;
 mod injected;
 mod mounts;
@@ -38,7 +60,7 @@ pub use init_image::InitImageError;
 pub use injected::{AwaitedPipe, EnvDelivery, InjectedAnnotation};
 pub use pipes::PipesError;
 pub use prepared::{PreparedProfile, PreparedProfiles};
-pub use signed::{hands_over, is_signed, of_injected};
+pub use signed::{is_signed, sign_injected, stores_outputs};
 pub use task::{ExistingFields, InitContainerMounts, TaskCommand, TaskContainer};
 pub use version::Version;
 
@@ -55,22 +77,23 @@ use crate::profile::run_as_user::RunAsUser;
 use crate::profile::spec::{Position, PullPolicy};
 use crate::signature::Keys;
 
-/// What the webhook was installed with.
+/// Settings of the installation of the webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallationSettings {
-    /// Image of the boot container where the profile names none.
+    /// Image of the boot container if the profile sets none.
     pub boot_image: String,
-    /// Pull policy of that image; the API server's own default where it is not set.
+    /// Pull policy of that image; `None` for the default of the API server.
     pub boot_image_pull_policy: Option<PullPolicy>,
-    /// Names of the Secrets that every task pod is to pull images with, beside those that the profile names.
+    /// Names of the pull secrets of all task pods, in addition to those of the profile.
     pub boot_image_pull_secrets: Vec<String>,
-    /// The user that injected containers run as where the profile names none.
+    /// User of injected containers if the profile sets none.
     pub boot_run_as_user: RunAsUser,
-    /// The store, where one is installed.
+    /// The store, if it is installed.
     pub store: Option<StoreEndpoint>,
-    /// What signs for the store; none where nothing is signed, as offline.
+    /// Keys that sign the configuration of pods for the store; `None` if nothing is signed, as on the command
+    /// line.
     pub keys: Option<Arc<Keys>>,
-    /// The API server's version, where it is known.
+    /// Version of the API server, if it is known.
     pub kubernetes: Option<Version>,
     /// The table of schedulers.
     pub schedulers: Arc<Schedulers>,
@@ -79,7 +102,7 @@ pub struct InstallationSettings {
 impl Default for InstallationSettings {
     fn default() -> Self {
         Self {
-            // Nobody's registry (RFC 2606): no image is published, and a guessed name could be a stranger's.
+            // A reserved domain (RFC 2606): no image is published, and another name could belong to someone.
             boot_image: concat!("registry.example.com/bootlace:", env!("CARGO_PKG_VERSION")).to_owned(),
             boot_image_pull_policy: None,
             boot_image_pull_secrets: Vec::new(),
@@ -92,67 +115,69 @@ impl Default for InstallationSettings {
     }
 }
 
-/// What a pod becomes.
+/// The changes to a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Who the task is.
+    /// Identity of the task.
     pub task: Identity,
-    /// The profile that it is booted by.
+    /// The profile.
     pub profile: ProfileRef,
-    /// The init containers that boot it, in their order; the last one is `bootlace-boot`, or `bootlace-pipe` behind it.
+    /// The init containers that boot the pod, in order. The last one is `bootlace-boot`, or the sidecar
+    /// `bootlace-pipe` after it.
     pub boot: Vec<Value>,
-    /// Before or after the pod's own init containers.
+    /// Whether they run before or after the init containers of the pod.
     pub position: Position,
-    /// The init containers that wait for what the pod takes from earlier tasks, in front of those that boot it.
+    /// The init containers that wait for outputs of earlier tasks, before those that boot the pod.
     pub wait: Vec<Value>,
-    /// Whether they stand in front of the pod's own, too, because one of those takes it.
+    /// Whether they run before the init containers of the pod too, because one of those uses such an output.
     pub wait_first: bool,
     /// The volumes to add.
     pub volumes: Arc<[Arc<Value>]>,
-    /// The volumes to add for this pod alone.
-    pub own_volumes: Vec<Value>,
+    /// The volumes to add that are specific to this pod.
+    pub pod_volumes: Vec<Value>,
     /// The entries to add to `imagePullSecrets`.
     pub pull_secrets: Vec<Arc<Value>>,
     /// The mounts to add to each task container.
     pub mounts: Arc<[Arc<Value>]>,
-    /// What else each task container becomes.
+    /// The other changes to each task container.
     pub tasks: Vec<TaskContainer>,
-    /// What the init containers get that are no tasks.
-    pub others: Vec<InitContainerMounts>,
-    /// The entry that comes first in `envFrom` of the tasks that take their env from a Secret.
+    /// The mounts to add to init containers that are not tasks.
+    pub init_mounts: Vec<InitContainerMounts>,
+    /// The first entry of `envFrom` of task containers that read the boot env from a Secret.
     pub env_from: Option<Value>,
-    /// The content of the injected annotation.
+    /// Content of the annotation `bootlace.dev/injected`.
     pub injected: InjectedAnnotation,
-    /// What the pod's author should know.
+    /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
 }
 
-/// What planning a pod comes to.
+/// Result of planning a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PlanOutcome {
-    /// This is what it becomes.
+    /// The changes.
     Plan(Box<Plan>),
-    /// This must be looked up first.
+    /// Lookups that are needed first.
     Lookup(ImageQuery),
 }
 
-/// The containers that run the task of a pod as it came.
+/// The task containers of the original pod.
 ///
 /// # Errors
-/// Where there is none, the pod names one that it does not have, or it mounts a volume of Bootlace's.
+/// If the pod has no containers, names a container that does not exist, or mounts a volume of Bootlace.
 pub fn task_containers<'p, 'a>(
     pod: &'p Pod<'a>,
-    recipe: &PreparedProfile,
+    prepared: &PreparedProfile,
 ) -> Result<Vec<&'p Container<'a>>, PlanError> {
     paths::check_volumes_are_not_mounted(pod)?;
-    containers::tasks(pod, recipe)
+    containers::tasks(pod, prepared)
 }
 
-/// Plans how `pod` changes, which is created in `origin`. `registry` contains the answers of registries so far; without it, no
-/// registry can be queried. `inputs` are the outputs of earlier tasks that boot reads, and those that the pod waits for.
+/// Plans the changes to `pod`, which is created in `origin`. `registry` contains the results of lookups in
+/// registries so far; without it, no registry can be queried. `inputs` are the outputs of earlier tasks that
+/// boot reads, and those that the pod waits for.
 ///
 /// # Errors
-/// If the profile cannot be applied to the pod: the error contains what to change.
+/// If the profile cannot be applied to the pod. The error contains the remedy.
 pub fn plan(
     pod: &Pod<'_>,
     origin: AdmissionContext<'_>,
@@ -164,7 +189,7 @@ pub fn plan(
     boot::check_names_are_free(pod, &profile.spec)?;
     check_architecture(pod, profile)?;
     let init_image = init_image::choose(pod, prepared)?;
-    let prepared = init_image.as_ref().map_or(prepared, ChosenInitImage::recipe);
+    let prepared = init_image.as_ref().map_or(prepared, ChosenInitImage::prepared);
 
     let planner = Planner::new(pod, origin, prepared, init_image.as_ref())?;
     let commands = match planner.commands(registry)? {
@@ -177,16 +202,15 @@ pub fn plan(
     Ok(PlanOutcome::Plan(Box::new(planner.plan(tasks, config, added, inputs)?)))
 }
 
-/// Refuses a pod whose node cannot run Bootlace's own image. The architectures of another boot image are unknown.
+/// Refuses a pod if its node cannot run the Bootlace image. The architectures of another boot image are
+/// unknown.
 fn check_architecture(pod: &Pod<'_>, profile: &Profile) -> Result<(), PlanError> {
     match &pod.architectures {
-        Some(requested)
+        Some(required)
             if profile.spec.boot.image.is_none()
-                && !requested
-                    .iter()
-                    .any(|architecture| names::IMAGE_ARCHITECTURES.contains(architecture)) =>
+                && !required.iter().any(|architecture| names::IMAGE_ARCHITECTURES.contains(architecture)) =>
         {
-            Err(PlanError::Architecture { asked: requested.join(" or "), profile: profile.name.clone() })
+            Err(PlanError::Architecture { required: required.join(" or "), profile: profile.name.clone() })
         }
         _ => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! The volumes that a source's own objects are mounted by, in boot only.
+//! The volumes for the objects of sources, which only boot mounts.
 
 use k8s_openapi::api::core::v1 as core;
 
@@ -11,60 +11,65 @@ use crate::profile::object_store::ObjectStore;
 use crate::profile::remote::{Ca, Client, Token};
 use crate::profile::spec::{BootProfileSpec, Source};
 
-/// A volume and where boot sees it.
+/// A volume, and its mount path in the boot container.
 pub(super) struct SourceMount {
     pub(super) volume: core::Volume,
     pub(super) path: String,
 }
 
-/// What a volume holds.
+/// Content of a volume.
 enum MountContent<'a> {
     ConfigMap(&'a str),
     Secret(&'a str),
     Token(&'a Token),
 }
 
-/// Where the source at `position` in the profile has its mounts.
+/// Folder of the mounts of the source at `position` in the profile.
 pub(super) fn path(position: usize) -> String {
     format!("{}/{position}", names::MOUNT_SOURCES)
 }
 
-/// All volumes of the profile's sources.
+/// The mounts of all sources of the profile.
 pub(super) fn all(profile: &BootProfileSpec) -> Vec<SourceMount> {
     profile
         .sources
         .iter()
         .enumerate()
-        .flat_map(|(position, source)| mounts_of_source(position, source))
+        .flat_map(|(position, source)| source_mounts(position, source))
         .collect()
 }
 
-/// Whether one of them has this name.
-pub(super) fn are_called(profile: &BootProfileSpec, name: &str) -> bool {
-    // A pod's volumes are many and few are called alike: the others cost a comparison.
+/// Whether the volume of a source of the profile has this name.
+pub(super) fn is_source_volume(profile: &BootProfileSpec, name: &str) -> bool {
+    // The prefix is compared first, so that other volumes, of which a pod can have many, are cheap.
     name.starts_with(names::VOLUME_SOURCE_PREFIX)
         && all(profile).iter().any(|mount| mount.volume.name == name)
 }
 
-/// What holds what the source at `position` takes from an earlier task.
-pub(super) fn of_taken(position: usize, taken: &ResolvedInput) -> SourceMount {
-    let holds = match taken.kind {
-        ObjectKind::ConfigMap => MountContent::ConfigMap(&taken.object),
-        ObjectKind::Secret => MountContent::Secret(&taken.object),
-    };
-    mount(position, None, &holds)
+/// Whether a volume for a boot image that pods select has this name.
+pub(super) fn is_init_image_volume(name: &str) -> bool {
+    name == names::VOLUME_OUT || name.starts_with(names::VOLUME_SECRET_PREFIX)
 }
 
-fn mounts_of_source(position: usize, source: &Source) -> Vec<SourceMount> {
-    let whole = |holds| vec![mount(position, None, &holds)];
+/// The mount of the output of an earlier task that is the source at `position`.
+pub(super) fn input_mount(position: usize, input: &ResolvedInput) -> SourceMount {
+    let content = match input.kind {
+        ObjectKind::ConfigMap => MountContent::ConfigMap(&input.object),
+        ObjectKind::Secret => MountContent::Secret(&input.object),
+    };
+    mount(position, None, &content)
+}
+
+fn source_mounts(position: usize, source: &Source) -> Vec<SourceMount> {
+    let whole = |content| vec![mount(position, None, &content)];
     match source.origin() {
         SourceOrigin::ConfigMap(object) => whole(MountContent::ConfigMap(&object.name)),
         SourceOrigin::Secret(object) => whole(MountContent::Secret(&object.name)),
-        SourceOrigin::Http(http) => of_client(position, &http.client),
-        SourceOrigin::Optimus(optimus) => of_client(position, &optimus.client),
-        SourceOrigin::ObjectStore(store) => of_store(position, store),
+        SourceOrigin::Http(http) => client_mounts(position, &http.client),
+        SourceOrigin::Optimus(optimus) => client_mounts(position, &optimus.client),
+        SourceOrigin::ObjectStore(store) => store_mounts(position, store),
         SourceOrigin::Oci(oci) => {
-            let mut mounts = of_client(position, &oci.client);
+            let mut mounts = client_mounts(position, &oci.client);
             let pull_secret = oci.pull_secret.as_deref().map(MountContent::Secret);
             mounts.extend(pull_secret.map(|secret| mount(position, Some(DIR_PULL_SECRET), &secret)));
             mounts
@@ -74,27 +79,27 @@ fn mounts_of_source(position: usize, source: &Source) -> Vec<SourceMount> {
     }
 }
 
-fn of_client(position: usize, client: &Client) -> Vec<SourceMount> {
+fn client_mounts(position: usize, client: &Client) -> Vec<SourceMount> {
     let headers = client.headers_from_secret.as_deref().map(|name| (DIR_HEADERS, MountContent::Secret(name)));
-    let ca = client.ca.as_ref().and_then(of_ca);
+    let ca = client.ca.as_ref().and_then(ca_content);
     let token = client.token.as_ref().map(|token| (DIR_TOKEN, MountContent::Token(token)));
     let parts = [headers, ca, token].into_iter().flatten();
-    parts.map(|(folder, holds)| mount(position, Some(folder), &holds)).collect()
+    parts.map(|(folder, content)| mount(position, Some(folder), &content)).collect()
 }
 
-fn of_store(position: usize, store: &ObjectStore) -> Vec<SourceMount> {
+fn store_mounts(position: usize, store: &ObjectStore) -> Vec<SourceMount> {
     let secret = store.credentials.as_ref().and_then(|credentials| credentials.secret.as_deref());
     let credentials = secret.map(|name| (DIR_CREDENTIALS, MountContent::Secret(name)));
-    let parts = [credentials, store.client.ca.as_ref().and_then(of_ca)].into_iter().flatten();
-    parts.map(|(folder, holds)| mount(position, Some(folder), &holds)).collect()
+    let parts = [credentials, store.client.ca.as_ref().and_then(ca_content)].into_iter().flatten();
+    parts.map(|(folder, content)| mount(position, Some(folder), &content)).collect()
 }
 
-fn of_ca(ca: &Ca) -> Option<(&'static str, MountContent<'_>)> {
+fn ca_content(ca: &Ca) -> Option<(&'static str, MountContent<'_>)> {
     let config_map = ca.config_map.as_deref().map(MountContent::ConfigMap);
     Some((DIR_CA, config_map.or_else(|| ca.secret.as_deref().map(MountContent::Secret))?))
 }
 
-fn mount(position: usize, folder: Option<&str>, holds: &MountContent<'_>) -> SourceMount {
+fn mount(position: usize, folder: Option<&str>, content: &MountContent<'_>) -> SourceMount {
     let (name, path) = match folder {
         None => (format!("{}{position}", names::VOLUME_SOURCE_PREFIX), path(position)),
         Some(folder) => (
@@ -102,16 +107,16 @@ fn mount(position: usize, folder: Option<&str>, holds: &MountContent<'_>) -> Sou
             format!("{}/{folder}", path(position)),
         ),
     };
-    SourceMount { volume: volume(name, holds), path }
+    SourceMount { volume: volume(name, content), path }
 }
 
-fn volume(name: String, holds: &MountContent<'_>) -> core::Volume {
+fn volume(name: String, content: &MountContent<'_>) -> core::Volume {
     let mut volume = core::Volume { name, ..core::Volume::default() };
-    // All keys are mounted, and boot picks the listed ones: the kubelet would refuse the whole pod for a missing
-    // key, and say so where a task's owner does not look. Optional for the kubelet always: it would wait for a
-    // missing object for ever. Boot says what is missing, and fails.
+    // All keys are mounted and boot selects the listed ones: if a key is missing, the kubelet would not start
+    // the pod, and would report it only in an event. The volume is always optional for the kubelet, which
+    // would otherwise wait indefinitely for a missing object. Boot reports what is missing, and fails.
     let optional = Some(true);
-    match *holds {
+    match *content {
         MountContent::ConfigMap(name) => {
             let name = name.to_owned();
             volume.config_map = Some(core::ConfigMapVolumeSource { name, optional, ..Default::default() });
@@ -155,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_a_volume_for_each_thing_that_it_needs() {
+    fn a_client_has_a_volume_for_each_object() {
         let client = json!({
             "headersFromSecret": "api",
             "ca": {"configMap": "company-ca"},
@@ -183,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pull_secret_is_mounted_beside_what_the_client_needs() {
+    fn a_pull_secret_is_mounted_in_addition_to_the_objects_of_the_client() {
         let oci =
             json!({"reference": "a/b:v1", "pullSecret": "registry", "client": {"ca": {"configMap": "own"}}});
         let found =
@@ -193,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_needs_nothing_mounts_nothing() {
+    fn a_client_without_objects_has_no_mounts() {
         let optimus = json!({
             "host": "http://optimus:9100", "project": "p", "job": "j", "scheduledAt": "t", "instanceName": "i",
         });

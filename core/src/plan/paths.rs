@@ -1,21 +1,24 @@
-//! Whether Bootlace's mounts and the pod's own can be made in one container.
+//! The mounts that Bootlace adds to containers, and conflicts with the mounts of the pod.
 //!
-//! The runtime makes the mount point of each where the container has none: a folder, or a file. It cannot do so on what is
-//! mounted read-only. The container is then created again and again and never starts, and nobody names Bootlace:
+//! The container runtime creates the mount point, a folder or a file, if it does not exist in the container.
+//! It cannot create it in a read-only mount. The runtime then fails to create the container again and again,
+//! with errors that do not mention Bootlace. Such a pod is therefore refused:
 //!
-//! | a mount of the pod is | Bootlace's is | |
+//! | mount of the pod | mount of Bootlace | result |
 //! |---|---|---|
-//! | at the path of one of Bootlace's | | refused: one would hide the other |
-//! | below one of Bootlace's | read-only | refused |
-//! | below one of Bootlace's | writable (the layout `Optimus`) | made, in Bootlace's volume |
-//! | read-only, above one of Bootlace's | | refused |
-//! | writable, above one of Bootlace's | | made, in the pod's volume; a warning where that outlives the pod |
+//! | at the path of a mount of Bootlace | | refused: one would hide the other |
+//! | below a mount of Bootlace | read-only | refused |
+//! | below a mount of Bootlace | writable (layout `Optimus`) | mount point in the volume of Bootlace |
+//! | read-only, above a mount of Bootlace | | refused |
+//! | writable, above a mount of Bootlace | | mount point in the volume of the pod; a warning if it outlives the pod |
 //!
-//! Of several mounts above one the innermost counts. Block devices and the termination message are mounted too, and the
-//! runtime has mounts of its own.
+//! If several mounts are above a path, the innermost one counts. Block devices and the file of the
+//! termination message are mounts too, and the runtime adds its own mounts.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1 as core;
 
 use super::PlanError;
 use crate::names;
@@ -24,21 +27,33 @@ use crate::profile::BootProfileSpec;
 
 /// A mount that Bootlace adds to a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PodPaths<'p> {
-    /// The volume.
+pub(super) struct AddedMount<'p> {
+    /// Name of the volume.
     pub(super) volume: &'static str,
-    /// Where it is mounted.
+    /// Mount path.
     pub(super) path: Cow<'p, str>,
-    /// The folder of the volume, where it is not all of it.
+    /// The mounted folder of the volume; `None` for the whole volume.
     pub(super) sub_path: Option<&'static str>,
-    /// Whether the container may only read it.
+    /// Whether it is read-only.
     pub(super) read_only: bool,
-    /// Whether `assets.mountPath` says where.
+    /// Whether `assets.mountPath` sets the path.
     pub(super) movable: bool,
 }
 
-/// What boot leaves beside the assets: the launcher, the boot env, who the task is.
-pub(super) const BOOTED: PodPaths<'static> = PodPaths {
+impl AddedMount<'_> {
+    pub(super) fn to_volume_mount(&self) -> core::VolumeMount {
+        core::VolumeMount {
+            name: self.volume.to_owned(),
+            mount_path: self.path.as_ref().to_owned(),
+            read_only: self.read_only.then_some(true),
+            sub_path: self.sub_path.map(str::to_owned),
+            ..core::VolumeMount::default()
+        }
+    }
+}
+
+/// The output of boot except the assets: the launcher, the boot env, the identity of the task.
+pub(super) const BOOTED: AddedMount<'static> = AddedMount {
     volume: names::VOLUME,
     path: Cow::Borrowed(names::MOUNT),
     sub_path: None,
@@ -46,8 +61,8 @@ pub(super) const BOOTED: PodPaths<'static> = PodPaths {
     movable: false,
 };
 
-/// Where a task hands its outputs over. Each container gets its own folder of the volume.
-pub(super) const HANDOVER: PodPaths<'static> = PodPaths {
+/// The volume in which a task passes its outputs to the sidecar. Each container mounts its own folder.
+pub(super) const HANDOVER: AddedMount<'static> = AddedMount {
     volume: names::VOLUME_RUN,
     path: Cow::Borrowed(names::MOUNT_RUN),
     sub_path: None,
@@ -55,9 +70,10 @@ pub(super) const HANDOVER: PodPaths<'static> = PodPaths {
     movable: false,
 };
 
-/// The files that boot fetched, by subPath, so that a container sees them only, at the path that its image expects.
-pub(super) fn assets(profile: &BootProfileSpec) -> PodPaths<'_> {
-    PodPaths {
+/// The files that boot fetches. They are mounted by `subPath`, so that the container only gets these files,
+/// at the path that its image expects.
+pub(super) fn assets(profile: &BootProfileSpec) -> AddedMount<'_> {
+    AddedMount {
         volume: names::VOLUME,
         path: profile.assets.files(),
         sub_path: Some(names::DIR_ASSETS),
@@ -66,9 +82,9 @@ pub(super) fn assets(profile: &BootProfileSpec) -> PodPaths<'_> {
     }
 }
 
-/// The folder around them that a task can write to, in layouts that have one.
-pub(super) fn data(profile: &BootProfileSpec) -> Option<PodPaths<'_>> {
-    profile.assets.writable().map(|path| PodPaths {
+/// The writable parent folder of the assets, in layouts that have one.
+pub(super) fn data(profile: &BootProfileSpec) -> Option<AddedMount<'_>> {
+    profile.assets.writable().map(|path| AddedMount {
         volume: names::VOLUME_DATA,
         path: path.into(),
         sub_path: None,
@@ -77,42 +93,52 @@ pub(super) fn data(profile: &BootProfileSpec) -> Option<PodPaths<'_>> {
     })
 }
 
-/// Two mounts that one container cannot have.
+/// The mounts of each task container, as Kubernetes type.
+pub(super) fn task_volume_mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
+    task_mounts(profile).map(|mount| mount.to_volume_mount()).collect()
+}
+
+/// The mounts of each task container.
+pub(super) fn task_mounts(profile: &BootProfileSpec) -> impl Iterator<Item = AddedMount<'_>> {
+    [BOOTED, assets(profile)].into_iter().chain(data(profile))
+}
+
+/// A conflict between two mounts of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MountConflict {
-    /// The two, and what is wrong with them.
-    pub(super) what: String,
-    /// What to change.
+    /// The two mounts and the problem.
+    pub(super) problem: String,
+    /// How to resolve it.
     remedy: String,
 }
 
 impl MountConflict {
-    pub(super) fn refuse(self, container: &Container<'_>) -> PlanError {
-        let Self { what, remedy } = self;
-        PlanError::Mounts { container: container.name.to_owned(), what, remedy }
+    pub(super) fn into_error(self, container: &Container<'_>) -> PlanError {
+        let Self { problem, remedy } = self;
+        PlanError::Mounts { container: container.name.to_owned(), problem, remedy }
     }
 }
 
-/// A place in a container that something is mounted at.
+/// A mount point in a container.
 struct Place<'m> {
-    /// The folders of its path.
+    /// The components of its path.
     path: Vec<&'m str>,
-    by: By<'m>,
-    /// Whether nothing can be made below it.
+    owner: Owner<'m>,
+    /// Whether nothing can be created below it.
     closed: bool,
 }
 
-/// Who mounts something.
+/// Owner of a mount.
 #[derive(Clone, Copy)]
-enum By<'m> {
-    Own(&'m PodPaths<'m>),
+enum Owner<'m> {
+    Added(&'m AddedMount<'m>),
     Pod { volume: &'m str, path: &'m str, lasting: bool },
     TerminationMessage(&'m str),
     Runtime(&'static str),
 }
 
-/// What every runtime mounts by itself, and whether nothing can be made below it. `/dev/shm` is left out, as a volume may
-/// take its place.
+/// The mounts of every container runtime, and whether nothing can be created below them. `/dev/shm` is
+/// omitted, because a volume can replace it.
 const RUNTIME: [(&str, bool); 6] = [
     ("/proc", true),
     ("/sys", true),
@@ -122,78 +148,90 @@ const RUNTIME: [(&str, bool); 6] = [
     ("/etc/resolv.conf", true),
 ];
 
-/// The pod's volumes, by name.
+/// The volumes of the pod, by name.
 pub(super) type Volumes<'a> = BTreeMap<&'a str, Keeps>;
 
-/// Of a pod, once for all its containers.
+/// The volumes of the pod. Computed once for all its containers.
 pub(super) fn volumes<'a>(pod: &Pod<'a>) -> Volumes<'a> {
     pod.volumes.iter().flatten().map(|Volume { name, keeps }| (*name, *keeps)).collect()
 }
 
-/// Checks the mounts of `container` beside those that Bootlace adds. Gives what the pod's author should know.
+/// Checks the mounts of `container` together with the mounts that Bootlace adds to it. Returns warnings for
+/// the author of the pod.
 pub(super) fn check(
     container: &Container<'_>,
-    own: &[PodPaths<'_>],
+    added: &[AddedMount<'_>],
     volumes: &Volumes<'_>,
     profile: &str,
 ) -> Result<Vec<String>, MountConflict> {
-    let mut places = places(container, own, volumes);
-    // Everything below a place comes right behind it.
+    let mut places = places(container, added, volumes);
+    // Sorted, so that a path is followed by all paths below it.
     places.sort_by(|one, other| one.path.cmp(&other.path));
-    let mut around: Vec<&Place<'_>> = Vec::new();
+    let mut parents: Vec<&Place<'_>> = Vec::new();
     let mut warnings = Vec::new();
     for place in &places {
-        while around.last().is_some_and(|above| !place.path.starts_with(&above.path)) {
-            around.pop();
+        while parents.last().is_some_and(|above| !place.path.starts_with(&above.path)) {
+            parents.pop();
         }
-        if let Some(above) = around.last() {
-            let (same, ours) = (above.path == place.path, above.by.is_ours() || place.by.is_ours());
-            if ours && (same || above.closed) {
+        if let Some(above) = parents.last() {
+            let (same, has_bootlace) =
+                (above.path == place.path, above.owner.is_bootlace() || place.owner.is_bootlace());
+            if has_bootlace && (same || above.closed) {
                 return Err(conflict(above, place, same, profile));
             }
-            if let (By::Pod { volume, path, lasting: true }, By::Own(own)) = (above.by, place.by) {
+            if let (Owner::Pod { volume, path, lasting: true }, Owner::Added(added)) =
+                (above.owner, place.owner)
+            {
                 warnings.push(format!(
                     "bootlace: container {:?} mounts volume {volume:?} at {path}, and Bootlace mounts a volume below it at {}: the \
                      container runtime creates that folder in volume {volume:?}, where it remains",
-                    container.name, own.path
+                    container.name, added.path
                 ));
             }
         }
-        around.push(place);
+        parents.push(place);
     }
     Ok(warnings)
 }
 
 fn places<'m>(
     container: &'m Container<'_>,
-    own: &'m [PodPaths<'m>],
+    added: &'m [AddedMount<'m>],
     volumes: &Volumes<'_>,
 ) -> Vec<Place<'m>> {
-    let mut places: Vec<_> = own
+    let mut places: Vec<_> = added
         .iter()
-        .map(|own| Place { path: folders(&own.path), by: By::Own(own), closed: own.read_only })
+        .map(|added| Place {
+            path: folders(&added.path),
+            owner: Owner::Added(added),
+            closed: added.read_only,
+        })
         .collect();
     places.extend(container.mounts.iter().flatten().map(|mount| {
         let keeps = volumes.get(mount.volume).copied().unwrap_or(Keeps::ForThePod);
         let lasting = keeps == Keeps::Lasting;
-        let by = By::Pod { volume: mount.volume, path: mount.path, lasting };
-        Place { path: folders(mount.path), by, closed: mount.read_only || keeps == Keeps::Nothing }
+        let owner = Owner::Pod { volume: mount.volume, path: mount.path, lasting };
+        Place { path: folders(mount.path), owner, closed: mount.read_only || keeps == Keeps::Nothing }
     }));
-    // A device and a message are files.
+    // Devices and the termination message are files.
     places.extend(container.devices.iter().map(|device| {
-        let by = By::Pod { volume: device.volume, path: device.path, lasting: false };
-        Place { path: folders(device.path), by, closed: true }
+        let owner = Owner::Pod { volume: device.volume, path: device.path, lasting: false };
+        Place { path: folders(device.path), owner, closed: true }
     }));
     places.extend(container.termination_message_path.map(|path| Place {
         path: folders(path),
-        by: By::TerminationMessage(path),
+        owner: Owner::TerminationMessage(path),
         closed: true,
     }));
-    places.extend(RUNTIME.map(|(path, closed)| Place { path: folders(path), by: By::Runtime(path), closed }));
+    places.extend(RUNTIME.map(|(path, closed)| Place {
+        path: folders(path),
+        owner: Owner::Runtime(path),
+        closed,
+    }));
     places
 }
 
-/// The folders of a path as the runtime reads it: `/a//b/./c/../` is `/a/b`.
+/// The components of a path as the runtime resolves it: `/a//b/./c/../` is `/a/b`.
 fn folders(path: &str) -> Vec<&str> {
     let mut folders = Vec::new();
     for folder in path.split('/') {
@@ -206,11 +244,11 @@ fn folders(path: &str) -> Vec<&str> {
     folders
 }
 
-impl By<'_> {
-    fn is_ours(self) -> bool {
+impl Owner<'_> {
+    fn is_bootlace(self) -> bool {
         match self {
-            Self::Own(_) => true,
-            // By the annotation pipe-in, which names a path as well.
+            Self::Added(_) => true,
+            // Mounted for the annotation pipe-in, which contains the path.
             Self::Pod { volume, .. } => volume.starts_with(names::VOLUME_PIPE_PREFIX),
             Self::TerminationMessage(_) | Self::Runtime(_) => false,
         }
@@ -218,21 +256,21 @@ impl By<'_> {
 
     fn describe(self) -> String {
         match self {
-            Self::Own(own) => format!("the Bootlace volume {:?} at {}", own.volume, own.path),
+            Self::Added(added) => format!("the Bootlace volume {:?} at {}", added.volume, added.path),
             Self::Pod { volume, path, .. } => format!("volume {volume:?} at {path}"),
             Self::TerminationMessage(path) => format!("the termination message file at {path}"),
             Self::Runtime(path) => format!("the mount of the container runtime at {path}"),
         }
     }
 
-    /// How to put it elsewhere; none where that cannot be done.
+    /// How to mount it elsewhere; `None` if it is not possible.
     fn remedy(self, profile: &str) -> Option<String> {
         match self {
-            Self::Own(PodPaths { movable: true, .. }) => {
+            Self::Added(AddedMount { movable: true, .. }) => {
                 Some(format!("set another assets.mountPath in BootProfile {profile:?}"))
             }
-            Self::Own(_) | Self::Runtime(_) => None,
-            Self::Pod { volume, .. } if self.is_ours() => Some(format!(
+            Self::Added(_) | Self::Runtime(_) => None,
+            Self::Pod { volume, .. } if self.is_bootlace() => Some(format!(
                 "set another mountPath for volume {volume:?} in annotation {}",
                 names::ANNOTATION_PIPE_IN
             )),
@@ -243,44 +281,44 @@ impl By<'_> {
 }
 
 fn conflict(above: &Place<'_>, below: &Place<'_>, same: bool, profile: &str) -> MountConflict {
-    let what = if same {
-        match [above.by, below.by].into_iter().find(|by| matches!(by, By::Pod { .. })) {
-            Some(By::Pod { volume, path, .. }) => {
+    let problem = if same {
+        match [above.owner, below.owner].into_iter().find(|owner| matches!(owner, Owner::Pod { .. })) {
+            Some(Owner::Pod { volume, path, .. }) => {
                 format!("mounts volume {volume:?} at {path}, where Bootlace also mounts a volume")
             }
-            _ => format!("cannot mount both {} and {}", above.by.describe(), below.by.describe()),
+            _ => format!("cannot mount both {} and {}", above.owner.describe(), below.owner.describe()),
         }
     } else {
-        let open = match above.by {
-            By::Own(_) | By::Pod { .. } => "read-only",
-            By::TerminationMessage(_) | By::Runtime(_) => "not a folder that can contain mounts",
+        let reason = match above.owner {
+            Owner::Added(_) | Owner::Pod { .. } => "read-only",
+            Owner::TerminationMessage(_) | Owner::Runtime(_) => "not a folder that can contain mounts",
         };
-        format!("cannot mount {} below {}, which is {open}", below.by.describe(), above.by.describe())
+        format!("cannot mount {} below {}, which is {reason}", below.owner.describe(), above.owner.describe())
     };
-    // What the pod's author can do stands first.
-    let mut both = [above.by, below.by];
-    both.sort_by_key(|by| matches!(by, By::Own(_)));
-    let remedies: Vec<_> = both.into_iter().filter_map(|by| by.remedy(profile)).collect();
-    MountConflict { what, remedy: remedies.join(", or ") }
+    // The change that the author of the pod can make is first.
+    let mut both = [above.owner, below.owner];
+    both.sort_by_key(|owner| matches!(owner, Owner::Added(_)));
+    let remedies: Vec<_> = both.into_iter().filter_map(|owner| owner.remedy(profile)).collect();
+    MountConflict { problem, remedy: remedies.join(", or ") }
 }
 
-/// Refuses a pod that mounts Bootlace's own volumes: they hold the pod's token, its sources' Secrets, and what nobody but
-/// boot may write. Asked of the pod as it came, which does not have them yet.
+/// Refuses a pod that mounts volumes of Bootlace: they contain the token of the pod, the Secrets of its
+/// sources, and files that only boot may write. `pod` is the original pod, which does not have these volumes.
 pub(super) fn check_volumes_are_not_mounted(pod: &Pod<'_>) -> Result<(), PlanError> {
-    let reserved = |name: &str| {
+    let is_reserved = |name: &str| {
         name.strip_prefix(names::VOLUME).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };
     let mut declared = None;
     for container in pod.all_containers() {
         let mounts = container.mounts.iter().flatten().map(|mount| (mount.volume, mount.path));
         let devices = container.devices.iter().map(|device| (device.volume, device.path));
-        for (volume, path) in mounts.chain(devices).filter(|(volume, _)| reserved(volume)) {
+        for (volume, path) in mounts.chain(devices).filter(|(volume, _)| is_reserved(volume)) {
             let declared = declared.get_or_insert_with(|| {
                 pod.volumes.iter().flatten().map(|volume| volume.name).collect::<BTreeSet<_>>()
             });
-            // One that the pod declares is its own, or is refused for its name.
+            // A volume that the pod declares is not from Bootlace, or is refused because of its name.
             if !declared.contains(volume) {
-                return Err(PlanError::VolumeOfOurs {
+                return Err(PlanError::ReservedVolume {
                     container: container.name.to_owned(),
                     volume: volume.to_owned(),
                     path: path.to_owned(),
@@ -299,7 +337,7 @@ mod tests {
     use crate::pod::Json;
     use crate::profile::spec::Layout;
 
-    /// What becomes of a container with these fields, in a pod with a volume of each kind.
+    /// Checks a container with these fields, in a pod with a volume of each kind.
     fn checked(container: &Value, change: impl FnOnce(&mut BootProfileSpec)) -> Result<Vec<String>, String> {
         let mut profile = BootProfileSpec::default();
         change(&mut profile);
@@ -313,9 +351,9 @@ mod tests {
         ]}});
         let pod = Json::from(&pod);
         let pod = Pod::read(&pod).unwrap();
-        let own: Vec<_> = [BOOTED, assets(&profile)].into_iter().chain(data(&profile)).collect();
-        check(&pod.containers[0], &own, &volumes(&pod), "etl")
-            .map_err(|conflict| conflict.refuse(&pod.containers[0]).to_string())
+        let added: Vec<_> = [BOOTED, assets(&profile)].into_iter().chain(data(&profile)).collect();
+        check(&pod.containers[0], &added, &volumes(&pod), "etl")
+            .map_err(|conflict| conflict.into_error(&pod.containers[0]).to_string())
     }
 
     fn mounts(mounts: &[(&str, &str)]) -> Value {
@@ -332,20 +370,20 @@ mod tests {
     }
 
     #[test]
-    fn mounts_that_can_be_made_are_left_alone() {
-        for own in [
+    fn mounts_without_a_conflict_are_accepted() {
+        for added in [
             &[("empty", "/var"), ("empty", "/var/lib")][..],
             &[("empty", "/var/assets-of-mine"), ("empty", "/var/assetsx/y"), ("config", "/bootlacex")],
             &[("config", "/etc/app"), ("claim:ro", "/data"), ("empty", "/var/./")],
         ] {
-            assert_eq!(checked(&mounts(own), |_| {}), Ok(Vec::new()), "{own:?}");
+            assert_eq!(checked(&mounts(added), |_| {}), Ok(Vec::new()), "{added:?}");
         }
         let within = mounts(&[("config", "/opt"), ("empty", "/opt/dags")]);
         assert_eq!(checked(&within, at("/opt/dags/assets")), Ok(Vec::new()), "the innermost counts");
     }
 
     #[test]
-    fn a_folder_that_stays_in_a_volume_of_the_pods_is_told() {
+    fn a_mount_point_that_remains_in_a_volume_of_the_pod_is_reported() {
         let warnings = checked(&mounts(&[("claim", "/work/")]), at("/work/in/assets")).unwrap();
         let [warning] = &warnings[..] else { panic!("{warnings:?}") };
         for detail in ["container \"main\"", "volume \"claim\" at /work/", "/work/in/assets"] {
@@ -450,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_by_the_annotation_is_told_as_such() {
+    fn a_mount_for_the_annotation_is_described_as_such() {
         let refused =
             checked(&mounts(&[("config", "/etc/app"), ("bootlace-pipe-0", "/etc/app/tls")]), |_| {});
         let refused = refused.unwrap_err();

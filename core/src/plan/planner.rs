@@ -1,4 +1,4 @@
-//! The steps in which a pod is planned. Each returns a value that the next ones read.
+//! The steps of planning a pod. Each returns a value that the next steps read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,14 +14,16 @@ use super::pipes::{self, Outputs, Sidecar, StoreContainer, TaskOutputs};
 use super::resources::{self, PodLimits};
 use super::{
     AdmissionContext, AwaitedPipe, BootSpec, EnvDelivery, ImageConfigs, ImageQuery, InjectedAnnotation, Plan,
-    PlanError, PreparedProfile, TaskContainer, boot, containers, env_secret, signed, sources, task,
+    PlanError, PreparedProfile, TaskContainer, boot_config, container_parts, containers, env_secret, signed,
+    sources, task,
 };
 use crate::input::BootInputs;
 use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::spec::Resources;
+use crate::template::Context;
 
-/// What all steps read.
+/// The values that all steps read.
 pub(super) struct Planner<'p, 'a> {
     pod: &'p Pod<'a>,
     origin: AdmissionContext<'p>,
@@ -35,18 +37,18 @@ pub(super) struct Planner<'p, 'a> {
     volumes: Volumes<'a>,
 }
 
-/// The commands of the task containers, in their order.
+/// The commands of the task containers, in order.
 pub(super) enum Commands {
-    /// As far as they can be known.
+    /// The commands, as far as they can be determined.
     Known(Vec<ContainerCommand>),
-    /// A registry must be queried first.
+    /// A lookup in a registry is needed first.
     Query(ImageQuery),
 }
 
 /// The configuration of the boot container.
 pub(super) struct BootConfig<'p> {
     spec: BootSpec<'p>,
-    /// The env of the task containers that boot reads too.
+    /// The env of the task containers that boot gets too.
     mirror: EnvFromMirror,
     /// The volumes of sources that are outputs of earlier tasks.
     inputs: sources::InputVolumes,
@@ -56,11 +58,11 @@ pub(super) struct BootConfig<'p> {
 pub(super) struct AddedContainers {
     /// Those that wait for outputs of earlier tasks.
     wait: Vec<Value>,
-    /// Those that boot the pod, and the sidecar after them.
+    /// Those that boot the pod, followed by the sidecar.
     boot: Vec<Value>,
-    /// The volumes that they need in this pod alone.
+    /// Their volumes that are specific to this pod.
     volumes: Vec<Value>,
-    /// Of outputs.
+    /// Warnings about outputs, the store and resources.
     warnings: Vec<String>,
 }
 
@@ -72,7 +74,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         init_image: Option<&'p ChosenInitImage<'p>>,
     ) -> Result<Self, PlanError> {
         let containers = containers::tasks(pod, prepared)?;
-        let mode = RequestedMode::by(pod, prepared)?;
+        let mode = RequestedMode::new(pod, prepared)?;
         let outputs = Outputs::declared(pod, &containers, &prepared.profile)?;
         Ok(Self {
             pod,
@@ -86,16 +88,17 @@ impl<'p, 'a> Planner<'p, 'a> {
         })
     }
 
-    /// The command of each task container. `registry` contains the answers of registries so far; without it, no registry
-    /// can be queried.
+    /// The command of each task container. `registry` contains the results of lookups so far; without it, no
+    /// registry can be queried.
     pub(super) fn commands(&self, registry: Option<&ImageConfigs>) -> Result<Commands, PlanError> {
-        let annotation = EntrypointAnnotation::read(self.pod, &self.containers)?;
-        let registry = registry.filter(|_| self.mode.asks_registry(self.prepared));
+        let annotation = EntrypointAnnotation::parse(self.pod, &self.containers)?;
+        let registry = registry.filter(|_| self.mode.needs_command(self.prepared));
         let table = &self.prepared.profile.spec.env.images;
-        let command = |container: &&Container<'_>| entrypoint::runs(container, &annotation, table, registry);
+        let command =
+            |container: &&Container<'_>| entrypoint::command(container, &annotation, table, registry);
         let commands: Vec<_> = self.containers.iter().map(command).collect();
         let unknown = self.containers.iter().zip(&commands);
-        let unknown = unknown.filter(|(_, command)| **command == ContainerCommand::Ask);
+        let unknown = unknown.filter(|(_, command)| **command == ContainerCommand::Lookup);
         let images: BTreeSet<_> = unknown.map(|(container, _)| container.image.to_owned()).collect();
         if images.is_empty() {
             return Ok(Commands::Known(commands));
@@ -130,14 +133,15 @@ impl<'p, 'a> Planner<'p, 'a> {
         let (pod, prepared) = (self.pod, self.prepared);
         let mut mirror = self.env_mirror()?;
         let prefixes = std::mem::take(&mut mirror.prefixes);
-        let mut spec = boot::spec(pod, &self.containers, tasks, prefixes, prepared);
-        if tasks.iter().any(|task| task.way == EnvDelivery::Secret) {
+        let mut spec = boot_config::spec(pod, &self.containers, tasks, prefixes, prepared);
+        if tasks.iter().any(|task| task.delivery == EnvDelivery::Secret) {
             let reason = || self.mode.why_secret(prepared);
             spec.env_secret = Some(env_secret::secret_name(self.origin, reason)?);
         }
         if !prepared.templated.is_empty() {
-            let first = self.containers.first().copied();
-            spec.sources = sources::render(prepared, pod, self.origin.namespace, first)?.into();
+            let container = self.containers.first().copied();
+            let context = Context::new(pod, self.origin.namespace, container, &self.prepared.schedulers);
+            sources::render(spec.sources.to_mut(), &prepared.templated, &prepared.profile, &context)?;
         }
         let mut volumes = sources::InputVolumes::default();
         if !inputs.sources.is_empty() {
@@ -149,12 +153,13 @@ impl<'p, 'a> Planner<'p, 'a> {
         Ok(BootConfig { spec, mirror, inputs: volumes })
     }
 
-    /// The env of the task containers that boot must compare its own with; none for a profile whose sources provide no env.
+    /// The env of the task containers that boot gets to find the names of their variables; empty if the
+    /// sources of the profile provide no env.
     fn env_mirror(&self) -> Result<EnvFromMirror, PlanError> {
-        if self.prepared.given.is_empty() {
+        if self.prepared.env_names.is_empty() {
             return Ok(EnvFromMirror::default());
         }
-        Ok(env_from::of(&self.containers, self.prepared.profile.spec.boot.position)?)
+        Ok(env_from::mirror(&self.containers, self.prepared.profile.spec.boot.position)?)
     }
 
     /// The init containers to add.
@@ -193,7 +198,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         let mut added = AddedContainers { wait, boot, volumes, warnings };
         self.set_resources(&mut added)?;
         for container in added.wait.iter_mut().chain(&mut added.boot) {
-            boot::keep_from_root(container, self.pod);
+            container_parts::avoid_root(container, self.pod);
         }
         if let (Some(keys), Some(_)) = (&self.prepared.keys, &self.prepared.store) {
             signed::sign(keys, self.pod, self.origin, &mut added.boot, &added.wait);
@@ -205,7 +210,7 @@ impl<'p, 'a> Planner<'p, 'a> {
     fn boot_container(&self, config: &mut BootConfig<'_>) -> Result<Value, PlanError> {
         let mut boot = self.prepared.boot.clone();
         if let Some(container) = boot.as_object_mut() {
-            let mut env = boot::env(&config.spec, &self.prepared.profile.name)?;
+            let mut env = boot_config::env(&config.spec, &self.prepared.profile.name)?;
             env.append(&mut config.mirror.env);
             container.insert("env".to_owned(), env.into());
             if !config.mirror.env_from.is_empty() {
@@ -226,7 +231,7 @@ impl<'p, 'a> Planner<'p, 'a> {
     ) -> Result<Option<Sidecar>, PlanError> {
         let outputs = self.containers.iter().zip(tasks).map(|(container, task)| TaskOutputs {
             container,
-            unlaunched: (task.way != EnvDelivery::Launch).then_some(task.because.as_str()),
+            unlaunched: (task.delivery != EnvDelivery::Launch).then_some(task.reason.as_str()),
         });
         let outputs: Vec<_> = outputs.collect();
         Sidecar::plan(self.pod, &outputs, &self.outputs, &config.spec.task, store)
@@ -235,23 +240,30 @@ impl<'p, 'a> Planner<'p, 'a> {
     /// Sets the resources of the containers that are added.
     fn set_resources(&self, added: &mut AddedContainers) -> Result<(), PlanError> {
         let spec = &self.prepared.profile.spec;
-        let limits = PodLimits::of(self.pod, &self.prepared.profile.name)?;
-        let boot = limits.ends(names::CONTAINER_BOOT, &spec.boot.resources, self.prepared.memory.need())?;
+        let limits = PodLimits::new(self.pod, &self.prepared.profile.name)?;
+        let boot = limits.init_container(
+            names::CONTAINER_BOOT,
+            &spec.boot.resources,
+            self.prepared.memory.need(),
+        )?;
         let image = self.init_image.map(|chosen| chosen.resources(&limits)).transpose()?;
         let (mut wait, mut sidecar) = (None, None);
         for container in added.wait.iter_mut().chain(&mut added.boot) {
-            let resources =
-                match container.get("name").and_then(Value::as_str) {
-                    Some(names::CONTAINER_INIT) => image.as_ref().unwrap_or(&boot),
-                    Some(names::CONTAINER_WAIT | names::CONTAINER_VOLUME_WAIT) => &*wait.insert(
-                        limits.ends(names::CONTAINER_WAIT, &Resources::default(), resources::least())?,
-                    ),
-                    Some(names::CONTAINER_PIPE) => {
-                        let resources = spec.pipes.resources.as_ref();
-                        &*sidecar.insert(limits.beside(resources.unwrap_or(&Resources::default())))
-                    }
-                    _ => &boot,
-                };
+            let resources = match container.get("name").and_then(Value::as_str) {
+                Some(names::CONTAINER_INIT) => image.as_ref().unwrap_or(&boot),
+                Some(names::CONTAINER_WAIT | names::CONTAINER_VOLUME_WAIT) => {
+                    &*wait.insert(limits.init_container(
+                        names::CONTAINER_WAIT,
+                        &Resources::default(),
+                        resources::min_memory(),
+                    )?)
+                }
+                Some(names::CONTAINER_PIPE) => {
+                    let resources = spec.pipes.resources.as_ref();
+                    &*sidecar.insert(limits.sidecar(resources.unwrap_or(&Resources::default())))
+                }
+                _ => &boot,
+            };
             resources.set(container);
         }
         let ends: Vec<_> = [Some(&boot), image.as_ref(), wait.as_ref()].into_iter().flatten().collect();
@@ -269,10 +281,10 @@ impl<'p, 'a> Planner<'p, 'a> {
     ) -> Result<Plan, PlanError> {
         let (profile, spec) = (&self.prepared.profile, config.spec);
         let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
-        warnings.extend(containers::left_out(self.pod, &self.containers));
+        warnings.extend(containers::missing_tasks_warning(self.pod, &self.containers));
         let scheduler = self.prepared.schedulers.detect(self.pod);
         warnings.extend(scheduler.and_then(|found| found.warning()).map(|text| format!("bootlace: {text}")));
-        let others = task::others(self.pod, &self.volumes, &tasks, profile, &mut warnings)?;
+        let init_mounts = task::init_mounts(self.pod, &self.volumes, &tasks, profile, &mut warnings)?;
         warnings.extend(added.warnings);
         Ok(Plan {
             boot: added.boot,
@@ -281,20 +293,20 @@ impl<'p, 'a> Planner<'p, 'a> {
             position: profile.spec.boot.position,
             volumes: Arc::clone(&self.prepared.volumes),
             pull_secrets: self.prepared.pull_secrets.missing_in(self.pod),
-            own_volumes: added.volumes,
+            pod_volumes: added.volumes,
             mounts: Arc::clone(&self.prepared.mounts),
             injected: InjectedAnnotation {
                 env_secret: spec.env_secret.clone(),
                 init_image: self.init_image.map(ChosenInitImage::image),
                 awaits: inputs.awaits.iter().map(AwaitedPipe::from).collect(),
-                ..InjectedAnnotation::by(profile, &tasks)
+                ..InjectedAnnotation::new(profile, &tasks)
             },
             env_from: spec.env_secret.as_deref().map(env_secret::env_from),
             warnings,
             task: spec.task,
             profile: spec.profile,
             tasks,
-            others,
+            init_mounts,
         })
     }
 }

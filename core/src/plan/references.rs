@@ -1,7 +1,8 @@
-//! What of a container's spec refers to variables that boot may give.
+//! References to variables of the boot env in the spec of a container.
 //!
-//! The kubelet resolves `$(NAME)` in `command`, `args` and `env` before the launcher runs, and leaves a reference as it
-//! is where it knows no such variable. Those texts go to the launcher as they stand in the spec.
+//! The kubelet resolves `$(NAME)` in `command`, `args` and `env` before the launcher runs, and does not
+//! change references to unknown variables. The launcher gets these texts as they are in the spec, and
+//! resolves them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,30 +13,30 @@ use bootlace_launch::references::Place;
 use super::env_names::BootEnvNames;
 use crate::pod::Container;
 
-/// A text of the spec, under the key of its place.
+/// The key of a place in the spec, and the text there.
 pub(super) type Text<'a> = (String, Cow<'a, str>);
 
-/// The texts of `container` that refer to what boot may give, in the order in which the kubelet reads them. `before`
-/// words that the kubelet does not expand stand before `args`.
+/// The texts of `container` that reference variables of the boot env, in the order in which the kubelet
+/// resolves them. `before` is the number of words before `args` that the kubelet does not expand.
 pub(super) fn spec_texts<'a>(
     container: &Container<'a>,
     before: usize,
-    given: &BootEnvNames,
+    env_names: &BootEnvNames,
 ) -> Vec<Text<'a>> {
     let words = || container.command.iter().flatten().chain(&container.args).copied();
     let mut all = container.variables().filter_map(|variable| variable.text).chain(words());
-    // As in most pods, and then who declares what need not be kept.
+    // Most pods contain no references, and then the declared names are not needed.
     if !all.any(|text| text.contains('$')) {
         return Vec::new();
     }
     let mut texts = Vec::new();
-    // Variables before the one that is looked at: only those can be referred to.
+    // The variables before the current one: only these can be referenced.
     let mut declared = BTreeSet::new();
-    // Those of them that boot has a part in.
+    // Those of them that reference the boot env.
     let mut changed = BTreeSet::new();
     let refers = |text: &str, declared: &BTreeSet<&str>, changed: &BTreeSet<&str>| {
         let to_boot =
-            |name: &str| changed.contains(name) || (!declared.contains(name) && given.may_hold(name));
+            |name: &str| changed.contains(name) || (!declared.contains(name) && env_names.may_contain(name));
         expansion::references(text).any(to_boot)
     };
     for variable in container.variables() {
@@ -58,22 +59,22 @@ pub(super) fn spec_texts<'a>(
     texts
 }
 
-/// The names that variables of `container` refer to before it sets them, or while it does: `PATH=$(PATH):/opt/bin`. Of
-/// those that it never sets, all.
-pub(super) fn built_on<'a>(container: &Container<'a>) -> BTreeSet<&'a str> {
-    let (mut declared, mut built_on) = (BTreeSet::new(), BTreeSet::new());
+/// The names that variables of `container` reference before it sets them, or in their own value
+/// (`PATH=$(PATH):/opt/bin`), and names that it never sets.
+pub(super) fn referenced_before_set<'a>(container: &Container<'a>) -> BTreeSet<&'a str> {
+    let (mut declared, mut referenced) = (BTreeSet::new(), BTreeSet::new());
     for variable in container.variables() {
         let names = variable.text.into_iter().flat_map(expansion::references);
-        built_on.extend(names.filter(|name| !declared.contains(name)));
+        referenced.extend(names.filter(|name| !declared.contains(name)));
         declared.insert(variable.name);
     }
-    built_on
+    referenced
 }
 
-/// The names in `texts` that boot may give, for messages.
-pub(super) fn names(texts: &[Text<'_>], given: &BootEnvNames) -> Vec<String> {
+/// The names of the boot env in `texts`, for messages.
+pub(super) fn names(texts: &[Text<'_>], env_names: &BootEnvNames) -> Vec<String> {
     let names: BTreeSet<_> = texts.iter().flat_map(|(_, text)| expansion::references(text)).collect();
-    names.into_iter().filter(|name| given.may_hold(name)).map(str::to_owned).collect()
+    names.into_iter().filter(|name| env_names.may_contain(name)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -86,18 +87,18 @@ mod tests {
     fn texts(container: &Value, before: usize) -> Vec<String> {
         let sources = json!([{"name": "a", "inline": {"env": {"A": "x", "B": "x"}}}]);
         let profile = serde_json::from_value(json!({"sources": sources})).unwrap();
-        let given = BootEnvNames::by(&crate::plan::boot::sources(&profile));
+        let env_names = BootEnvNames::new(&crate::plan::sources::all(&profile));
         let pod = json!({"spec": {"containers": [container]}});
         let pod = Json::from(&pod);
         let pod = Pod::read(&pod).unwrap();
-        spec_texts(&pod.containers[0], before, &given)
+        spec_texts(&pod.containers[0], before, &env_names)
             .into_iter()
             .map(|(key, text)| format!("{key}={text}"))
             .collect()
     }
 
     #[test]
-    fn only_what_boot_may_give_is_listed() {
+    fn only_references_to_the_boot_env_are_listed() {
         let container = json!({
             "command": ["run", "$(A)", "$$(A)", "$(B)"],
             "args": ["$(NONE)", "$(LINK)", "x$(A)y"],
@@ -123,13 +124,13 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_builds_on_its_own_name_refers_to_boots() {
+    fn a_variable_that_references_its_own_name_references_the_boot_env() {
         let container = json!({"env": [{"name": "A", "value": "$(A):/opt"}, {"name": "A", "value": "x"}], "args": ["$(A)"]});
-        assert_eq!(texts(&container, 0), ["variable:A=$(A):/opt"], "it is set anew afterwards");
+        assert_eq!(texts(&container, 0), ["variable:A=$(A):/opt"], "it is set again afterwards");
     }
 
     #[test]
-    fn arguments_are_counted_behind_the_images_own_words() {
+    fn arguments_are_counted_after_the_words_of_the_image() {
         assert_eq!(texts(&json!({"args": ["x", "$(A)"]}), 3), ["argument:4=$(A)"]);
     }
 }

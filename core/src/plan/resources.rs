@@ -1,78 +1,85 @@
-//! What the containers that Bootlace adds ask for and may use: as little as possible, so that a pod that was valid stays
-//! valid, in its class, its quota and its limit ranges, which cannot be looked up here.
+//! Resources of injected containers: as small as possible, so that a valid pod remains valid with its QoS
+//! class, quotas and limit ranges, which cannot be looked up here.
 //!
-//! # An init container that ends
-//! It runs before the task and is over when the task starts. Kubernetes counts the larger of both, so it costs nothing while
-//! it asks for no more than one of the pod's own containers does. It therefore gets, for each resource, exactly what the
-//! largest of them has: whatever bounds a namespace sets for a container (least, most, and their ratio), that container is
-//! within them. Where the pod's containers declare nothing, neither does it, and the class stays what it is.
+//! # Init containers that end
+//! They exit before the task starts. Kubernetes counts the maximum of init containers and containers, so they
+//! cost nothing as long as they do not request more than a container of the pod. They therefore get, for each
+//! resource, the request and limit of the largest container: it complies with all limit ranges of the
+//! namespace for containers (minimum, maximum and ratio). If the containers of the pod declare nothing, they
+//! declare nothing either, and the QoS class does not change.
 //!
-//! # A sidecar
-//! It runs beside the task, so what it asks for is added. It asks for a fixed small amount.
+//! # Sidecar
+//! It runs together with the task, so its request is added to that of the pod. It requests a fixed small
+//! amount.
 //!
 //! # Pod-level resources
-//! Where `spec.resources` is set, it bounds the containers together and decides the class. What the containers request must
-//! not be more than it, so nothing is added to their sum: init containers are as above, and a sidecar requests nothing.
+//! If `spec.resources` is set, it limits the containers together and determines the QoS class. The sum of the
+//! requests of the containers must not exceed it, so nothing is added to the sum: init containers are as
+//! above, and the sidecar requests nothing.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::PlanError;
 use super::boot_spec::{BootSource, SourceKind};
-use super::{PlanError, boot};
+use super::container_parts::memory_volume_bytes;
 use crate::pod::{Amount, Class, Pod, PodResources, Resource, Share, WrongType};
 use crate::profile::BootProfileSpec;
 use crate::profile::spec::Resources;
 use crate::quantity::Quantity;
 
-/// Bytes of memory that a container of Bootlace's needs beside what it writes to a volume: its process (6 MB at most, see
-/// `docs/figures.md`), its TLS sessions, the launcher that it copies, and what the runtime takes to start a container.
+/// Bytes of memory that an injected container needs in addition to its files in a volume: for its process (at
+/// most 6 MB, see `docs/figures.md`), its TLS sessions, the launcher that it copies, and the start of the
+/// container.
 const NEED_BYTES: u64 = 16 * MIB;
-/// A mebibyte.
+/// Bytes of a mebibyte.
 const MIB: u64 = 1 << 20;
-/// Bytes that a `ConfigMap` or a Secret may hold.
+/// Maximum bytes of a `ConfigMap` or Secret.
 const OBJECT_BYTES: u64 = MIB;
-/// The launcher with TLS, the task's identity and the env's files.
-const OWN_BYTES: u64 = 3 * MIB;
+/// Bytes of the launcher with TLS, the identity of the task and the files with the boot env.
+const BOOT_FILE_BYTES: u64 = 3 * MIB;
 
-/// What a sidecar gets of one resource.
-struct PodTotals {
+/// The amounts of one resource for the sidecar.
+struct SidecarAmounts {
     request: Quantity,
     limit: Quantity,
-    /// Its limit where limits may not be far above requests.
-    least: Quantity,
+    /// The minimum of the limit, if the ratio of limit and request is bounded.
+    min_limit: Quantity,
 }
 
-fn beside(resource: Resource) -> Option<PodTotals> {
+fn sidecar_amounts(resource: Resource) -> Option<SidecarAmounts> {
     let bytes = |mebibytes: u64| Quantity::from_bytes(mebibytes * MIB);
     match resource {
-        Resource::Cpu => Some(PodTotals {
+        Resource::Cpu => Some(SidecarAmounts {
             request: Quantity::from_milli(5),
             limit: Quantity::from_milli(200),
-            least: Quantity::from_milli(20),
+            min_limit: Quantity::from_milli(20),
         }),
-        Resource::Memory => Some(PodTotals { request: bytes(16), limit: bytes(64), least: bytes(32) }),
-        // It writes nothing to the node's disk.
+        Resource::Memory => {
+            Some(SidecarAmounts { request: bytes(16), limit: bytes(64), min_limit: bytes(32) })
+        }
+        // It writes no files to the disk of the node.
         Resource::Storage => None,
     }
 }
 
-/// How much memory a profile's boot may take.
+/// The memory that boot of a profile uses.
 #[derive(Debug, Clone)]
 pub(super) struct BootMemory {
-    /// What boot needs at least.
+    /// The minimum that boot needs.
     need: Quantity,
-    /// What it may write to the volume at most.
+    /// The maximum size of the files that it writes to the volume.
     content: Quantity,
-    /// The source that may bring most of it.
+    /// The source that can provide the largest part of them.
     largest: Option<(String, Quantity)>,
 }
 
 impl BootMemory {
-    /// Of a profile whose sources are `sources`.
-    pub(super) fn of(profile: &BootProfileSpec, sources: &[BootSource]) -> Self {
-        let volume = boot::volume_bytes(profile);
+    /// The memory for a profile with these sources.
+    pub(super) fn new(profile: &BootProfileSpec, sources: &[BootSource]) -> Self {
+        let volume = memory_volume_bytes(profile);
         let bytes = |source: &BootSource| {
             let limit = source.limits.map_or(u64::MAX, |limits| limits.bytes);
             limit.min(match &source.from {
@@ -91,7 +98,7 @@ impl BootMemory {
         let inline = |source: &&BootSource| matches!(source.from, SourceKind::Inline(_));
         let sum = |bytes: &mut dyn Iterator<Item = u64>| bytes.fold(0_u64, u64::saturating_add);
         let written = sum(&mut sources.iter().filter(inline).map(bytes));
-        let content = sum(&mut sources.iter().map(bytes)).saturating_add(OWN_BYTES);
+        let content = sum(&mut sources.iter().map(bytes)).saturating_add(BOOT_FILE_BYTES);
         let largest = sources.iter().max_by_key(|source| bytes(source));
         Self {
             need: Quantity::from_bytes(NEED_BYTES.saturating_add(written).div_ceil(MIB).saturating_mul(MIB)),
@@ -100,23 +107,23 @@ impl BootMemory {
         }
     }
 
-    /// What boot needs at least.
+    /// The minimum that boot needs.
     pub(super) fn need(&self) -> Quantity {
         self.need
     }
 }
 
-/// What containers that speak to the store need at least.
-pub(super) fn least() -> Quantity {
+/// The minimum memory of other injected init containers.
+pub(super) fn min_memory() -> Quantity {
     Quantity::from_bytes(NEED_BYTES)
 }
 
-/// The resources of one container that is added, and its memory limit.
+/// The resources of an injected container.
 #[derive(Debug, Default)]
 pub(super) struct AddedResources {
     shares: Vec<(Resource, Share<'static>)>,
-    /// The memory that the pod's own containers have at most, where that was too little.
-    too_little: Option<Quantity>,
+    /// The largest memory limit of the containers of the pod, if it was too low.
+    raised_from: Option<Quantity>,
 }
 
 impl AddedResources {
@@ -126,7 +133,7 @@ impl AddedResources {
         memory.and_then(|(_, share)| share.limited())
     }
 
-    /// Sets the container's `resources`, where it has any.
+    /// Sets `resources` of the container, or removes the field if it would be empty.
     pub(super) fn set(&self, container: &mut Value) {
         let (mut requests, mut limits) = (Map::new(), Map::new());
         for (resource, share) in &self.shares {
@@ -151,7 +158,7 @@ impl AddedResources {
     }
 }
 
-/// What there is in a pod.
+/// The resources of a pod.
 #[derive(Debug)]
 pub(super) struct PodLimits<'a> {
     pod: PodResources<'a>,
@@ -160,47 +167,48 @@ pub(super) struct PodLimits<'a> {
 }
 
 impl<'a> PodLimits<'a> {
-    /// Reads what there is in `pod`.
-    pub(super) fn of(pod: &Pod<'a>, profile: &'a str) -> Result<Self, WrongType> {
+    /// Reads the resources of `pod`.
+    pub(super) fn new(pod: &Pod<'a>, profile: &'a str) -> Result<Self, WrongType> {
         let pod = PodResources::read(pod)?;
         let class = pod.class();
         Ok(Self { pod, class, profile })
     }
 
-    /// What an init container gets that ends before the task starts and needs `need` bytes of memory, where the profile
-    /// says `says` of it.
-    pub(super) fn ends(
+    /// The resources of an init container that exits before the task starts and needs at least `need` bytes
+    /// of memory. `settings` are its resources in the profile.
+    pub(super) fn init_container(
         &self,
         name: &'static str,
-        says: &Resources,
+        settings: &Resources,
         need: Quantity,
     ) -> Result<AddedResources, PlanError> {
-        if let Some(limit) = self.pod.pod.as_ref().and_then(|own| own.of(Resource::Memory).limited())
+        if let Some(limit) = self.pod.pod.as_ref().and_then(|pod| pod.of(Resource::Memory).limited())
             && limit < need
         {
             let profile = self.profile.to_owned();
             return Err(PlanError::PodMemory { container: name, limit, need, profile });
         }
-        let mut given = AddedResources::default();
+        let mut added = AddedResources::default();
         for resource in Resource::ALL {
-            let mut share = self.said(resource, self.largest(resource), says);
+            let mut share = self.with_settings(resource, self.largest(resource), settings);
             if resource == Resource::Memory
                 && let Some(limit) = share.limited()
                 && limit < need
             {
-                given.too_little = Some(limit);
+                added.raised_from = Some(limit);
                 let request = if self.must_equal(resource) { Some(need) } else { share.requested() };
                 share = Share { request: request.map(Amount::from), limit: Some(need.into()) };
             }
-            given.shares.push((resource, share));
+            added.shares.push((resource, share));
         }
-        Ok(given)
+        Ok(added)
     }
 
-    /// What the largest container of the pod has of `resource`: the one without a limit, else the one with the highest.
+    /// The amounts of `resource` of the largest container of the pod: one without a limit, otherwise the one
+    /// with the highest limit.
     fn largest(&self, resource: Resource) -> Share<'static> {
         let shares = self.pod.containers.iter().map(|container| container.of(resource));
-        // The first of those that are alike.
+        // `min_by_key` returns the first of several equal containers.
         let size = |share: &&Share<'_>| {
             let limit = share.limited();
             Reverse((limit.is_none(), limit, share.requested()))
@@ -208,83 +216,91 @@ impl<'a> PodLimits<'a> {
         shares.min_by_key(size).map(owned).unwrap_or_default()
     }
 
-    /// `own`, changed to what the profile says.
-    fn said(&self, resource: Resource, own: Share<'static>, says: &Resources) -> Share<'static> {
-        let (request, limit) = (amount(&says.requests, resource), amount(&says.limits, resource));
+    /// `share`, changed according to the settings of the profile.
+    fn with_settings(
+        &self,
+        resource: Resource,
+        share: Share<'static>,
+        settings: &Resources,
+    ) -> Share<'static> {
+        let (request, limit) = (amount(&settings.requests, resource), amount(&settings.limits, resource));
         if self.pod.pod.is_some() || (request.is_none() && limit.is_none()) {
-            return own;
+            return share;
         }
         if self.must_equal(resource) {
-            let Some(most) = own.limit.clone() else { return own };
-            let least = limit.filter(|limit| limit.value < most.value).unwrap_or(most);
-            let both = request.filter(|request| request.value > least.value).unwrap_or(least);
+            let Some(max) = share.limit.clone() else { return share };
+            let limit = limit.filter(|limit| limit.value < max.value).unwrap_or(max);
+            let both = request.filter(|request| request.value > limit.value).unwrap_or(limit);
             return Share { request: Some(both.clone()), limit: Some(both) };
         }
         let capped = |amount: Amount<'static>| match &limit {
             Some(limit) if limit.value < amount.value => limit.clone(),
             _ => amount,
         };
-        let asks = request.or_else(|| own.request.or_else(|| own.limit.clone()).map(capped));
-        let least = asks.as_ref().map_or(Quantity::ZERO, |asks| asks.value);
-        let limit = limit.or(own.limit).map(|limit| match &asks {
-            Some(asks) if limit.value < least => asks.clone(),
+        let request = request.or_else(|| share.request.or_else(|| share.limit.clone()).map(capped));
+        let min = request.as_ref().map_or(Quantity::ZERO, |request| request.value);
+        let limit = limit.or(share.limit).map(|limit| match &request {
+            Some(request) if limit.value < min => request.clone(),
             _ => limit,
         });
-        Share { request: asks, limit }
+        Share { request, limit }
     }
 
-    /// Whether request and limit must be one amount, so that the pod stays Guaranteed.
+    /// Whether request and limit must be equal, so that the pod remains Guaranteed.
     fn must_equal(&self, resource: Resource) -> bool {
         self.pod.pod.is_none() && self.class == Class::Guaranteed && Resource::OF_CLASS.contains(&resource)
     }
 
-    /// What a sidecar gets, where the profile says `says` of it.
-    pub(super) fn beside(&self, says: &Resources) -> AddedResources {
-        let share = |resource| Some((resource, self.beside_share(resource, says)?));
-        AddedResources { shares: Resource::ALL.into_iter().filter_map(share).collect(), too_little: None }
+    /// The resources of the sidecar. `settings` are its resources in the profile.
+    pub(super) fn sidecar(&self, settings: &Resources) -> AddedResources {
+        let share = |resource| Some((resource, self.sidecar_share(resource, settings)?));
+        AddedResources { shares: Resource::ALL.into_iter().filter_map(share).collect(), raised_from: None }
     }
 
-    fn beside_share(&self, resource: Resource, says: &Resources) -> Option<Share<'static>> {
+    fn sidecar_share(&self, resource: Resource, settings: &Resources) -> Option<Share<'static>> {
         let is_declared = self.pod.all().any(|container| container.of(resource).is_declared());
         if self.pod.pod.is_some() {
-            // Written, because a limit range would fill in what is left out.
-            let nothing = || Share { request: Some(Quantity::ZERO.into()), limit: None };
-            return is_declared.then(nothing);
+            // An explicit zero, because a limit range would set a default.
+            let zero = || Share { request: Some(Quantity::ZERO.into()), limit: None };
+            return is_declared.then(zero);
         }
-        let (request, limit) = (amount(&says.requests, resource), amount(&says.limits, resource));
-        if let Some(most) = [&request, &limit].into_iter().flatten().max_by_key(|amount| amount.value) {
-            let both = self.must_equal(resource).then(|| most.clone());
+        let (request, limit) = (amount(&settings.requests, resource), amount(&settings.limits, resource));
+        if let Some(max) = [&request, &limit].into_iter().flatten().max_by_key(|amount| amount.value) {
+            let both = self.must_equal(resource).then(|| max.clone());
             return Some(Share { request: both.clone().or(request), limit: both.or(limit) });
         }
-        let PodTotals { request, limit, least } = beside(resource).filter(|_| is_declared)?;
-        let (request, limit) = self.within_ratio(resource, request, limit, least).unwrap_or((request, limit));
+        let SidecarAmounts { request, limit, min_limit } =
+            sidecar_amounts(resource).filter(|_| is_declared)?;
+        let (request, limit) =
+            self.within_ratio(resource, request, limit, min_limit).unwrap_or((request, limit));
         Some(Share { request: Some(request.into()), limit: Some(limit.into()) })
     }
 
-    /// The same where all containers of the pod are limited: a limit that is no further above its request, and no higher,
-    /// than it is in one of them. Of a Guaranteed pod both are `least`.
+    /// The request and limit of the sidecar if all containers of the pod have limits: neither the limit nor
+    /// its ratio to the request is higher than in one of the containers. In a Guaranteed pod, both are
+    /// `min_limit`.
     fn within_ratio(
         &self,
         resource: Resource,
         request: Quantity,
         limit: Quantity,
-        least: Quantity,
+        min_limit: Quantity,
     ) -> Option<(Quantity, Quantity)> {
         let pairs = self.pod.all().map(|container| {
             let share = container.of(resource);
-            let asks = share.requested().filter(|asks| !asks.is_zero())?;
-            Some((asks, share.limited()?))
+            let request = share.requested().filter(|request| !request.is_zero())?;
+            Some((request, share.limited()?))
         });
         let pairs: Vec<_> = pairs.collect::<Option<_>>()?;
         let highest = pairs.iter().map(|(_, limit)| *limit).max()?;
-        let allowed = pairs.iter().map(|(asks, limit)| request.scaled(*limit, *asks, false)).max()?;
-        let limit = allowed.clamp(least, limit).min(highest).max(request);
-        let asks = pairs.iter().map(|(asks, most)| limit.scaled(*asks, *most, true)).min()?;
-        Some((asks.clamp(request, limit), limit))
+        let allowed = pairs.iter().map(|(other, limit)| request.scaled(*limit, *other, false)).max()?;
+        let limit = allowed.clamp(min_limit, limit).min(highest).max(request);
+        let scaled = pairs.iter().map(|(other, max)| limit.scaled(*other, *max, true)).min()?;
+        Some((scaled.clamp(request, limit), limit))
     }
 
-    /// What the pod's author should know of its memory: `boot` are the init containers that end, `sidecar` is the one that
-    /// stays.
+    /// Warnings about memory for the author of the pod. `boot` are the resources of the init containers that
+    /// exit.
     pub(super) fn warnings(
         &self,
         memory: &BootMemory,
@@ -292,19 +308,19 @@ impl<'a> PodLimits<'a> {
         sidecar: Option<&AddedResources>,
     ) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Some(has) = boot.iter().filter_map(|given| given.too_little).min() {
+        if let Some(limit) = boot.iter().filter_map(|added| added.raised_from).min() {
             warnings.push(format!(
-                "bootlace: the memory limit of the containers of the pod is at most {has}, but the injected containers need {}: \
+                "bootlace: the memory limit of the containers of the pod is at most {limit}, but the injected containers need {}: \
                  they get a higher limit, which a quota or limit range of the namespace may reject. Raise limits.memory of a \
                  container to {}",
                 memory.need, memory.need
             ));
         }
-        let ends: Vec<_> = boot.iter().map(|given| given.memory()).collect();
-        let sidecars: Vec<_> = sidecar.iter().map(|given| given.memory()).collect();
+        let ends: Vec<_> = boot.iter().map(|added| added.memory()).collect();
+        let sidecars: Vec<_> = sidecar.iter().map(|added| added.memory()).collect();
         let Some(limit) = self.pod.memory_limit(&ends, &sidecars) else { return warnings };
         let content = memory.content;
-        // A quarter is what a limit leaves for what nobody has measured.
+        // A quarter of the limit: the memory of the task is unknown.
         if content.scaled(Quantity::from_milli(4000), Quantity::from_milli(1000), false) > limit {
             let largest = memory.largest.as_ref();
             let largest =
@@ -320,7 +336,8 @@ impl<'a> PodLimits<'a> {
     }
 }
 
-/// What a profile says of a resource. Anything but a quantity is refused when the profile is read.
+/// The amount of a resource in the profile. A value that is not a quantity is refused when the profile is
+/// read.
 fn amount(map: &BTreeMap<String, String>, resource: Resource) -> Option<Amount<'static>> {
     let text = map.get(resource.name())?;
     Some(Amount { text: text.clone().into(), value: Quantity::parse(text).ok()? })

@@ -1,33 +1,98 @@
-//! The sources of a profile for one pod: with its templates rendered, and with the objects of its inputs.
+//! The sources of a profile in the configuration of boot: for all pods, and for one pod with its templates
+//! rendered and its inputs resolved.
 
 use serde_json::Value;
 
-use super::boot_spec::{BootSource, SourceKind};
-use super::prepared::json;
-use super::{PlanError, PreparedProfile, boot, mounts};
+use super::boot_spec::{BootSource, MountedSource, RemoteSpec, SourceKind, SourceLimits};
+use super::container_parts::{json, memory_volume_bytes, read_only_mount};
+use super::{PlanError, mounts};
 use crate::input::ResolvedInput;
-use crate::pod::{Container, Pod};
-use crate::profile::templates;
+use crate::output::ObjectKind;
+use crate::pod::Pod;
+use crate::profile::remote::Limits;
+use crate::profile::spec::{BootProfileSpec, Mounted, Source};
+use crate::profile::{Profile, SourceOrigin, templates};
 use crate::template::Context;
 
-/// The sources with every template rendered. Variables of `container`, the first task container, are in the context.
+/// The sources of the profile.
+pub(super) fn all(profile: &BootProfileSpec) -> Vec<BootSource> {
+    let sources = profile.sources.iter().enumerate();
+    sources.map(|(position, source)| boot_source(profile, position, source)).collect()
+}
+
+fn boot_source(profile: &BootProfileSpec, position: usize, source: &Source) -> BootSource {
+    BootSource {
+        name: source.name.clone(),
+        optional: source.optional,
+        limits: limits(profile, source),
+        from: kind(position, source),
+    }
+}
+
+fn kind(position: usize, source: &Source) -> SourceKind {
+    let path = mounts::path(position);
+    let mounted = |kind, mounted: &Mounted| {
+        SourceKind::Mounted(MountedSource {
+            kind,
+            name: mounted.name.clone(),
+            path: path.clone(),
+            into: mounted.into,
+            items: mounted.items.clone(),
+            exclude: mounted.exclude.clone(),
+            prefix: mounted.prefix.clone(),
+            optional: mounted.optional,
+        })
+    };
+    match source.origin() {
+        SourceOrigin::Inline(inline) => SourceKind::Inline(inline.clone()),
+        SourceOrigin::ConfigMap(config_map) => mounted(ObjectKind::ConfigMap, config_map),
+        SourceOrigin::Secret(secret) => mounted(ObjectKind::Secret, secret),
+        SourceOrigin::Http(http) => SourceKind::Http(remote(http, path)),
+        SourceOrigin::Optimus(optimus) => SourceKind::Optimus(remote(optimus, path)),
+        SourceOrigin::ObjectStore(store) => SourceKind::ObjectStore(remote(store, path)),
+        SourceOrigin::Oci(oci) => SourceKind::Oci(remote(oci, path)),
+        SourceOrigin::Pipe(pipe) => SourceKind::Mounted(MountedSource {
+            // `add_inputs` sets kind and name after the lookup for a pod.
+            kind: ObjectKind::ConfigMap,
+            name: String::new(),
+            path,
+            into: pipe.into,
+            items: pipe.items.clone(),
+            exclude: pipe.exclude.clone(),
+            prefix: pipe.prefix.clone(),
+            optional: false,
+        }),
+    }
+}
+
+fn remote<T: Clone>(request: &T, path: String) -> RemoteSpec<T> {
+    RemoteSpec { request: Box::new(request.clone()), path }
+}
+
+/// Sources that are fetched over the network always have limits: those of the profile, or the size of the
+/// volume.
+fn limits(profile: &BootProfileSpec, source: &Source) -> Option<SourceLimits> {
+    let remote = source.origin().is_remote();
+    let limits = source.limits.clone().or_else(|| remote.then(Limits::default))?;
+    let bytes = limits.size.map_or_else(|| memory_volume_bytes(profile), |size| size.bytes());
+    Some(SourceLimits { bytes, files: limits.files })
+}
+
+/// Renders the templates of the sources at the positions `templated`.
 pub(super) fn render(
-    prepared: &PreparedProfile,
-    pod: &Pod<'_>,
-    namespace: &str,
-    container: Option<&Container<'_>>,
-) -> Result<Vec<BootSource>, PlanError> {
-    let profile = &prepared.profile;
-    let context = Context::new(pod, namespace, container, &prepared.schedulers);
-    let mut sources = prepared.sources.clone();
-    for &position in &prepared.templated {
+    sources: &mut [BootSource],
+    templated: &[usize],
+    profile: &Profile,
+    context: &Context,
+) -> Result<(), PlanError> {
+    for &position in templated {
         let found = profile.spec.sources.get(position).cloned().zip(sources.get_mut(position));
         let Some((mut spec, source)) = found else { continue };
-        templates::fill(&mut spec, &context)
+        templates::fill(&mut spec, context)
             .map_err(|error| PlanError::Template { profile: profile.name.clone(), error })?;
-        *source = boot::source(&profile.spec, position, &spec);
+        *source = boot_source(&profile.spec, position, &spec);
     }
-    Ok(sources)
+    Ok(())
 }
 
 /// Volumes for sources that are outputs of earlier tasks, and the mounts of the boot container.
@@ -37,7 +102,8 @@ pub(super) struct InputVolumes {
     pub(super) mounts: Vec<Value>,
 }
 
-/// Sets the objects that `inputs` resolved, by the positions of their sources, and removes the sources without one.
+/// Sets the objects that `inputs` resolved, by the positions of their sources, and removes the sources
+/// without one.
 pub(super) fn add_inputs(
     sources: &mut Vec<BootSource>,
     inputs: &[(usize, Option<ResolvedInput>)],
@@ -50,14 +116,14 @@ pub(super) fn add_inputs(
             object.name.clone_from(&input.object);
             object.kind = input.kind;
         }
-        let mount = mounts::of_taken(*position, input);
+        let mount = mounts::input_mount(*position, input);
         if pod.volumes.iter().flatten().any(|volume| volume.name == mount.volume.name) {
-            return Err(PlanError::NameTaken { field: "a volume of the pod", name: mount.volume.name });
+            return Err(PlanError::NameTaken { field: "volume", name: mount.volume.name });
         }
-        added.mounts.push(json(&boot::read_only(&mount.volume.name, &mount.path))?);
+        added.mounts.push(json(&read_only_mount(&mount.volume.name, &mount.path))?);
         added.volumes.push(json(&mount.volume)?);
     }
-    // From the back, so that the positions of the others stay valid.
+    // From the last to the first, so that the positions of the others stay valid.
     let absent: Vec<_> =
         inputs.iter().filter(|(_, input)| input.is_none()).map(|(position, _)| *position).collect();
     for position in absent.into_iter().rev() {

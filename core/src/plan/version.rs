@@ -1,26 +1,26 @@
-//! Which Kubernetes a pod is planned for.
+//! The Kubernetes version that a pod is planned for.
 
 use std::fmt;
 
-/// A release of Kubernetes.
+/// A minor version of Kubernetes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// `1`, so far.
+    /// Always `1` so far.
     pub major: u32,
-    /// `35`, say.
+    /// The `35` of `1.35`.
     pub minor: u32,
 }
 
 impl Version {
-    /// The first release whose API server and kubelet take `fileKeyRef` without a feature gate, and read its file in
-    /// the dialect that boot writes (KEP-3721).
+    /// The first version with `fileKeyRef` enabled by default, and with the file format that boot writes
+    /// (KEP-3721).
     pub const FILE_KEY_REF: Self = Self { major: 1, minor: 35 };
 
-    /// The first release that has native sidecars without a feature gate (KEP-753); earlier ones drop the field that
-    /// makes one, and the pod would never start.
+    /// The first version with native sidecars enabled by default (KEP-753). Earlier versions drop the field
+    /// `restartPolicy` of the container, and the pod would never start.
     pub const NATIVE_SIDECARS: Self = Self { major: 1, minor: 29 };
 
-    /// Reads what an API server says of itself at `/version`; some add to the minor version: `34+`.
+    /// Parses the response of an API server at `/version`. Some add a suffix to the minor version: `34+`.
     #[must_use]
     pub fn read(major: &str, minor: &str) -> Option<Self> {
         let digits = |text: &str| {
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_and_compared_as_numbers() {
+    fn versions_are_parsed_and_compared_as_numbers() {
         let read = |minor| Version::read("1", minor);
         assert_eq!(read("34+").unwrap().to_string(), "1.34");
         assert!(

@@ -20,12 +20,12 @@ pub struct DoesNotApply(PointerBuf);
 /// If a path does not exist.
 pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [Operation]) -> Result<Json<'a>, DoesNotApply> {
     for Operation { path, op } in patch {
-        let done = match op {
+        let applied = match op {
             Op::Add(value) => add(&mut pod, path, Json::from(&**value)),
-            Op::Replace(value) => place(&mut pod, path).map(|at| *at = Json::from(&**value)),
-            Op::Move(from) => take(&mut pod, from).and_then(|value| add(&mut pod, path, value)),
+            Op::Replace(value) => value_at(&mut pod, path).map(|at| *at = Json::from(&**value)),
+            Op::Move(from) => remove_at(&mut pod, from).and_then(|value| add(&mut pod, path, value)),
         };
-        done.ok_or_else(|| DoesNotApply(path.clone()))?;
+        applied.ok_or_else(|| DoesNotApply(path.clone()))?;
     }
     Ok(pod)
 }
@@ -33,7 +33,7 @@ pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [Operation]) -> Result<Json<'a>, 
 /// Adds a value at `path`; `None` if the pod has no such path.
 fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: Json<'a>) -> Option<()> {
     let (parent, last) = path.split_back()?;
-    match place(pod, parent)? {
+    match value_at(pod, parent)? {
         Json::Object(fields) => fields.set(last.decoded().into_owned().into(), value),
         Json::Array(elements) => {
             let index = last.to_index().ok()?.for_len_incl(elements.len()).ok()?;
@@ -45,15 +45,15 @@ fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: Json<'a>) -> Option<()> {
 }
 
 /// Removes an element from an array; `None` if the pod has no such path. Fields of objects are never moved.
-fn take<'a>(pod: &mut Json<'a>, path: &Pointer) -> Option<Json<'a>> {
+fn remove_at<'a>(pod: &mut Json<'a>, path: &Pointer) -> Option<Json<'a>> {
     let (parent, last) = path.split_back()?;
-    let Json::Array(elements) = place(pod, parent)? else { return None };
+    let Json::Array(elements) = value_at(pod, parent)? else { return None };
     let index = last.to_index().ok()?.for_len(elements.len()).ok()?;
     Some(elements.remove(index))
 }
 
 /// The value at `path`.
-fn place<'p, 'a>(pod: &'p mut Json<'a>, path: &Pointer) -> Option<&'p mut Json<'a>> {
+fn value_at<'p, 'a>(pod: &'p mut Json<'a>, path: &Pointer) -> Option<&'p mut Json<'a>> {
     path.tokens().try_fold(pod, |at, token| match at {
         Json::Object(fields) => fields.get_mut(&token.decoded()),
         Json::Array(elements) => {

@@ -24,7 +24,7 @@ pub enum UnknownValue<'a> {
         /// The name in `$(…)`.
         name: &'a str,
         /// Why this variable is unknown.
-        because: Unresolved,
+        reason: Unresolved,
     },
     /// The expanded value exceeds the maximum length of a variable.
     TooLong,
@@ -45,9 +45,9 @@ impl fmt::Display for UnknownValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ValueFrom => f.write_str("its value comes from valueFrom"),
-            Self::Reference { name, because } => {
+            Self::Reference { name, reason } => {
                 let reference = expansion::unresolved(name);
-                match because {
+                match reason {
                     Unresolved::Earlier => {
                         write!(f, "it refers to {reference}, whose value is also unknown")
                     }
@@ -75,7 +75,7 @@ impl<'a> Container<'a> {
     #[must_use]
     pub fn env_values(&self) -> BTreeMap<&'a str, Result<Cow<'a, str>, UnknownValue<'a>>> {
         let mut values: BTreeMap<&'a str, Value<'a>> = BTreeMap::new();
-        let mut left = MAX_EXPANDED_BYTES;
+        let mut remaining = MAX_EXPANDED_BYTES;
         // A set, because a search of the list for each variable would take quadratic time.
         let names: BTreeSet<&str> = self.env.iter().copied().collect();
         for variable in self.variables() {
@@ -83,7 +83,9 @@ impl<'a> Container<'a> {
                 None if variable.has_value_from => Err(UnknownValue::ValueFrom),
                 None => Ok(Cow::Borrowed("")),
                 Some(text) if !text.contains('$') => Ok(Cow::Borrowed(text)),
-                Some(text) => expanded(text, &names, &values, left).inspect(|value| left -= value.len()),
+                Some(text) => {
+                    expanded(text, &names, &values, remaining).inspect(|value| remaining -= value.len())
+                }
             };
             values.insert(variable.name, value);
         }
@@ -97,9 +99,9 @@ fn expanded<'a>(
     text: &'a str,
     names: &BTreeSet<&str>,
     earlier: &BTreeMap<&'a str, Value<'a>>,
-    left: usize,
+    remaining: usize,
 ) -> Value<'a> {
-    let limit = MAX_VALUE_BYTES.min(left);
+    let limit = MAX_VALUE_BYTES.min(remaining);
     let mut expanded = String::new();
     for piece in expansion::pieces(text) {
         let part = match piece {
@@ -108,11 +110,11 @@ fn expanded<'a>(
             Piece::Reference("") => "$()",
             Piece::Reference(name) => match earlier.get(name) {
                 Some(Ok(value)) => value,
-                Some(Err(_)) => return Err(UnknownValue::Reference { name, because: Unresolved::Earlier }),
+                Some(Err(_)) => return Err(UnknownValue::Reference { name, reason: Unresolved::Earlier }),
                 None => {
                     let later = names.contains(name);
-                    let because = if later { Unresolved::Later } else { Unresolved::Elsewhere };
-                    return Err(UnknownValue::Reference { name, because });
+                    let reason = if later { Unresolved::Later } else { Unresolved::Elsewhere };
+                    return Err(UnknownValue::Reference { name, reason });
                 }
             },
         };
@@ -135,7 +137,7 @@ mod tests {
         let pod = json!({"spec": {"containers": [{"name": "main", "env": env}]}});
         let json = Json::from(&pod);
         let pod = Pod::read(&json).unwrap();
-        let own = |value: Value<'_>| value.map(Cow::into_owned).map_err(|why| why.to_string());
+        let own = |value: Value<'_>| value.map(Cow::into_owned).map_err(|reason| reason.to_string());
         let values = pod.containers[0].env_values().into_iter();
         values.map(|(name, value)| (name.to_owned(), own(value))).collect()
     }
@@ -195,7 +197,7 @@ mod tests {
             {"name": "REPLACED", "valueFrom": secret},
             {"name": "SELF", "value": "$(SELF):1"},
         ]));
-        for (name, why) in [
+        for (name, reason) in [
             ("SECRET", "its value comes from valueFrom"),
             ("REPLACED", "its value comes from valueFrom"),
             ("OF_SECRET", "it refers to $(SECRET), whose value is also unknown"),
@@ -204,8 +206,8 @@ mod tests {
             ("OF_SERVICE", "it refers to $(DB_SERVICE_HOST), which env does not set"),
             ("SELF", "it refers to $(SELF), which"),
         ] {
-            let said = values[name].as_deref().unwrap_err();
-            assert!(said.starts_with(why), "{name}: {said}");
+            let error = values[name].as_deref().unwrap_err();
+            assert!(error.starts_with(reason), "{name}: {error}");
         }
         assert_eq!(values["LATER"].as_deref(), Ok("1"));
     }

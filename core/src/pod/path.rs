@@ -1,17 +1,17 @@
-//! Where a field is in a pod.
+//! Paths of fields in a pod.
 
 use std::fmt;
 
-/// A step on the way to a field.
+/// A component of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathStep {
-    /// Into a field of an object.
+    /// A field of an object.
     Field(String),
-    /// Into an element of an array, by its index.
+    /// An element of an array, by its index.
     Element(usize),
 }
 
-/// The path of a field from the root of a pod. It is displayed as Kubernetes writes it: `spec.volumes[0].name`.
+/// Path of a field from the root of a pod. It is displayed as in Kubernetes: `spec.volumes[0].name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPath(pub Vec<PathStep>);
 

@@ -25,13 +25,13 @@ pub fn join<'q>(
         "" => base.to_owned(),
         path => format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')),
     };
-    let refused = |why: String| InvalidAddress { url: joined.clone(), why };
-    let start = Url::parse(base).map_err(|error| refused(error.to_string()))?;
+    let invalid = |why: String| InvalidAddress { url: joined.clone(), why };
+    let start = Url::parse(base).map_err(|error| invalid(error.to_string()))?;
     if !["http", "https"].contains(&start.scheme())
         || !start.username().is_empty()
         || start.password().is_some()
     {
-        return Err(refused(
+        return Err(invalid(
             "must have the scheme http or https and a host, and credentials in client.headersFromSecret only"
                 .to_owned(),
         ));
@@ -39,19 +39,19 @@ pub fn join<'q>(
     let mut url = start.clone();
     if !path.is_empty() {
         // Compared after parsing: the parser interprets `%2e%2e` and backslashes like browsers do.
-        url = Url::parse(&joined).map_err(|error| refused(error.to_string()))?;
-        let whole = start.path().trim_end_matches('/');
-        let below = url.path().strip_prefix(whole).is_some_and(|rest| rest.starts_with('/'));
-        let climbs = url.path_segments().into_iter().flatten().count() != joined_segments(&joined);
+        url = Url::parse(&joined).map_err(|error| invalid(error.to_string()))?;
+        let base_path = start.path().trim_end_matches('/');
+        let below = url.path().strip_prefix(base_path).is_some_and(|rest| rest.starts_with('/'));
+        let has_dot_segments = url.path_segments().into_iter().flatten().count() != joined_segments(&joined);
         if url.origin() != start.origin()
             || !below
-            || climbs
+            || has_dot_segments
             || url.query().is_some()
             || url.fragment().is_some()
         {
-            let why = "the path must not contain \".\" or \"..\" as segments, and must not contain \"?\" or \"#\" unless \
+            let reason = "the path must not contain \".\" or \"..\" as segments, and must not contain \"?\" or \"#\" unless \
                        percent-encoded";
-            return Err(refused(why.to_owned()));
+            return Err(invalid(reason.to_owned()));
         }
     }
     let mut query = query.into_iter().peekable();
@@ -63,8 +63,8 @@ pub fn join<'q>(
 
 /// Number of segments in the path of a URL, as written.
 fn joined_segments(address: &str) -> usize {
-    let behind_scheme = address.split_once("://").map_or(address, |(_, rest)| rest);
-    behind_scheme.matches('/').count()
+    let without_scheme = address.split_once("://").map_or(address, |(_, rest)| rest);
+    without_scheme.matches('/').count()
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_path_goes_on_where_the_profile_ends() {
         let to = |base: &str, path: &str| join(base, path, &BTreeMap::new()).map(String::from);
-        for (base, path, whole) in [
+        for (base, path, base_path) in [
             ("https://a.example", "", "https://a.example/"),
             ("https://a.example/v1", "", "https://a.example/v1"),
             ("https://a.example/v1", "b/c.tar.gz", "https://a.example/v1/b/c.tar.gz"),
@@ -84,7 +84,7 @@ mod tests {
             ("https://a.example:8443", "a%2Fb%20c", "https://a.example:8443/a%2Fb%20c"),
             ("http://[::1]:80", "a@b:c", "http://[::1]/a@b:c"),
         ] {
-            assert_eq!(to(base, path).unwrap(), whole);
+            assert_eq!(to(base, path).unwrap(), base_path);
         }
     }
 

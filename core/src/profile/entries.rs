@@ -27,11 +27,11 @@ pub const MAX_SPEC_BYTES: usize = 512 * 1024;
 /// The first entry that boot would refuse for every pod.
 pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
     // Files that every boot with the profile provides, with the fields that name them.
-    let mut sure: FileTree<String> = FileTree::new();
+    let mut certain_files: FileTree<String> = FileTree::new();
     if spec.assets.layout == Layout::Optimus {
         for name in [names::FILE_OPTIMUS_ENV, names::FILE_OPTIMUS_SECRET] {
             if let Ok(path) = AssetPath::parse(name) {
-                sure.insert(path, "assets.layout Optimus".to_owned());
+                certain_files.insert(path, "assets.layout Optimus".to_owned());
             }
         }
     }
@@ -41,18 +41,18 @@ pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
         let one = OneSource { spec, field: &field };
         let files = one.check(source)?;
         for (path, named) in &files {
-            if let Some((other, by)) = sure.obstacle(path) {
-                let why = format!(
+            if let Some((other, by)) = certain_files.obstacle(path) {
+                let message = format!(
                     "{by} provides the file {:?}, and a path cannot be both a file and a folder",
                     other.to_string()
                 );
-                return Err(broken(named, format!("{why}: rename one of them")));
+                return Err(invalid(named, format!("{message}: rename one of them")));
             }
             if spec.assets.layout == Layout::Optimus
-                && let Some(by) = sure.get(path).filter(|by| by.starts_with("assets.layout"))
+                && let Some(by) = certain_files.get(path).filter(|by| by.starts_with("assets.layout"))
             {
                 let path = path.to_string();
-                return Err(broken(
+                return Err(invalid(
                     named,
                     format!("{by} already writes an env file to {path:?}: rename the file"),
                 ));
@@ -60,22 +60,22 @@ pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
         }
         if !is_optional(source) {
             for (path, named) in files {
-                sure.insert(path, named);
+                certain_files.insert(path, named);
             }
         }
         inline_bytes += source.inline.as_ref().map_or(0, size);
     }
     if inline_bytes > MAX_SPEC_BYTES {
-        let why = format!(
+        let message = format!(
             "the inline sources have {inline_bytes} bytes, the limit of the boot configuration is {MAX_SPEC_BYTES}: move them to \
              a ConfigMap"
         );
-        return Err(broken("spec.sources", why));
+        return Err(invalid("spec.sources", message));
     }
     Ok(())
 }
 
-fn broken(field: impl std::convert::Into<String>, message: impl std::fmt::Display) -> BrokenRule {
+fn invalid(field: impl std::convert::Into<String>, message: impl std::fmt::Display) -> BrokenRule {
     BrokenRule { field: field.into(), message: message.to_string() }
 }
 
@@ -119,18 +119,18 @@ impl OneSource<'_> {
                 self.keys(&field, object.into, &object.prefix, &object.items)
             }
             SourceOrigin::Pipe(pipe) => self.keys(&field, pipe.into, &pipe.prefix, &pipe.items),
-            SourceOrigin::Http(http) => of_http(&field, http),
+            SourceOrigin::Http(http) => check_http(&field, http),
             SourceOrigin::Optimus(optimus) => {
                 client(&at("client"), &optimus.client)?;
-                address::join(&optimus.host, "", []).map_err(|error| broken(at("host"), error))?;
+                address::join(&optimus.host, "", []).map_err(|error| invalid(at("host"), error))?;
                 Ok(Files::new())
             }
-            SourceOrigin::ObjectStore(store) => of_object_store(&field, store),
+            SourceOrigin::ObjectStore(store) => check_object_store(&field, store),
             SourceOrigin::Oci(oci) => {
                 start_of_path(&at("prefix"), &oci.prefix)?;
                 client(&at("client"), &oci.client)?;
                 if !template::is_one(&oci.reference) {
-                    Image::parse(&oci.reference).map_err(|error| broken(at("reference"), error))?;
+                    Image::parse(&oci.reference).map_err(|error| invalid(at("reference"), error))?;
                 }
                 Ok(Files::new())
             }
@@ -144,7 +144,8 @@ impl OneSource<'_> {
             let name = self.variable(&field, name, Rename::Inline)?;
             if !template::is_one(value) {
                 bytes += value.len();
-                EnvValue::parse(&name, value.clone().into(), false).map_err(|error| broken(&field, error))?;
+                EnvValue::parse(&name, value.clone().into(), false)
+                    .map_err(|error| invalid(&field, error))?;
             }
         }
         let mut files = Tree::default();
@@ -156,14 +157,14 @@ impl OneSource<'_> {
             let field = format!("{}.limits", self.field);
             let most = limits.size.as_ref().map_or(u64::MAX, Size::bytes);
             if bytes as u64 > most {
-                return Err(broken(
+                return Err(invalid(
                     field,
                     format!("size is lower than the {bytes} bytes of the source: raise it"),
                 ));
             }
             if inline.files.len() > limits.files as usize {
                 let files = inline.files.len();
-                return Err(broken(
+                return Err(invalid(
                     field,
                     format!("files is lower than the {files} files of the source: raise it"),
                 ));
@@ -205,45 +206,45 @@ impl OneSource<'_> {
     /// Checks a variable that the profile names.
     fn variable(&self, field: &str, name: &str, rename: Rename) -> Result<EnvName, BrokenRule> {
         if let Some(decides) = entry::decides(name, &self.spec.env.allow) {
-            let why = format!(
+            let message = format!(
                 "variable {name:?} controls {decides}, so a source cannot set it unless the profile allows it: add it to env.allow, \
                  or {rename}"
             );
-            return Err(broken(field, why));
+            return Err(invalid(field, message));
         }
-        let parsed = EnvName::parse(name, rename).map_err(|error| broken(field, error))?;
+        let parsed = EnvName::parse(name, rename).map_err(|error| invalid(field, error))?;
         if self.spec.assets.layout == Layout::Optimus && !entry::can_be_sourced(name) {
-            let why = format!(
+            let message = format!(
                 "variable {name:?} cannot be sourced by a shell from the env files of assets.layout Optimus: {rename}, of letters, \
                  digits and \"_\", or set the layout to Bootlace"
             );
-            return Err(broken(field, why));
+            return Err(invalid(field, message));
         }
         Ok(parsed)
     }
 }
 
-fn of_http(field: &str, says: &Http) -> Result<Files, BrokenRule> {
-    client(&format!("{field}.client"), &says.client)?;
-    let path = if template::is_one(&says.path) { "" } else { &says.path };
-    address::join(&says.url, path, []).map_err(|error| broken(field, error))?;
-    becomes(field, says.file.as_deref(), &says.json, says.archive.as_ref())
+fn check_http(field: &str, settings: &Http) -> Result<Files, BrokenRule> {
+    client(&format!("{field}.client"), &settings.client)?;
+    let path = if template::is_one(&settings.path) { "" } else { &settings.path };
+    address::join(&settings.url, path, []).map_err(|error| invalid(field, error))?;
+    check_target(field, settings.file.as_deref(), &settings.json, settings.archive.as_ref())
 }
 
-fn of_object_store(field: &str, says: &ObjectStore) -> Result<Files, BrokenRule> {
-    for (name, key) in [("object", &says.object), ("prefix", &says.prefix)] {
+fn check_object_store(field: &str, settings: &ObjectStore) -> Result<Files, BrokenRule> {
+    for (name, key) in [("object", &settings.object), ("prefix", &settings.prefix)] {
         let Some(key) = key.as_deref().filter(|key| !template::is_one(key)) else { continue };
         let written = if name == "prefix" { key.trim_end_matches('/') } else { key };
         if !is_object_key(written) {
-            let why =
+            let message =
                 "must not contain empty parts, \".\" or \"..\" as parts, or control characters: correct it";
-            return Err(broken(format!("{field}.{name}"), why));
+            return Err(invalid(format!("{field}.{name}"), message));
         }
     }
-    if let Some(folder) = &says.folder {
+    if let Some(folder) = &settings.folder {
         start_of_path(&format!("{field}.folder"), &format!("{folder}/"))?;
     }
-    becomes(field, says.file.as_deref(), &says.json, says.archive.as_ref())
+    check_target(field, settings.file.as_deref(), &settings.json, settings.archive.as_ref())
 }
 
 /// Whether the client for object stores accepts `key` unchanged: its parts are not empty, `.` or `..`, and
@@ -267,16 +268,16 @@ impl Tree {
         if template::is_one(path) {
             return Ok(());
         }
-        let path = AssetPath::parse(path).map_err(|error| broken(field, error))?;
+        let path = AssetPath::parse(path).map_err(|error| invalid(field, error))?;
         if let Some(earlier) = self.0.get(&path) {
             return Err(twice(field, earlier));
         }
         if let Some((other, _)) = self.0.obstacle(&path) {
             let other = other.to_string();
-            let why = format!(
+            let message = format!(
                 "the source also provides the file {other:?}, and a path cannot be both a file and a folder: rename one of them"
             );
-            return Err(broken(field, why));
+            return Err(invalid(field, message));
         }
         self.0.insert(path, field.to_owned());
         Ok(())
@@ -284,11 +285,11 @@ impl Tree {
 }
 
 fn twice(field: &str, earlier: &str) -> BrokenRule {
-    broken(field, format!("has the same target as {earlier}: rename one of them"))
+    invalid(field, format!("has the same target as {earlier}: rename one of them"))
 }
 
 /// Checks how a response or an object is used.
-fn becomes(
+fn check_target(
     field: &str,
     file: Option<&str>,
     json: &[JsonPart],
@@ -316,27 +317,30 @@ fn start_of_path(field: &str, prefix: &str) -> Result<(), BrokenRule> {
     if template::is_one(prefix) {
         return Ok(());
     }
-    AssetPath::parse(&format!("{prefix}x")).map(drop).map_err(|error| broken(field, error))
+    AssetPath::parse(&format!("{prefix}x")).map(drop).map_err(|error| invalid(field, error))
 }
 
 /// Checks the prefix of the names of a source.
 fn start_of_name(field: &str, prefix: &str) -> Result<(), BrokenRule> {
-    EnvName::parse(&format!("{prefix}X"), Rename::Inline).map(drop).map_err(|error| broken(field, error))
+    EnvName::parse(&format!("{prefix}X"), Rename::Inline).map(drop).map_err(|error| invalid(field, error))
 }
 
 /// Checks the headers in a profile.
-fn client(field: &str, says: &Client) -> Result<(), BrokenRule> {
-    for (position, header) in says.headers.iter().enumerate() {
+fn client(field: &str, settings: &Client) -> Result<(), BrokenRule> {
+    for (position, header) in settings.headers.iter().enumerate() {
         let field = format!("{field}.headers[{position}]");
         let same = |earlier: &&super::remote::Header| earlier.name.eq_ignore_ascii_case(&header.name);
-        if says.headers.iter().take(position).any(|earlier| same(&earlier)) {
-            return Err(broken(
+        if settings.headers.iter().take(position).any(|earlier| same(&earlier)) {
+            return Err(invalid(
                 field,
                 "the header is set twice (names are case-insensitive): remove one of them",
             ));
         }
         if !template::is_one(&header.value) && HeaderValue::from_str(&header.value).is_err() {
-            return Err(broken(field, "value contains a line break or another control character: remove it"));
+            return Err(invalid(
+                field,
+                "value contains a line break or another control character: remove it",
+            ));
         }
     }
     Ok(())
@@ -366,8 +370,8 @@ mod tests {
             serde_saphyr::from_str(include_str!("../../tests/profiles/not_in_force.yaml")).unwrap();
         assert!(samples.len() > 10);
         for Sample { message, spec } in samples {
-            let said = problem(&spec).unwrap_or_default();
-            assert!(said.starts_with(&message), "{message:?} is not what is said: {said:?}");
+            let actual = problem(&spec).unwrap_or_default();
+            assert!(actual.starts_with(&message), "{actual:?} does not start with {message:?}");
         }
     }
 
@@ -405,10 +409,10 @@ mod tests {
     fn inline_sources_have_a_limit_together() {
         let source = |name: &str| json!({"name": name, "inline": {"files": {"a": "x".repeat(300 * 1024)}}});
         assert_eq!(problem(&json!({"sources": [source("a")]})), None);
-        let said = problem(&json!({"sources": [source("a"), source("b")]})).unwrap();
-        assert!(said.contains("614402 bytes") && said.contains("524288"), "{said}");
+        let actual = problem(&json!({"sources": [source("a"), source("b")]})).unwrap();
+        assert!(actual.contains("614402 bytes") && actual.contains("524288"), "{actual}");
         let long = json!({"sources": [{"name": "a", "inline": {"env": {"A": "x".repeat(131_072)}}}]});
-        let said = problem(&long).unwrap();
-        assert!(said.contains("inline.env[\"A\"]: ") && said.contains("131075 bytes"), "{said}");
+        let actual = problem(&long).unwrap();
+        assert!(actual.contains("inline.env[\"A\"]: ") && actual.contains("131075 bytes"), "{actual}");
     }
 }

@@ -30,7 +30,7 @@ pub struct Rule<T: 'static> {
     /// Message if the rule is violated.
     message: &'static str,
     /// Whether the part complies with the rule.
-    holds: fn(&T) -> bool,
+    is_met: fn(&T) -> bool,
 }
 
 /// Memory that boot needs in addition to the content of the volume. The CEL rule contains the same value.
@@ -41,7 +41,7 @@ pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
         cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
         message: "env.mode Hook and File require the postStart hook, but hook.when is Never: set hook.when \
                   to Auto, or set another env.mode",
-        holds: |says| says.hook.when != HookWhen::Never || !says.env.mode.needs_hook(),
+        is_met: |part| part.hook.when != HookWhen::Never || !part.env.mode.needs_hook(),
     },
     Rule {
         cel: "!has(self.sources) || (has(self.env) && has(self.env.allow)) || self.sources.all(s, !has(s.inline) || \
@@ -52,10 +52,10 @@ pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
           '_JAVA_OPTIONS']) && !n.startsWith('LD_') && !n.startsWith('BASH_FUNC_')))",
         message: "inline.env sets a variable that controls which code runs (PATH, HOME, LD_*, PYTHONPATH \
                   and others): add it to env.allow, or remove it",
-        holds: |says| {
-            let inline = says.sources.iter().filter_map(|source| source.inline.as_ref());
+        is_met: |part| {
+            let inline = part.sources.iter().filter_map(|source| source.inline.as_ref());
             let mut names = inline.flat_map(|inline| inline.env.keys());
-            !says.env.allow.is_empty() || names.all(|name| entry::decides(name, &[]).is_none())
+            !part.env.allow.is_empty() || names.all(|name| entry::decides(name, &[]).is_none())
         },
     },
     Rule {
@@ -66,7 +66,7 @@ pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
               quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
         message: "boot.resources.limits.memory must be at least volume.sizeLimit plus 16Mi, because the \
                   volume counts as memory of boot: raise it, lower volume.sizeLimit, or remove it",
-        holds: |says| holds_volume(Some(&says.boot.resources), says),
+        is_met: |part| fits_volume(Some(&part.boot.resources), part),
     },
     Rule {
         cel: "!has(self.boot) || !has(self.boot.initImage) || !has(self.boot.initImage.resources) || \
@@ -78,14 +78,14 @@ pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
         message: "boot.initImage.resources.limits.memory must be at least volume.sizeLimit plus 16Mi, \
                   because the volume counts as memory of the container: raise it, lower volume.sizeLimit, \
                   or remove it",
-        holds: |says| {
-            let image = says.boot.init_image.as_ref();
-            holds_volume(image.and_then(|image| image.resources.as_ref()), says)
+        is_met: |part| {
+            let image = part.boot.init_image.as_ref();
+            fits_volume(image.and_then(|image| image.resources.as_ref()), part)
         },
     },
 ];
 
-fn holds_volume(resources: Option<&Resources>, profile: &BootProfileSpec) -> bool {
+fn fits_volume(resources: Option<&Resources>, profile: &BootProfileSpec) -> bool {
     let memory = resources.and_then(|resources| resources.limits.get("memory"));
     let limit = memory.and_then(|memory| Quantity::parse(memory).ok());
     let volume = Quantity::parse(&profile.volume.size_limit).ok();
@@ -98,7 +98,7 @@ fn holds_volume(resources: Option<&Resources>, profile: &BootProfileSpec) -> boo
 pub(super) const HOOK: &[Rule<Hook>] = &[Rule {
     cel: "self.when != 'Never' || !has(self.commands) || self.commands.size() == 0",
     message: "commands require the postStart hook, but when is Never: remove commands, or set when to Auto",
-    holds: |says| says.when != HookWhen::Never || says.commands.is_empty(),
+    is_met: |part| part.when != HookWhen::Never || part.commands.is_empty(),
 }];
 
 pub(super) const RESOURCES: &[Rule<Resources>] = &[
@@ -107,15 +107,15 @@ pub(super) const RESOURCES: &[Rule<Resources>] = &[
               (!has(self.limits) || self.limits.all(k, isQuantity(self.limits[k])))",
         message: "every value in requests and limits must be a quantity: use a value such as 10m, 0.5, 64Mi \
                   or 1Gi",
-        holds: |says| quantities(says).all(|(_, value)| value.is_some()),
+        is_met: |part| quantities(part).all(|(_, value)| value.is_some()),
     },
     Rule {
         cel: "(!has(self.requests) || self.requests.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])) && \
               (!has(self.limits) || self.limits.all(k, k in ['cpu', 'memory', 'ephemeral-storage']))",
         message: "requests and limits must only contain cpu, memory and ephemeral-storage: remove the other \
                   resources",
-        holds: |says| {
-            quantities(says).all(|(name, _)| Resource::ALL.iter().any(|resource| resource.name() == name))
+        is_met: |part| {
+            quantities(part).all(|(name, _)| Resource::ALL.iter().any(|resource| resource.name() == name))
         },
     },
     Rule {
@@ -124,12 +124,12 @@ pub(super) const RESOURCES: &[Rule<Resources>] = &[
               !isQuantity(self.limits[k]) || quantity(self.limits[k]).compareTo(quantity('0')) > 0))",
         message: "requests must not be negative, and limits must be greater than zero: correct the value, \
                   or remove it",
-        holds: |says| {
+        is_met: |part| {
             let is_right = |map: &BTreeMap<String, String>, zero| {
                 let mut quantities = map.values().filter_map(|text| Quantity::parse(text).ok());
                 quantities.all(|quantity| !quantity.is_negative() && (zero || !quantity.is_zero()))
             };
-            is_right(&says.requests, true) && is_right(&says.limits, false)
+            is_right(&part.requests, true) && is_right(&part.limits, false)
         },
     },
     Rule {
@@ -137,17 +137,17 @@ pub(super) const RESOURCES: &[Rule<Resources>] = &[
               !isQuantity(self.requests[k]) || !isQuantity(self.limits[k]) || \
               quantity(self.requests[k]).compareTo(quantity(self.limits[k])) <= 0)",
         message: "requests must not exceed limits: raise the limit, or lower the request",
-        holds: |says| {
-            says.requests.iter().all(|(name, request)| {
-                let limit = says.limits.get(name).and_then(|limit| Quantity::parse(limit).ok());
+        is_met: |part| {
+            part.requests.iter().all(|(name, request)| {
+                let limit = part.limits.get(name).and_then(|limit| Quantity::parse(limit).ok());
                 Quantity::parse(request).ok().zip(limit).is_none_or(|(request, limit)| request <= limit)
             })
         },
     },
 ];
 
-fn quantities(says: &Resources) -> impl Iterator<Item = (&str, Option<Quantity>)> {
-    says.requests.iter().chain(&says.limits).map(|(name, text)| (&**name, Quantity::parse(text).ok()))
+fn quantities(part: &Resources) -> impl Iterator<Item = (&str, Option<Quantity>)> {
+    part.requests.iter().chain(&part.limits).map(|(name, text)| (&**name, Quantity::parse(text).ok()))
 }
 
 pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
@@ -155,13 +155,13 @@ pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
         cel: "self.registry != 'index.docker.io'",
         message: "registry must not be index.docker.io, because images of Docker Hub are compared as \
                   docker.io: set registry to docker.io",
-        holds: |says| says.registry != "index.docker.io",
+        is_met: |part| part.registry != "index.docker.io",
     },
     Rule {
         cel: "self.registry != 'docker.io' || self.repository == '**' || self.repository.contains('/')",
         message: "repository of docker.io must have two parts: use library/NAME for an official image",
-        holds: |says| {
-            says.registry != "docker.io" || says.repository == "**" || says.repository.contains('/')
+        is_met: |part| {
+            part.registry != "docker.io" || part.repository == "**" || part.repository.contains('/')
         },
     },
 ];
@@ -169,19 +169,19 @@ pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
 pub(super) const ENV: &[Rule<Env>] = &[Rule {
     cel: "self.mode != 'File' || (has(self.file) && self.file.keys.size() > 0)",
     message: "mode File requires file.keys: list the names of the variables there",
-    holds: |says| says.mode != EnvMode::File || !says.file.keys.is_empty(),
+    is_met: |part| part.mode != EnvMode::File || !part.file.keys.is_empty(),
 }];
 
 pub(super) const IMAGE_COMMAND: &[Rule<ImageCommand>] = &[Rule {
     cel: "has(self.entrypoint) || has(self.cmd)",
     message: "entrypoint and cmd are both missing: set at least one of them",
-    holds: |says| !says.entrypoint.is_empty() || !says.cmd.is_empty(),
+    is_met: |part| !part.entrypoint.is_empty() || !part.cmd.is_empty(),
 }];
 
 pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
     cel: "isQuantity(self.sizeLimit) && quantity(self.sizeLimit).compareTo(quantity('0')) > 0",
     message: "sizeLimit must be a quantity greater than zero: use a value such as 64Mi",
-    holds: |says| Quantity::parse(&says.size_limit).is_ok_and(|size| size > Quantity::ZERO),
+    is_met: |part| Quantity::parse(&part.size_limit).is_ok_and(|size| size > Quantity::ZERO),
 }];
 
 pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
@@ -189,7 +189,7 @@ pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
           has(self.objectStore), has(self.oci), has(self.pipe)].filter(kind, kind).size() == 1",
     message: "a source must have exactly one kind: set one of inline, configMap, secret, http, optimus, \
               objectStore, oci or pipe",
-    holds: |says| says.origins().count() == 1,
+    is_met: |source| source.origins().count() == 1,
 }];
 
 /// A valid path, except for its length: no part is empty, `.` or `..`. Templates are checked at admission.
@@ -208,7 +208,7 @@ fn is_start_of_path(prefix: &str) -> bool {
     is_path(&format!("{prefix}x"))
 }
 
-fn may_be_template(text: &str) -> bool {
+fn is_template(text: &str) -> bool {
     text.contains('{')
 }
 
@@ -232,14 +232,14 @@ macro_rules! keys {
                 cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, i.__as__.matches('^[ -<>-~]+$'))",
                 message: "items[].as must consist of printable ASCII characters except =, because into is \
                           Env: correct it",
-                holds: |says: &$part| {
-                    says.into != SourceTarget::Env || says.items.iter().all(|item| is_variable(&item.target))
+                is_met: |part: &$part| {
+                    part.into != SourceTarget::Env || part.items.iter().all(|item| is_variable(&item.target))
                 },
             },
             Rule {
                 cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
                 message: PREFIX_OF_NAMES,
-                holds: |says| says.into != SourceTarget::Env || says.prefix.is_empty() || is_variable(&says.prefix),
+                is_met: |part| part.into != SourceTarget::Env || part.prefix.is_empty() || is_variable(&part.prefix),
             },
             Rule {
                 // With a prefix, the rule would exceed the cost budget of the API server.
@@ -250,20 +250,20 @@ macro_rules! keys {
                 ),
                 message: "items[].as must be a path relative to the assets folder, because into is Files: \
                           write it without a leading or trailing slash, and without empty parts, . and ..",
-                holds: |says| {
-                    let is_ours = says.into == SourceTarget::Files && says.prefix.is_empty();
-                    !is_ours || says.items.iter().all(|item| is_path(&item.target))
+                is_met: |part| {
+                    let is_ours = part.into == SourceTarget::Files && part.prefix.is_empty();
+                    !is_ours || part.items.iter().all(|item| is_path(&item.target))
                 },
             },
             Rule {
                 cel: concat!("self.into != 'Files' || !has(self.prefix) || ", is_path!("self.prefix + 'x'")),
                 message: PREFIX_OF_PATHS,
-                holds: |says| says.into != SourceTarget::Files || is_start_of_path(&says.prefix),
+                is_met: |part| part.into != SourceTarget::Files || is_start_of_path(&part.prefix),
             },
             Rule {
                 cel: "!has(self.exclude) || !has(self.items)",
                 message: "exclude and items are mutually exclusive: remove one of them",
-                holds: |says| says.exclude.is_empty() || says.items.is_empty(),
+                is_met: |part| part.exclude.is_empty() || part.items.is_empty(),
             },
         ]
     };
@@ -280,8 +280,8 @@ pub(super) const INLINE: &[Rule<Inline>] = &[Rule {
           !p.endsWith('/') && !p.startsWith('../') && !p.startsWith('./') && !p.endsWith('/..') && !p.endsWith('/.'))",
     message: "the keys of files must be paths relative to the assets folder: write them without a leading \
               or trailing slash, and without . and .. as parts",
-    holds: |says| {
-        says.files.keys().all(|path| {
+    is_met: |part| {
+        part.files.keys().all(|path| {
             let ends = [path.split('/').next(), path.rsplit('/').next()];
             ends.into_iter().flatten().all(|part| !["", ".", ".."].contains(&part))
         })
@@ -292,7 +292,7 @@ pub(super) const JSON_PART: &[Rule<JsonPart>] = &[
     Rule {
         cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
         message: PREFIX_OF_NAMES,
-        holds: |says| says.into != SourceTarget::Env || says.prefix.is_empty() || is_variable(&says.prefix),
+        is_met: |part| part.into != SourceTarget::Env || part.prefix.is_empty() || is_variable(&part.prefix),
     },
     Rule {
         cel: concat!(
@@ -300,10 +300,8 @@ pub(super) const JSON_PART: &[Rule<JsonPart>] = &[
             is_path!("self.prefix + 'x'")
         ),
         message: PREFIX_OF_PATHS,
-        holds: |says| {
-            says.into != SourceTarget::Files
-                || may_be_template(&says.prefix)
-                || is_start_of_path(&says.prefix)
+        is_met: |part| {
+            part.into != SourceTarget::Files || is_template(&part.prefix) || is_start_of_path(&part.prefix)
         },
     },
 ];
@@ -311,27 +309,27 @@ pub(super) const JSON_PART: &[Rule<JsonPart>] = &[
 pub(super) const ARCHIVE: &[Rule<Archive>] = &[Rule {
     cel: concat!("!has(self.prefix) || self.prefix.contains('{') || ", is_path!("self.prefix + 'x'")),
     message: PREFIX_OF_PATHS,
-    holds: |says| may_be_template(&says.prefix) || is_start_of_path(&says.prefix),
+    is_met: |part| is_template(&part.prefix) || is_start_of_path(&part.prefix),
 }];
 
 pub(super) const OUTPUT: &[Rule<Output>] = &[
     Rule {
         cel: "self.key.matches('^[-._a-zA-Z0-9]+$') && self.key != '.' && !self.key.startsWith('..')",
         message: "key must consist of letters, digits, -, _ and ., and must not start with ..: correct it",
-        holds: |says| is_data_key(&says.key),
+        is_met: |part| is_data_key(&part.key),
     },
     Rule {
         cel: "self.file.startsWith('/') && !self.file.endsWith('/')",
         message: "file must be an absolute path in the task container: use a path such as /out/report.json, \
                   or /out/*.json for several files",
-        holds: |says| says.file.starts_with('/') && !says.file.ends_with('/'),
+        is_met: |part| part.file.starts_with('/') && !part.file.ends_with('/'),
     },
     Rule {
         cel: "!self.file.contains('**') && !self.file.matches('/[.][.]?(/|$)')",
         message: "file must not contain . or .. as a folder, or **: write the full path, with * for each \
                   folder that can have any name",
-        holds: |says| {
-            !says.file.contains("**") && says.file.split('/').all(|part| part != "." && part != "..")
+        is_met: |part| {
+            !part.file.contains("**") && part.file.split('/').all(|part| part != "." && part != "..")
         },
     },
 ];
@@ -340,17 +338,17 @@ pub(super) const HTTP: &[Rule<Http>] = &[
     Rule {
         cel: "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
         message: "http must have exactly one of file, json and archive: set one of them",
-        holds: |says| is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()]),
+        is_met: |part| exactly_one([part.file.is_some(), !part.json.is_empty(), part.archive.is_some()]),
     },
     Rule {
         cel: concat!("!has(self.file) || self.file.contains('{') || ", is_path!("self.file")),
         message: PATH,
-        holds: |says| says.file.as_deref().is_none_or(|file| may_be_template(file) || is_path(file)),
+        is_met: |part| part.file.as_deref().is_none_or(|file| is_template(file) || is_path(file)),
     },
     Rule {
         cel: "!has(self.body) || self.method == 'POST'",
         message: "body requires method POST: set method to POST, or remove body",
-        holds: |says| says.body.is_none() || says.method == Method::Post,
+        is_met: |part| part.body.is_none() || part.method == Method::Post,
     },
 ];
 
@@ -358,48 +356,48 @@ pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
     Rule {
         cel: "[has(self.s3), has(self.gcs), has(self.azure)].filter(store, store).size() == 1",
         message: "objectStore must have exactly one of s3, gcs and azure: set one of them",
-        holds: |says| is_one([says.s3.is_some(), says.gcs.is_some(), says.azure.is_some()]),
+        is_met: |part| exactly_one([part.s3.is_some(), part.gcs.is_some(), part.azure.is_some()]),
     },
     Rule {
         cel: "has(self.object) != has(self.prefix)",
         message: "objectStore must have exactly one of object and prefix: set one of them",
-        holds: |says| says.object.is_some() != says.prefix.is_some(),
+        is_met: |part| part.object.is_some() != part.prefix.is_some(),
     },
     Rule {
         cel: "!has(self.object) || [has(self.file), has(self.json), has(self.archive)].filter(kind, kind).size() == 1",
         message: "object requires exactly one of file, json and archive: set one of them",
-        holds: |says| {
-            says.object.is_none()
-                || is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()])
+        is_met: |part| {
+            part.object.is_none()
+                || exactly_one([part.file.is_some(), !part.json.is_empty(), part.archive.is_some()])
         },
     },
     Rule {
         cel: "!has(self.prefix) || !(has(self.file) || has(self.json) || has(self.archive) || has(self.sha256))",
         message: "file, json, archive and sha256 require object, not prefix: remove them, or set object",
-        holds: |says| {
-            let of_an_object = says.file.is_some()
-                || !says.json.is_empty()
-                || says.archive.is_some()
-                || says.sha256.is_some();
-            says.prefix.is_none() || !of_an_object
+        is_met: |part| {
+            let of_an_object = part.file.is_some()
+                || !part.json.is_empty()
+                || part.archive.is_some()
+                || part.sha256.is_some();
+            part.prefix.is_none() || !of_an_object
         },
     },
     Rule {
         cel: "!has(self.folder) || has(self.prefix)",
         message: "folder requires prefix: for an object, set the path in file, json[].prefix or \
                   archive.prefix",
-        holds: |says| says.folder.is_none() || says.prefix.is_some(),
+        is_met: |part| part.folder.is_none() || part.prefix.is_some(),
     },
     Rule {
         cel: concat!("!has(self.file) || self.file.contains('{') || ", is_path!("self.file")),
         message: PATH,
-        holds: |says| says.file.as_deref().is_none_or(|file| may_be_template(file) || is_path(file)),
+        is_met: |part| part.file.as_deref().is_none_or(|file| is_template(file) || is_path(file)),
     },
     Rule {
         cel: concat!("!has(self.folder) || self.folder.contains('{') || ", is_path!("self.folder")),
         message: "folder must be a path relative to the assets folder: write it without a leading or \
                   trailing slash, and without empty parts, . and ..",
-        holds: |says| says.folder.as_deref().is_none_or(|folder| may_be_template(folder) || is_path(folder)),
+        is_met: |part| part.folder.as_deref().is_none_or(|folder| is_template(folder) || is_path(folder)),
     },
 ];
 
@@ -407,7 +405,7 @@ pub(super) const CREDENTIALS: &[Rule<ObjectStoreCredentials>] = &[Rule {
     cel: "has(self.secret) != (has(self.anonymous) && self.anonymous)",
     message: "credentials must have exactly one of secret and anonymous: set one of them, or remove \
               credentials to use the workload identity of the pod",
-    holds: |says| says.secret.is_some() != says.anonymous,
+    is_met: |part| part.secret.is_some() != part.anonymous,
 }];
 
 pub(super) const OCI: &[Rule<Oci>] = &[
@@ -415,12 +413,12 @@ pub(super) const OCI: &[Rule<Oci>] = &[
         cel: "self.reference.matches('(:[^/:@]+|@sha256:[0-9a-f]{64})$')",
         message: "reference must end in a tag or a digest: use a reference such as \
                   registry.example.com/team/assets:v3 or …@sha256:…",
-        holds: |says| match says.reference.rsplit_once('@') {
+        is_met: |part| match part.reference.rsplit_once('@') {
             Some((_, digest)) => digest.strip_prefix("sha256:").is_some_and(|hex| {
                 hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
             }),
             None => {
-                says.reference.rsplit_once(':').is_some_and(|(_, tag)| !tag.is_empty() && !tag.contains('/'))
+                part.reference.rsplit_once(':').is_some_and(|(_, tag)| !tag.is_empty() && !tag.contains('/'))
             }
         },
     },
@@ -429,22 +427,22 @@ pub(super) const OCI: &[Rule<Oci>] = &[
               has(self.client.token))",
         message: "client.headers, client.headersFromSecret and client.token are not supported for \
                   registries: remove them, and set pullSecret",
-        holds: |says| {
-            let Client { headers, headers_from_secret, token, .. } = &says.client;
+        is_met: |part| {
+            let Client { headers, headers_from_secret, token, .. } = &part.client;
             headers.is_empty() && headers_from_secret.is_none() && token.is_none()
         },
     },
     Rule {
         cel: concat!("!has(self.prefix) || self.prefix.contains('{') || ", is_path!("self.prefix + 'x'")),
         message: PREFIX_OF_PATHS,
-        holds: |says| may_be_template(&says.prefix) || is_start_of_path(&says.prefix),
+        is_met: |part| is_template(&part.prefix) || is_start_of_path(&part.prefix),
     },
 ];
 
 pub(super) const CA: &[Rule<Ca>] = &[Rule {
     cel: "has(self.configMap) != has(self.secret)",
     message: "ca must have exactly one of configMap and secret: set one of them",
-    holds: |says| says.config_map.is_some() != says.secret.is_some(),
+    is_met: |part| part.config_map.is_some() != part.secret.is_some(),
 }];
 
 pub(super) const HEADER: &[Rule<Header>] = &[
@@ -452,23 +450,25 @@ pub(super) const HEADER: &[Rule<Header>] = &[
         cel: "!(self.name.lowerAscii() in ['authorization', 'cookie', 'proxy-authorization'])",
         message: "the header is a credential, which would be visible in the spec of every pod: put it in \
                   the Secret of headersFromSecret",
-        holds: |says| !is_one_of(&says.name, &["authorization", "cookie", "proxy-authorization"]),
+        is_met: |part| {
+            !contains_ignoring_case(&part.name, &["authorization", "cookie", "proxy-authorization"])
+        },
     },
     Rule {
         cel: "!(self.name.lowerAscii() in ['connection', 'content-length', 'content-type', 'host', 'transfer-encoding'])",
         message: "the header is set by boot: remove it, or set contentType of the request",
-        holds: |says| {
+        is_met: |part| {
             let own = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
-            !is_one_of(&says.name, &own)
+            !contains_ignoring_case(&part.name, &own)
         },
     },
 ];
 
-fn is_one<const N: usize>(things: [bool; N]) -> bool {
+fn exactly_one<const N: usize>(things: [bool; N]) -> bool {
     things.into_iter().filter(|thing| *thing).count() == 1
 }
 
-fn is_one_of(name: &str, names: &[&str]) -> bool {
+fn contains_ignoring_case(name: &str, names: &[&str]) -> bool {
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
@@ -495,11 +495,11 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
     all(SPEC, "spec", spec)?;
     all(HOOK, "spec.hook", &spec.hook)?;
     all(RESOURCES, "spec.boot.resources", &spec.boot.resources)?;
-    if let Some(says) = &spec.boot.init_image {
-        for (position, image) in says.allow.iter().enumerate() {
+    if let Some(part) = &spec.boot.init_image {
+        for (position, image) in part.allow.iter().enumerate() {
             all(ALLOWED_IMAGE, &format!("spec.boot.initImage.allow[{position}]"), image)?;
         }
-        if let Some(resources) = &says.resources {
+        if let Some(resources) = &part.resources {
             all(RESOURCES, "spec.boot.initImage.resources", resources)?;
         }
     }
@@ -524,12 +524,12 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
             SourceOrigin::ConfigMap(object) | SourceOrigin::Secret(object) => all(MOUNTED, &field, object)?,
             SourceOrigin::Http(http) => {
                 all(HTTP, &field, http)?;
-                becomes(&field, &http.json, http.archive.as_ref())?;
+                check_target(&field, &http.json, http.archive.as_ref())?;
             }
             SourceOrigin::Optimus(_) => {}
             SourceOrigin::ObjectStore(store) => {
                 all(OBJECT_STORE, &field, store)?;
-                becomes(&field, &store.json, store.archive.as_ref())?;
+                check_target(&field, &store.json, store.archive.as_ref())?;
                 optional(CREDENTIALS, &format!("{field}.credentials"), store.credentials.as_ref())?;
                 optional(CA, &format!("{field}.client.ca"), store.client.ca.as_ref())?;
             }
@@ -537,18 +537,18 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
             SourceOrigin::Pipe(pipe) => all(PIPE, &field, pipe)?,
         }
     }
-    for (position, says) in spec.pipes.outputs.iter().enumerate() {
+    for (position, part) in spec.pipes.outputs.iter().enumerate() {
         let field = format!("spec.pipes.outputs[{position}]");
-        if spec.pipes.outputs.iter().take(position).any(|earlier| earlier.key == says.key) {
-            return Err(twice(field, "key", &says.key));
+        if spec.pipes.outputs.iter().take(position).any(|earlier| earlier.key == part.key) {
+            return Err(twice(field, "key", &part.key));
         }
-        output(&field, says)?;
+        output(&field, part)?;
     }
     optional(RESOURCES, "spec.pipes.resources", spec.pipes.resources.as_ref())
 }
 
 /// Checks how a response or an object is used.
-fn becomes(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<(), BrokenRule> {
+fn check_target(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<(), BrokenRule> {
     for (position, part) in json.iter().enumerate() {
         all(JSON_PART, &format!("{field}.json[{position}]"), part)?;
     }
@@ -559,19 +559,19 @@ fn becomes(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<
 ///
 /// # Errors
 /// The first violated rule.
-pub fn output(field: &str, says: &Output) -> Result<(), BrokenRule> {
-    all(OUTPUT, field, says)
+pub fn output(field: &str, part: &Output) -> Result<(), BrokenRule> {
+    all(OUTPUT, field, part)
 }
 
-fn client(field: &str, says: &Client) -> Result<(), BrokenRule> {
-    for (position, header) in says.headers.iter().enumerate() {
+fn client(field: &str, part: &Client) -> Result<(), BrokenRule> {
+    for (position, header) in part.headers.iter().enumerate() {
         let field = format!("{field}.client.headers[{position}]");
-        if says.headers.iter().take(position).any(|earlier| earlier.name == header.name) {
+        if part.headers.iter().take(position).any(|earlier| earlier.name == header.name) {
             return Err(twice(field, "name", &header.name));
         }
         all(HEADER, &field, header)?;
     }
-    optional(CA, &format!("{field}.client.ca"), says.ca.as_ref())
+    optional(CA, &format!("{field}.client.ca"), part.ca.as_ref())
 }
 
 fn optional<T>(rules: &[Rule<T>], field: &str, part: Option<&T>) -> Result<(), BrokenRule> {
@@ -579,7 +579,7 @@ fn optional<T>(rules: &[Rule<T>], field: &str, part: Option<&T>) -> Result<(), B
 }
 
 fn all<T>(rules: &[Rule<T>], field: &str, part: &T) -> Result<(), BrokenRule> {
-    match rules.iter().find(|rule| !(rule.holds)(part)) {
+    match rules.iter().find(|rule| !(rule.is_met)(part)) {
         None => Ok(()),
         Some(rule) => Err(BrokenRule { field: field.to_owned(), message: rule.message.to_owned() }),
     }
@@ -614,7 +614,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_a_rule_is_refused_with_its_sentence() {
+    fn a_violation_of_a_rule_is_refused_with_its_message() {
         for Sample { field, message, spec } in samples() {
             let spec: BootProfileSpec = serde_json::from_value(spec).unwrap();
             assert_eq!(check(&spec), Err(BrokenRule { field, message }));
@@ -623,7 +623,7 @@ mod tests {
 
     /// Every rule of the CRD, at each of its places.
     #[test]
-    fn each_rule_of_the_crd_has_its_twin() {
+    fn each_rule_of_the_crd_has_an_equivalent_in_rust() {
         fn collect(schema: &Value, field: &str, rules: &mut BTreeSet<(String, String)>) {
             for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
                 rules.insert((field.to_owned(), rule["message"].as_str().unwrap().to_owned()));
@@ -644,7 +644,7 @@ mod tests {
         let missing: Vec<_> = rules.difference(&known).collect();
         assert!(
             missing.is_empty(),
-            "core/tests/profiles/refused.yaml holds nothing that breaks {missing:#?}"
+            "core/tests/profiles/refused.yaml contains nothing that breaks {missing:#?}"
         );
     }
 

@@ -60,7 +60,7 @@ pub enum InvalidProfile {
 /// All active profiles, and the problems of the others, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Profiles {
-    in_force: Arc<BTreeMap<String, Arc<Profile>>>,
+    active: Arc<BTreeMap<String, Arc<Profile>>>,
     /// Why a profile has no valid version.
     not_in_force: Arc<BTreeMap<String, String>>,
 }
@@ -102,7 +102,7 @@ impl Profiles {
 
     /// The active profiles, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Profile>> {
-        self.in_force.values()
+        self.active.values()
     }
 
     /// The profiles without a valid version, with their problems, sorted by name.
@@ -116,7 +116,7 @@ impl Profiles {
         let name = name.to_owned();
         match self.not_in_force.get(&name) {
             Some(problem) => NoProfile::NotInForce { problem: problem.clone(), name },
-            None => NoProfile::Unknown { name, known: self.in_force.keys().cloned().collect() },
+            None => NoProfile::Unknown { name, known: self.active.keys().cloned().collect() },
         }
     }
 }
@@ -124,6 +124,6 @@ impl Profiles {
 impl FromIterator<Profile> for Profiles {
     fn from_iter<T: IntoIterator<Item = Profile>>(profiles: T) -> Self {
         let by_name = profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile)));
-        Self { in_force: Arc::new(by_name.collect()), not_in_force: Arc::default() }
+        Self { active: Arc::new(by_name.collect()), not_in_force: Arc::default() }
     }
 }

@@ -1,5 +1,5 @@
-//! The kinds of sources: the one place that maps the fields of [`Source`], of which a profile sets one, to a value that the
-//! compiler checks for completeness wherever it is matched.
+//! The kinds of sources. Only this module maps the fields of [`Source`], of which a profile sets exactly one,
+//! to an enum. The compiler checks that every `match` on the enum covers all kinds.
 
 use super::object_store::ObjectStore;
 use super::oci::Oci;
@@ -7,14 +7,14 @@ use super::pipes::Pipe;
 use super::remote::{Client, Http, Optimus};
 use super::spec::{Inline, Mounted, Source};
 
-/// Where a source comes from: its kind, with the settings of that kind.
+/// Kind of a source, with its settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SourceOrigin<'a> {
-    /// The profile itself.
+    /// Values in the profile.
     Inline(&'a Inline),
-    /// A `ConfigMap` of the pod's namespace.
+    /// A `ConfigMap` in the namespace of the pod.
     ConfigMap(&'a Mounted),
-    /// A `Secret` of the pod's namespace.
+    /// A `Secret` in the namespace of the pod.
     Secret(&'a Mounted),
     /// An HTTP server.
     Http(&'a Http),
@@ -28,14 +28,14 @@ pub enum SourceOrigin<'a> {
     Pipe(&'a Pipe),
 }
 
-/// The origin of a source without any field of a kind, which the profile's rules refuse.
+/// The kind of a source that sets none, which the rules of the profile refuse.
 static NO_ORIGIN: Inline =
     Inline { env: std::collections::BTreeMap::new(), files: std::collections::BTreeMap::new() };
 
 impl Source {
-    /// The kinds that are set. The profile's rules refuse a source that does not have exactly one.
+    /// The kinds that are set. The rules of the profile refuse a source that does not set exactly one.
     pub fn origins(&self) -> impl Iterator<Item = SourceOrigin<'_>> {
-        // Without `..`, so that the compiler points here when a kind is added.
+        // Without `..`, so that the compiler reports this place when a kind is added.
         let Self {
             inline,
             config_map,
@@ -63,7 +63,7 @@ impl Source {
         .flatten()
     }
 
-    /// The kind of the source, in a profile that keeps its rules.
+    /// The kind of the source, in a valid profile.
     #[must_use]
     pub fn origin(&self) -> SourceOrigin<'_> {
         self.origins().next().unwrap_or(SourceOrigin::Inline(&NO_ORIGIN))
@@ -71,7 +71,7 @@ impl Source {
 }
 
 impl<'a> SourceOrigin<'a> {
-    /// The field of a source that sets this kind.
+    /// Name of the field that sets this kind.
     #[must_use]
     pub fn field(self) -> &'static str {
         match self {
@@ -86,7 +86,7 @@ impl<'a> SourceOrigin<'a> {
         }
     }
 
-    /// Whether boot fetches it over the network, so that what it provides is always limited.
+    /// Whether boot fetches it over the network, so that its content is always limited.
     #[must_use]
     pub fn is_remote(self) -> bool {
         match self {
@@ -95,7 +95,7 @@ impl<'a> SourceOrigin<'a> {
         }
     }
 
-    /// The settings of the HTTP client, of the kinds that have them all.
+    /// The settings of the HTTP client, for the kinds that support all of them.
     pub(crate) fn client(self) -> Option<&'a Client> {
         match self {
             Self::Http(http) => Some(&http.client),

@@ -21,7 +21,7 @@ pub struct InvalidTemplate {
     /// Field of the source: `inline.env.DAY`.
     pub field: String,
     /// The error.
-    pub error: FieldError,
+    pub error: Box<FieldError>,
 }
 
 /// Error of a template.
@@ -79,7 +79,11 @@ type Work<'w> = dyn FnMut(&mut String, Slot) -> Result<(), FieldError> + 'w;
 fn visit(source: &mut Source, work: &mut Work<'_>) -> Result<(), InvalidTemplate> {
     let mut fields = Fields { work };
     let visited = templated(source).map_or(Ok(()), |source| source.templates(&mut fields));
-    visited.map_err(|(field, error)| InvalidTemplate { source_name: source.name.clone(), field, error })
+    visited.map_err(|(field, error)| InvalidTemplate {
+        source_name: source.name.clone(),
+        field,
+        error: Box::new(error),
+    })
 }
 
 /// The kind of a source if it supports templates; else `None`.

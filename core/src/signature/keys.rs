@@ -13,15 +13,15 @@ pub const SINCE: &str = "since";
 /// Length of a key in bytes, as long as a SHA-256 digest.
 pub const KEY_BYTES: usize = 32;
 /// Number of valid keys: the newest, and the one before it.
-const AT_ONCE: usize = 2;
+const MAX_KEYS: usize = 2;
 /// Age at which a new key is created. A signature is valid for at least as long.
-const LIFE: u64 = 90 * 24 * 3600;
+const MAX_AGE_SECONDS: u64 = 90 * 24 * 3600;
 /// Minimum age of a key for signing, if there is another one: after this time every replica of the store has
 /// it. The kubelet updates it within about two minutes.
-const PUBLISHED: u64 = 600;
+const MIN_SIGNING_AGE_SECONDS: u64 = 600;
 /// How long after the first key pods without a signature are accepted: during an upgrade, replicas of a
 /// version without signatures still admit pods.
-const UPGRADE: u64 = 600;
+const UPGRADE_SECONDS: u64 = 600;
 
 /// A key.
 #[derive(Clone)]
@@ -103,8 +103,8 @@ impl Keys {
             all.push(Key { id: id.to_owned(), made, hmac: hmac::Key::new(hmac::HMAC_SHA256, bytes) });
         }
         all.sort_by_key(|key| std::cmp::Reverse(key.made));
-        all.truncate(AT_ONCE);
-        let published = |key: &&Key| key.made.saturating_add(PUBLISHED) <= now;
+        all.truncate(MAX_KEYS);
+        let published = |key: &&Key| key.made.saturating_add(MIN_SIGNING_AGE_SECONDS) <= now;
         let signing = all.iter().find(published).or(all.last()).cloned().ok_or(KeysError::None)?;
         let since = since.or(all.last().map(|key| key.made)).unwrap_or_default();
         Ok(Self { signing, all, since })
@@ -132,7 +132,7 @@ impl Keys {
     /// pods were signed.
     #[must_use]
     pub fn may_be_unsigned(&self, created: i64) -> bool {
-        u64::try_from(created).is_ok_and(|created| created <= self.since.saturating_add(UPGRADE))
+        u64::try_from(created).is_ok_and(|created| created <= self.since.saturating_add(UPGRADE_SECONDS))
     }
 }
 
@@ -151,11 +151,11 @@ pub fn renewed(
         // A Secret with other content, which Bootlace does not manage.
         return None;
     }
-    if known.last().is_some_and(|newest| newest.saturating_add(LIFE) > now) {
+    if known.last().is_some_and(|newest| newest.saturating_add(MAX_AGE_SECONDS) > now) {
         return None;
     }
     let mut renewed = data.clone();
-    for old in known.iter().rev().skip(AT_ONCE - 1) {
+    for old in known.iter().rev().skip(MAX_KEYS - 1) {
         renewed.remove(&format!("{PREFIX}{old}"));
     }
     renewed.insert(format!("{PREFIX}{now}"), fresh.to_vec());
@@ -194,7 +194,7 @@ mod tests {
         let renewal = NOW + 90 * DAY;
         let second = renewed(&first, renewal, [2; 32]).unwrap();
         assert_eq!(at(&second, renewal + 60), NOW.to_string());
-        assert_eq!(at(&second, renewal + PUBLISHED), renewal.to_string());
+        assert_eq!(at(&second, renewal + MIN_SIGNING_AGE_SECONDS), renewal.to_string());
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         let keys = Keys::read(&first, NOW + DAY).unwrap();
         let created = |seconds: u64| i64::try_from(seconds).unwrap();
         assert!(keys.may_be_unsigned(created(NOW - DAY)) && keys.may_be_unsigned(created(NOW + 60)));
-        assert!(!keys.may_be_unsigned(created(NOW + UPGRADE + 1)));
+        assert!(!keys.may_be_unsigned(created(NOW + UPGRADE_SECONDS + 1)));
         assert!(!keys.may_be_unsigned(-1));
     }
 

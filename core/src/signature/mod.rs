@@ -134,9 +134,9 @@ pub fn verify(
         let id = signature.key.chars().take(64).collect();
         return Err(if keys.is_newer(signature.key) { Invalid::NewKey(id) } else { Invalid::NoKey(id) });
     };
-    let holds = |name| hmac::verify(key.hmac(), &message(namespace, name, specs), &signature.mac).is_ok();
+    let is_valid = |name| hmac::verify(key.hmac(), &message(namespace, name, specs), &signature.mac).is_ok();
     let prefix = prefix.filter(|prefix| !prefix.is_empty() && name.starts_with(prefix));
-    if holds(PodName::Name(name)) || prefix.is_some_and(|prefix| holds(PodName::Prefix(prefix))) {
+    if is_valid(PodName::Name(name)) || prefix.is_some_and(|prefix| is_valid(PodName::Prefix(prefix))) {
         return Ok(());
     }
     Err(Invalid::Forged)

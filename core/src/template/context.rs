@@ -33,7 +33,7 @@ struct Root {
     /// The scheduler that created the pod, if it is known, for messages.
     scheduler: Option<Arc<Scheduler>>,
     /// Whether the pod has a run annotation.
-    is_joined: bool,
+    has_run_annotation: bool,
     labels: Arc<Map>,
     annotations: Arc<Map>,
     env: Arc<Map>,
@@ -48,7 +48,7 @@ struct Map {
     place: String,
     values: BTreeMap<String, String>,
     /// Why a value is unknown at admission, by name.
-    not_known: BTreeMap<String, String>,
+    unknown: BTreeMap<String, String>,
     missed: Missed,
 }
 
@@ -75,18 +75,18 @@ impl Context {
             ("namespace", Some(namespace.to_owned())),
             ("pod", pod.name.map(str::to_owned)),
         ];
-        let map = |name, place: String, values: BTreeMap<String, String>, not_known| {
-            Arc::new(Map { name, place, values, not_known, missed: Arc::clone(&missed) })
+        let map = |name, place: String, values: BTreeMap<String, String>, unknown| {
+            Arc::new(Map { name, place, values, unknown, missed: Arc::clone(&missed) })
         };
         let owned = |strings: &Strings<'_>| {
             strings.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
-        let (place, values, not_known) = env(container);
+        let (place, values, unknown) = env(container);
         Self {
             root: Arc::new(Root {
                 plain: plain.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
                 scheduler: schedulers.detect(pod).cloned(),
-                is_joined: identity_is_joined,
+                has_run_annotation: identity_is_joined,
                 labels: map("labels", "metadata.labels".to_owned(), owned(&pod.labels), BTreeMap::new()),
                 annotations: map(
                     "annotations",
@@ -94,7 +94,7 @@ impl Context {
                     owned(&pod.annotations),
                     BTreeMap::new(),
                 ),
-                env: map("env", place, values, not_known),
+                env: map("env", place, values, unknown),
                 missed,
             }),
         }
@@ -115,15 +115,15 @@ fn env(container: Option<&Container<'_>>) -> (String, BTreeMap<String, String>, 
     let Some(container) = container else {
         return ("env of the task container".to_owned(), BTreeMap::new(), BTreeMap::new());
     };
-    let (mut values, mut not_known) = (BTreeMap::new(), BTreeMap::new());
+    let (mut values, mut unknown) = (BTreeMap::new(), BTreeMap::new());
     for (name, value) in container.env_values() {
         match value {
             Ok(value) => values.insert(name.to_owned(), value.into_owned()),
-            Err(reason) => not_known.insert(name.to_owned(), reason.to_string()),
+            Err(reason) => unknown.insert(name.to_owned(), reason.to_string()),
         };
     }
     let env_from = if container.has_env_from() { ", whose envFrom is only read when it starts" } else { "" };
-    (format!("env of container {:?}{env_from}", container.name), values, not_known)
+    (format!("env of container {:?}{env_from}", container.name), values, unknown)
 }
 
 fn note(missed: &Missed, variable: MissedVariable) {
@@ -146,10 +146,10 @@ impl Root {
             "namespace" => "create the pod in a namespace".to_owned(),
             "pod" => "set metadata.name".to_owned(),
             "run" => format!("set annotation {run} of the pod"),
-            "workflow" if self.is_joined => format!("set annotation {workflow} of the pod"),
+            "workflow" if self.has_run_annotation => format!("set annotation {workflow} of the pod"),
             "workflow" => format!("set annotations {workflow} and {run} of the pod"),
             // With that annotation, the task is named after the pod.
-            "task" if !self.is_joined => {
+            "task" if !self.has_run_annotation => {
                 format!("set annotation {run} of the pod, so that the task has the name of the pod")
             }
             _ => "set a label or an annotation of the pod and use labels[\"…\"] or annotations[\"…\"]"
@@ -197,7 +197,7 @@ impl Object for Map {
         let key = key.as_str()?;
         let value = self.values.get(key).filter(|value| !value.is_empty());
         if value.is_none() {
-            let (reason, remedy) = match self.not_known.get(key) {
+            let (reason, remedy) = match self.unknown.get(key) {
                 Some(reason) => (
                     format!("its value is only known when the container starts, because {reason}"),
                     "set the value directly",

@@ -11,7 +11,7 @@ use super::MAX_BYTES;
 #[allow(clippy::needless_pass_by_value, reason = "the engine passes arguments by value")]
 pub(super) fn replace(value: Cow<'_, str>, from: Cow<'_, str>, to: Cow<'_, str>) -> Result<String, Error> {
     let found = value.matches(from.as_ref()).count();
-    within(value.len().saturating_add(found.saturating_mul(to.len())))?;
+    check_size(value.len().saturating_add(found.saturating_mul(to.len())))?;
     Ok(value.replace(from.as_ref(), &to))
 }
 
@@ -26,13 +26,13 @@ pub(super) fn join(values: &Value, joiner: Option<Cow<'_, str>>) -> Result<Strin
         }
         let text = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
         let joiner = if position == 0 { "" } else { joiner.as_ref() };
-        within(whole.len().saturating_add(joiner.len()).saturating_add(text.len()))?;
+        check_size(whole.len().saturating_add(joiner.len()).saturating_add(text.len()))?;
         whole.push_str(joiner);
         whole.push_str(&text);
     }
     Ok(whole)
 }
 
-fn within(bytes: usize) -> Result<(), Error> {
+fn check_size(bytes: usize) -> Result<(), Error> {
     if bytes > MAX_BYTES { Err(Error::new(ErrorKind::OutOfFuel, "too large")) } else { Ok(()) }
 }

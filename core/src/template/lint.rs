@@ -106,7 +106,7 @@ fn growth(tokens: &[(Token<'_>, usize)]) -> Result<(), InvalidTemplateSyntax> {
     for (position, (token, line)) in tokens.iter().enumerate() {
         let (before, next) = (position.checked_sub(1).and_then(at), at(position + 1));
         let is_number = |token| matches!(token, Some(&Token::Int(_) | &Token::Float(_)));
-        let what = match token {
+        let construct = match token {
             Token::BlockStart => {
                 let rest = tokens.iter().skip(position).map(|(token, _)| token);
                 let mut block = rest.take_while(|token| !matches!(token, Token::BlockEnd));
@@ -146,7 +146,7 @@ fn growth(tokens: &[(Token<'_>, usize)]) -> Result<(), InvalidTemplateSyntax> {
             }
             _ => continue,
         };
-        return Err(InvalidTemplateSyntax::NotOffered { line: *line, what });
+        return Err(InvalidTemplateSyntax::Unsupported { line: *line, construct });
     }
     Ok(())
 }
@@ -171,7 +171,7 @@ pub(super) fn tokens(text: &str) -> Result<(), InvalidTemplateSyntax> {
         if let Some(name) = named.filter(|name| !FILTERS.contains(name)) {
             return Err(InvalidTemplateSyntax::UnknownFilter { line, name: (*name).to_owned() });
         }
-        let what = match (before, token, next) {
+        let construct = match (before, token, next) {
             (_, Token::Mul | Token::Pow, _) => "a multiplication or power",
             // Filters and tests can also have parentheses, and so can what follows a keyword.
             (Some(Token::Pipe | Token::Ident("is" | "not" | "filter")), Token::Ident(_), _)
@@ -179,7 +179,7 @@ pub(super) fn tokens(text: &str) -> Result<(), InvalidTemplateSyntax> {
             (_, Token::Ident(_), Some(Token::ParenOpen)) => "a function call",
             _ => continue,
         };
-        return Err(InvalidTemplateSyntax::NotOffered { line, what });
+        return Err(InvalidTemplateSyntax::Unsupported { line, construct });
     }
     growth(&tokens)
 }

@@ -60,12 +60,12 @@ pub enum InvalidTemplateSyntax {
         line: usize,
     },
     /// It uses a construct that is not supported.
-    #[error("line {line}: {what} is not supported in templates of a BootProfile")]
-    NotOffered {
+    #[error("line {line}: {construct} is not supported in templates of a BootProfile")]
+    Unsupported {
         /// The line, counted from 1.
         line: usize,
         /// The construct.
-        what: &'static str,
+        construct: &'static str,
     },
 }
 

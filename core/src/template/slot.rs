@@ -47,7 +47,7 @@ impl Slot {
                 "value {value:?} contains a line break or another control character, which is not allowed in a header: remove \
                  it, for example with `… | replace(\"\\n\", \" \")`"
             )),
-            Self::ImageReference if !value.bytes().all(is_of_a_tag) => Err(format!(
+            Self::ImageReference if !value.bytes().all(is_tag_character) => Err(format!(
                 "value {value:?} contains characters that are not allowed in a tag: replace all except letters, digits, `_`, \
                  `.` and `-`, for example with `… | replace(\"+\", \"-\")`"
             )),
@@ -61,9 +61,9 @@ impl Slot {
     pub(super) fn check(self, text: &str) -> Result<(), String> {
         match self {
             Self::UrlPath if text.split(['/', '\\']).any(|segment| is_dots(&decoded_dots(segment))) => {
-                Err(leaves(text))
+                Err(dot_segment_error(text))
             }
-            Self::FilePath if text.split('/').any(is_dots) => Err(leaves(text)),
+            Self::FilePath if text.split('/').any(is_dots) => Err(dot_segment_error(text)),
             Self::FilePath if text.is_empty() || text.starts_with('/') => Err(format!(
                 "the result {text:?} is not a relative path: must not be empty or start with a slash"
             )),
@@ -84,7 +84,7 @@ impl Slot {
 
 /// Characters of a tag. Names do not have others.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
-fn is_of_a_tag(byte: u8) -> bool {
+fn is_tag_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || [b'_', b'.', b'-'].contains(&byte)
 }
 
@@ -97,6 +97,6 @@ fn decoded_dots(segment: &str) -> String {
     segment.replace("%2e", ".").replace("%2E", ".")
 }
 
-fn leaves(text: &str) -> String {
+fn dot_segment_error(text: &str) -> String {
     format!("the result {text:?} contains \".\" or \"..\", which could leave the folder: replace it")
 }

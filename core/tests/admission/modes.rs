@@ -283,7 +283,7 @@ fn boot_gets_the_names_that_the_pods_own_sources_give() {
     let injected = inject(&with_source, &recipes(&json!({}), None));
     let held = json!([{"prefix": "BOOTLACE_HELD_0_APP_", "secretRef": {"name": "login"}}]);
     assert_eq!(at(&injected, "/spec/initContainers/0/envFrom"), &held);
-    assert_eq!(spec(&injected).held["main"], "BOOTLACE_HELD_0_");
+    assert_eq!(spec(&injected).env_from_prefixes["main"], "BOOTLACE_HELD_0_");
 
     // Boot only gets env of the pod that it needs.
     let without_env = json!({"sources": [{"name": "a", "inline": {"files": {"a": "x"}}}]});

@@ -103,5 +103,5 @@ proptest! {
 fn a_place_that_is_not_there_is_named() {
     let replace = Operation::replace(PointerBuf::parse("/a").unwrap(), 1);
     let error = pod::apply(Json::from(&json!({"b": 1})), &[replace]).unwrap_err().to_string();
-    assert!(error.contains("there is no place /a"), "{error}");
+    assert!(error.contains("/a"), "{error}");
 }

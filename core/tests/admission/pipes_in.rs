@@ -164,7 +164,7 @@ fn the_run_is_asked_for_once_and_nothing_without_a_need() {
     let many = pod(Some(&format!("[{}]", many.join(", "))), &json!({}));
     let found = LookupResults { pipes: Some(PipeAnswers::default()), ..LookupResults::default() };
     let refused = decide(&many, &json!([]), &found).map(drop).unwrap_err();
-    assert!(refused.message.contains("takes from 9 runs, and 8 is the limit"), "{refused}");
+    assert_eq!(refused.message_code, Code::TooManyRuns, "{refused}");
 }
 
 #[test]

@@ -39,7 +39,11 @@ fn version() -> Version {
 }
 
 fn template(error: impl Into<FieldError>) -> InvalidTemplate {
-    InvalidTemplate { source_name: text("settings"), field: text("inline.env.DAY"), error: error.into() }
+    InvalidTemplate {
+        source_name: text("settings"),
+        field: text("inline.env.DAY"),
+        error: Box::new(error.into()),
+    }
 }
 
 fn plan_errors() -> Vec<PlanError> {
@@ -47,59 +51,67 @@ fn plan_errors() -> Vec<PlanError> {
     vec![
         PlanError::NoContainers,
         PlanError::TooManyContainers { count: 600, limit: 500 },
-        PlanError::UnknownContainer { name: text("bsae"), known: texts(&["base", "side"]) },
-        PlanError::InitContainer { name: text("setup"), profile: text("default"), known: texts(&["base"]) },
+        PlanError::UnknownContainer { name: text("bsae"), available: texts(&["base", "side"]) },
+        PlanError::InitContainer {
+            name: text("setup"),
+            profile: text("default"),
+            available: texts(&["base"]),
+        },
         PlanError::NoHook {
             container: text("setup"),
-            because: text("env.mode of BootProfile \"default\" is Hook"),
+            reason: text("env.mode of BootProfile \"default\" is Hook"),
         },
-        PlanError::InitCommandUnknown { container: text("setup"), because: String::new() },
+        PlanError::InitCommandUnknown { container: text("setup"), reason: String::new() },
         PlanError::NoContainerNamed,
         PlanError::NameTaken { field: "volume", name: text("bootlace") },
         PlanError::Mounts {
             container: text("base"),
-            what: text("mounts volume \"data\" at /var/assets, where Bootlace also mounts a volume"),
+            problem: text("mounts volume \"data\" at /var/assets, where Bootlace also mounts a volume"),
             remedy: text("mount volume \"data\" elsewhere"),
         },
-        PlanError::VolumeOfOurs {
+        PlanError::ReservedVolume {
             container: text("base"),
             volume: text("bootlace"),
             path: text("/bootlace"),
         },
-        PlanError::Architecture { asked: text("s390x"), profile: text("default") },
+        PlanError::Architecture { required: text("s390x"), profile: text("default") },
         PlanError::CommandUnknown {
             container: text("base"),
-            because: text(" (the registry did not respond)"),
-            asks: text("env.mode of BootProfile \"default\" is Launch"),
+            reason: text(" (the registry did not respond)"),
+            mode: text("env.mode of BootProfile \"default\" is Launch"),
         },
-        PlanError::Entrypoint { what: text("is not valid JSON") },
-        PlanError::EnvMode { says: text("Magic") },
+        PlanError::Entrypoint { problem: text("is not valid JSON") },
+        PlanError::EnvMode { value: text("Magic") },
         PlanError::TooOldForFile {
-            asks: text("env.mode of BootProfile \"default\" is File"),
+            mode: text("env.mode of BootProfile \"default\" is File"),
             version: version(),
         },
         PlanError::NoFileKeys {
-            asks: text("env.mode of BootProfile \"default\" is File"),
+            mode: text("env.mode of BootProfile \"default\" is File"),
             profile: text("default"),
         },
-        PlanError::NoStore { asks: text("env.mode of BootProfile \"default\" is Secret") },
+        PlanError::NoStore { mode: text("env.mode of BootProfile \"default\" is Secret") },
         PlanError::NoReview {
-            because: text("a task container has no command"),
+            reason: text("a task container has no command"),
             remedy: "set the image's entrypoint as `command` of each task container that has none",
         },
-        PlanError::InjectedUnreadable { container: "bootlace-boot", env: "BOOTLACE_SPEC" },
-        PlanError::InjectedOtherwise {
-            what: "the task of the outputs",
-            has: text("task a"),
+        PlanError::InjectedConfigInvalid { container: "bootlace-boot", env: "BOOTLACE_SPEC" },
+        PlanError::InjectedConfigDiffers {
+            part: "the task of the outputs",
+            found: text("task a"),
             planned: text("task b"),
         },
         Pod::read(&Json::from(&malformed)).err().unwrap().into(),
         PlanError::Handler { container: text("base"), handler: "tcpSocket" },
         PlanError::NeedsHook {
-            asks: text("env.mode of BootProfile \"default\" is Hook"),
+            mode: text("env.mode of BootProfile \"default\" is Hook"),
             profile: text("default"),
         },
-        PlanError::Unnoticed { container: text("base"), because: String::new(), profile: text("default") },
+        PlanError::CommandUnknownWithoutHook {
+            container: text("base"),
+            reason: String::new(),
+            profile: text("default"),
+        },
         InitImageError::Empty.into(),
         InitImageError::from(Image::parse("UPPER/case").unwrap_err()).into(),
         InitImageError::NotAllowed {
@@ -125,21 +137,34 @@ fn plan_errors() -> Vec<PlanError> {
                 remedy: text("set annotation bootlace.dev/run of the pod"),
             }),
         },
-        PlanError::Unreadable(template(InvalidTemplateSyntax::UnknownVariable { name: text("rnu") })),
-        PlanError::Unwritable(text("a key is not a string")),
+        PlanError::InvalidTemplate(template(InvalidTemplateSyntax::UnknownVariable { name: text("rnu") })),
+        PlanError::Serialization(text("a key is not a string")),
     ]
 }
 
 fn pipes_errors() -> Vec<PipesError> {
-    let by = || text("annotation bootlace.dev/pipe-out");
+    let declared_in = || text("annotation bootlace.dev/pipe-out");
     vec![
-        PipesError::NoList { why: text("line 1: unexpected end") },
-        PipesError::Entry { position: 0, what: text("missing field `file`") },
-        PipesError::Twice { key: text("Report") },
-        PipesError::NoTask { by: by(), key: text("Report"), container: text("x"), known: texts(&["base"]) },
-        PipesError::OfInitContainer { by: by(), key: text("Report"), container: text("setup") },
-        PipesError::WhichTask { by: by(), key: text("Report"), known: texts(&["base", "side"]) },
-        PipesError::TooMany { count: 65 },
+        PipesError::NotAList { reason: text("line 1: unexpected end") },
+        PipesError::InvalidEntry { position: 0, problem: text("missing field `file`") },
+        PipesError::DuplicateKey { key: text("Report") },
+        PipesError::NotATaskContainer {
+            declared_in: declared_in(),
+            key: text("Report"),
+            container: text("x"),
+            available: texts(&["base"]),
+        },
+        PipesError::InitContainer {
+            declared_in: declared_in(),
+            key: text("Report"),
+            container: text("setup"),
+        },
+        PipesError::AmbiguousContainer {
+            declared_in: declared_in(),
+            key: text("Report"),
+            available: texts(&["base", "side"]),
+        },
+        PipesError::TooMany { count: 101 },
         PipesError::NoRun,
         PipesError::NoStore { profile: text("default") },
         PipesError::TooOld { version: version() },
@@ -147,9 +172,9 @@ fn pipes_errors() -> Vec<PipesError> {
             key: text("Report"),
             container: text("base"),
             file: text("/out/report.json"),
-            because: text("its command is unknown"),
+            reason: text("its command is unknown"),
         },
-        PipesError::Expression {
+        PipesError::SubPathExpression {
             key: text("Report"),
             container: text("base"),
             file: text("/out/report.json"),
@@ -164,29 +189,32 @@ fn pipes_errors() -> Vec<PipesError> {
 fn input_errors() -> Vec<InputError> {
     let pipe = || text("pipe \"Report\" of shop, run r1");
     vec![
-        InputError::NoList { why: text("line 1: unexpected end") },
+        InputError::InvalidList { reason: text("line 1: unexpected end") },
         InputError::Entry { position: 0, what: text("missing field `key`") },
-        InputError::Inside {
+        InputError::PlaceholderNotAlone {
             field: text("spec.volumes[0].secret.secretName"),
-            text: text("a-{{.Pipes.Report}}"),
+            value: text("a-{{.Pipes.Report}}"),
         },
-        InputError::NoKey { field: text("spec.volumes[0].secret.secretName"), text: text("pipe:a b") },
-        InputError::Elsewhere { field: text("spec.containers[0].args[0]") },
-        InputError::NoRun { asked: text("pipe \"Report\"") },
-        InputError::ManyRuns { count: 20, limit: 16 },
-        InputError::NotYet { asked: pipe(), task: Some(text("extract")), known: String::new() },
-        InputError::ManyTasks { asked: pipe(), tasks: texts(&["a", "b"]) },
-        InputError::ManyIndexes { asked: pipe(), indexes: texts(&["0", "1"]) },
+        InputError::InvalidPlaceholderKey {
+            field: text("spec.volumes[0].secret.secretName"),
+            value: text("pipe:a b"),
+        },
+        InputError::PlaceholderNotReplaced { field: text("spec.containers[0].args[0]") },
+        InputError::UnknownRun { asked: text("pipe \"Report\"") },
+        InputError::TooManyRuns { count: 20, limit: 16 },
+        InputError::NotStored { asked: pipe(), task: Some(text("extract")), known: String::new() },
+        InputError::AmbiguousTask { asked: pipe(), tasks: texts(&["a", "b"]) },
+        InputError::AmbiguousIndex { asked: pipe(), indexes: texts(&["0", "1"]) },
         InputError::WrongKind {
             field: text("spec.volumes[0].secret"),
             expected: "Secret",
             asked: pipe(),
             found: ObjectKind::ConfigMap,
         },
-        InputError::OtherKind { asked: pipe(), said: ObjectKind::Secret, found: ObjectKind::ConfigMap },
+        InputError::KindDiffers { asked: pipe(), declared: ObjectKind::Secret, found: ObjectKind::ConfigMap },
         InputError::WhichFile { asked: pipe(), files: texts(&["a", "b"]) },
         InputError::NameTaken { name: text("bootlace-in-0") },
-        InputError::Unknown { asked: pipe(), why: text("the API server did not respond within 2 s") },
+        InputError::LookupFailed { asked: pipe(), reason: text("the API server did not respond within 2 s") },
     ]
 }
 
@@ -250,6 +278,17 @@ fn every_code_has_a_message() {
         .filter(|code| !codes.contains(code) && !OF_ADMISSION.contains(code))
         .collect();
     assert!(missing.is_empty(), "no message has the code of {missing:?}");
+}
+
+#[test]
+fn the_launcher_has_the_same_codes() {
+    use bootlace_launch::code::Code as LauncherCode;
+
+    let launcher: Vec<_> =
+        LauncherCode::ALL.iter().map(|code| (code.as_str(), format!("{code:?}"))).collect();
+    let codes = Code::ALL.iter().map(|code| (code.as_str(), format!("{code:?}")));
+    let expected: Vec<_> = codes.filter(|(code, _)| code.starts_with("BL7")).collect();
+    assert_eq!(launcher, expected, "launch/src/code.rs and core/src/code.rs");
 }
 
 #[test]

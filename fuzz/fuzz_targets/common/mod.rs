@@ -1,4 +1,4 @@
-//! What the targets that walk the whole way from a pod to its patch have in common.
+//! Common parts of the targets that process a pod up to its patch.
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,7 @@ use bootlace_core::plan::{PreparedProfiles, InstallationSettings};
 use bootlace_core::profile::Profile;
 use serde_json::json;
 
-/// A profile that offers everything that a pod can ask for.
+/// A profile that enables all features that a pod can use.
 static RECIPES: LazyLock<PreparedProfiles> = LazyLock::new(|| {
     let spec = json!({
         "sources": [
@@ -15,12 +15,12 @@ static RECIPES: LazyLock<PreparedProfiles> = LazyLock::new(|| {
         ],
         "boot": {"initImage": {"allow": [{"registry": "r.example.com", "repository": "data/*"}]}},
     });
-    let spec = serde_json::from_value(spec).expect("the profile is one");
+    let spec = serde_json::from_value(spec).expect("the spec is valid");
     let profile = Profile { name: "default".to_owned(), generation: 1, spec, ..Profile::default() };
     PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).expect("the profile can be planned")
 });
 
-/// What pods are injected by.
+/// The profiles for all pods.
 pub fn recipes() -> &'static PreparedProfiles {
     &RECIPES
 }

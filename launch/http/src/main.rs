@@ -1,10 +1,9 @@
-//! The launcher that lies in pods with a postStart `httpGet`: it has the TLS that the hook takes for one, and is all else
-//! that [`bootlace_launch::launcher`] is.
+//! The launcher of pods with an `httpGet` postStart handler: [`bootlace_launch::launcher`] with TLS.
 
 mod tls;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    bootlace_launch::launcher::main(Some(tls::speak))
+    bootlace_launch::launcher::main(Some(tls::connect))
 }

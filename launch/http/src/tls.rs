@@ -1,5 +1,5 @@
-//! TLS as the kubelet speaks it to a lifecycle hook (kubernetes/kubernetes 1.37, `pkg/kubelet/kubelet.go`,
-//! `insecureContainerLifecycleHTTPClient`): whatever certificate the server has, and HTTP/1.1.
+//! TLS as the kubelet uses it for a lifecycle hook (kubernetes/kubernetes 1.37, `pkg/kubelet/kubelet.go`,
+//! `insecureContainerLifecycleHTTPClient`): any certificate, and HTTP/1.1.
 
 use std::io;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use rustls::{
     StreamOwned,
 };
 
-/// Shakes hands with the server, and gives what is spoken to it over TLS.
-pub(crate) fn speak(mut connection: Connection, host: &str) -> Result<Box<dyn Stream>, TlsError> {
+/// Performs the TLS handshake with the server.
+pub(crate) fn connect(mut connection: Connection, host: &str) -> Result<Box<dyn Stream>, TlsError> {
     let mut session = session(host).map_err(TlsError::Failed)?;
     while session.is_handshaking() {
-        session.complete_io(&mut connection).map_err(why)?;
+        session.complete_io(&mut connection).map_err(classify)?;
     }
     Ok(Box::new(StreamOwned::new(session, connection)))
 }
@@ -34,20 +34,20 @@ fn session(host: &str) -> io::Result<ClientConnection> {
     ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)
 }
 
-fn why(error: io::Error) -> TlsError {
+fn classify(error: io::Error) -> TlsError {
     match error.get_ref().and_then(|error| error.downcast_ref()) {
-        // The first byte is none that a record of TLS begins with: `HTTP/1.1 400`, for one.
-        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => TlsError::NotSpoken,
+        // The first byte cannot start a TLS record, as in `HTTP/1.1 400`.
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => TlsError::NotSupported,
         _ => TlsError::Failed(error),
     }
 }
 
-/// Takes any certificate, because the kubelet does: a pod has no certificate for its own address that anybody could check,
-/// and what the request goes to is the pod itself, or what its author named. The handler's headers are all that it sends,
-/// and what comes back is thrown away.
+/// Accepts any certificate, like the kubelet: a pod has no certificate for its address that a client could
+/// verify, and the request goes to the pod itself or to a host that its author chose. Only the headers of the
+/// handler are sent, and the response is ignored.
 ///
-/// Nor does it check that the server holds the certificate's key: whoever can answer in the server's place can do so with a
-/// key of their own.
+/// It does not check either whether the server has the key of the certificate: an attacker could use another
+/// key and certificate anyway.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! The arguments of `run`, and of the two steps that it takes itself.
+//! The arguments of `run`, and of the two commands that it executes.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -10,15 +10,15 @@ use crate::handover::{Kind, MAX_OUTPUTS, is_data_key};
 use super::{Place, PlaceFlags, UsageError, flags, seconds, split_once};
 use crate::outputs::Declared;
 
-/// Run the task as a child and hand its outputs over.
+/// Run the task as a child process and pass its outputs to the sidecar.
 #[derive(Debug)]
 pub(crate) struct RunInvocation {
     pub(crate) place: Place,
-    /// The folder that the sidecar looks into, in the format of `crate::handover`.
+    /// The directory shared with the sidecar, in the format of `crate::handover`.
     pub(crate) handover: PathBuf,
-    /// From the task's end until its outputs are stored.
+    /// From the exit of the task until its outputs are stored.
     pub(crate) deadline: Duration,
-    /// Whether the outputs of a task that failed are handed over too.
+    /// Whether the outputs of a task that fails are stored too.
     pub(crate) on_failure: bool,
     /// Never empty.
     pub(crate) outputs: Vec<Declared>,
@@ -26,11 +26,11 @@ pub(crate) struct RunInvocation {
     pub(crate) argv: Vec<OsString>,
 }
 
-/// Become the task, in the child that `run` forked for it.
+/// Execute the task, in the child process that `supervise` created.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) place: Place,
-    /// The process that forked it.
+    /// The PID of `supervise`.
     pub(crate) parent: i32,
     /// Never empty.
     pub(crate) argv: Vec<OsString>,
@@ -47,29 +47,29 @@ pub(super) fn run(words: impl Iterator<Item = OsString>) -> Result<RunInvocation
             b"handover" => handover = Some(PathBuf::from(value)),
             b"deadline" => deadline = Some(seconds("--deadline", value)?),
             b"on-failure" if value == "store" => on_failure = true,
-            b"on-failure" => return Err(UsageError::new("`--on-failure` is not `store`")),
+            b"on-failure" => return Err(UsageError::new("--on-failure is invalid: must be store")),
             b"output" => outputs.push(output("--output", value, false)?),
             b"optional-output" => outputs.push(output("--optional-output", value, true)?),
-            _ => return place.take(flag, value),
+            _ => return place.parse(flag, value),
         }
         Ok(true)
     })?;
 
     if outputs.is_empty() {
-        return Err(UsageError::new("`run` needs an `--output`; without one, `exec` does"));
+        return Err(UsageError::new("run needs an --output: use exec for a task without outputs"));
     }
     if outputs.len() > MAX_OUTPUTS {
-        return Err(UsageError::new(format!("there are more than {MAX_OUTPUTS} outputs")));
+        return Err(UsageError::new(format!("more than {MAX_OUTPUTS} outputs are declared")));
     }
     for (at, output) in outputs.iter().enumerate() {
         if outputs.iter().take(at).any(|other| other.key == output.key) {
-            return Err(UsageError::new(format!("output {} is declared twice", output.key)));
+            return Err(UsageError::new(format!("output \"{}\" is declared twice", output.key)));
         }
     }
     Ok(RunInvocation {
-        place: place.finish()?,
-        handover: handover.ok_or_else(|| UsageError::new("`--handover=DIR` is missing"))?,
-        deadline: deadline.ok_or_else(|| UsageError::new("`--deadline=SECONDS` is missing"))?,
+        place: place.build()?,
+        handover: handover.ok_or_else(|| UsageError::new("flag --handover is missing"))?,
+        deadline: deadline.ok_or_else(|| UsageError::new("flag --deadline is missing"))?,
         on_failure,
         outputs,
         argv: command("run", argv)?,
@@ -82,20 +82,20 @@ pub(super) fn task(words: impl Iterator<Item = OsString>) -> Result<Task, UsageE
     let argv = flags(words, |flag, value| {
         match flag {
             b"parent" => parent = value.to_str().and_then(|text| text.parse().ok()),
-            _ => return place.take(flag, value),
+            _ => return place.parse(flag, value),
         }
         Ok(true)
     })?;
-    let parent = parent.ok_or_else(|| UsageError::new("`--parent=PID` is missing"))?;
-    Ok(Task { place: place.finish()?, parent, argv: command("task", argv)? })
+    let parent = parent.ok_or_else(|| UsageError::new("flag --parent is missing"))?;
+    Ok(Task { place: place.build()?, parent, argv: command("task", argv)? })
 }
 
 pub(super) fn command(verb: &str, argv: Option<Vec<OsString>>) -> Result<Vec<OsString>, UsageError> {
     argv.filter(|argv| !argv.is_empty())
-        .ok_or_else(|| UsageError::new(format!("`{verb}` needs `--` and the task's command")))
+        .ok_or_else(|| UsageError::new(format!("{verb} needs -- and a command")))
 }
 
-/// Reads `KEY:KIND:FILE`. The first two hold no colon; a file's name may.
+/// Parses `KEY:KIND:FILE`. Only the file name can contain a colon.
 fn output(flag: &str, value: &OsStr, optional: bool) -> Result<Declared, UsageError> {
     let declared = || {
         let (key, rest) = split_once(value.as_bytes(), b':')?;
@@ -105,8 +105,9 @@ fn output(flag: &str, value: &OsStr, optional: bool) -> Result<Declared, UsageEr
         let file = Some(OsStr::from_bytes(file).to_owned()).filter(|file| !file.is_empty())?;
         Some(Declared { key, kind, file, optional })
     };
-    declared()
-        .ok_or_else(|| UsageError::new(format!("`{flag}` is not `KEY:ConfigMap:FILE` or `KEY:Secret:FILE`")))
+    declared().ok_or_else(|| {
+        UsageError::new(format!("{flag} is invalid: must be KEY:ConfigMap:FILE or KEY:Secret:FILE"))
+    })
 }
 
 #[cfg(test)]
@@ -142,28 +143,28 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_does_not_know() {
+    fn rejects_invalid_arguments() {
         let output = "--output=A:Secret:a";
-        for (args, sentence) in [
-            (&["--", "x"][..], "`run` needs an `--output`"),
-            (&[output], "`run` needs `--` and the task's command"),
-            (&[output, "--"], "`run` needs `--` and the task's command"),
-            (&[output, output, "--", "x"], "output A is declared twice"),
-            (&["--output=A:Secret:", "--", "x"], "`--output` is not `KEY:ConfigMap:FILE`"),
-            (&["--output=A:Secret", "--", "x"], "`--output` is not `KEY:ConfigMap:FILE`"),
-            (&["--output=A:Pod:a", "--", "x"], "`--output` is not `KEY:ConfigMap:FILE`"),
+        for (args, message) in [
+            (&["--", "x"][..], "run needs an --output"),
+            (&[output], "run needs -- and a command"),
+            (&[output, "--"], "run needs -- and a command"),
+            (&[output, output, "--", "x"], "output \"A\" is declared twice"),
+            (&["--output=A:Secret:", "--", "x"], "--output is invalid: must be KEY:ConfigMap:FILE"),
+            (&["--output=A:Secret", "--", "x"], "--output is invalid: must be KEY:ConfigMap:FILE"),
+            (&["--output=A:Pod:a", "--", "x"], "--output is invalid: must be KEY:ConfigMap:FILE"),
             (
                 &["--optional-output=A/b:Secret:a", "--", "x"],
-                "`--optional-output` is not `KEY:ConfigMap:FILE`",
+                "--optional-output is invalid: must be KEY:ConfigMap:FILE",
             ),
-            (&[output, "--on-failure=x", "--", "x"], "`--on-failure` is not `store`"),
-            (&[output, "--timeout=1", "--", "x"], "`--timeout` is not known here"),
+            (&[output, "--on-failure=x", "--", "x"], "--on-failure is invalid: must be store"),
+            (&[output, "--timeout=1", "--", "x"], "flag --timeout is unknown here"),
         ] {
             let error = parse(args).unwrap_err().to_string();
-            assert!(error.contains(sentence), "{args:?}: {error}");
+            assert!(error.contains(message), "{args:?}: {error}");
         }
         let many: Vec<_> = (0..=MAX_OUTPUTS).map(|number| format!("--output=K{number}:Secret:a")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).chain(["--", "x"]).collect();
-        assert!(parse(&many).unwrap_err().to_string().contains("more than 100 outputs"));
+        assert!(parse(&many).unwrap_err().to_string().contains("more than 100 outputs are declared"));
     }
 }

@@ -1,4 +1,4 @@
-//! One attempt's folder: what the launcher and the sidecar do in it.
+//! The directory of one attempt, and how the launcher and the sidecar use it.
 
 use std::error::Error;
 use std::fs::{self, Permissions};
@@ -8,41 +8,41 @@ use std::{fmt, io};
 
 use super::{Folder, InvalidResult, MAX_BYTES, MAX_FILES, Manifest, ManifestError, StoreResult};
 
-/// Names the newest attempt, in the handover folder.
+/// Contains the number of the newest attempt, in the handover directory.
 const ATTEMPT: &str = "attempt";
 const MANIFEST: &str = "manifest";
 const WORD: &str = "word";
-/// Locked as long as the launcher runs: the kernel lets go of it with the process, whatever ends that.
+/// Locked while the launcher runs. The kernel releases the lock when the process ends for any reason.
 const RUNNING: &str = "running";
 
-/// How many numbers are tried before the folder counts as spoiled.
+/// How many numbers are tried before the directory counts as damaged.
 const TRIES: u32 = 100;
 
-/// The attempt's folder, as both sides see it.
+/// The directory of an attempt.
 #[derive(Debug)]
 pub struct Attempt {
     folder: Folder,
     number: u32,
-    /// The launcher's own, which holds the lock.
+    /// The locked file. Only in the launcher.
     _running: Option<fs::File>,
 }
 
-/// What the launcher does.
+/// Operations of the launcher.
 impl Attempt {
-    /// Begins an attempt in the handover folder at `path`, which is made where it is not there, and removes the
-    /// files of the attempt before it.
+    /// Begins an attempt in the handover directory `path`, which is created if it does not exist. Removes the
+    /// files of the previous attempt.
     ///
     /// # Errors
-    /// The folder cannot be made or written.
+    /// The directory cannot be created or written.
     pub fn begin(path: &Path) -> Result<Self, HandoverError> {
-        let of = |error| HandoverError::io("the handover folder", error);
+        let failed = |error| HandoverError::io("the handover directory", error);
         match fs::create_dir(path) {
-            Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o777)).map_err(of)?,
+            Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o777)).map_err(failed)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(of(error)),
+            Err(error) => return Err(failed(error)),
         }
-        let handover = Folder::open(path).map_err(of)?;
-        // What cannot be read was not written by a launcher, and the next free number is found all the same.
+        let handover = Folder::open(path).map_err(failed)?;
+        // A number that cannot be read is not from a launcher. The next free number is found without it.
         let last = newest(&handover).ok().flatten().unwrap_or(0);
         let (number, folder) = (1..=TRIES)
             .find_map(|step| {
@@ -53,75 +53,75 @@ impl Attempt {
                 }
             })
             .unwrap_or_else(|| Err(io::ErrorKind::AlreadyExists.into()))
-            .map_err(of)?;
-        let running = folder.create(RUNNING).and_then(|file| file.lock().map(|()| file)).map_err(of)?;
-        handover.replace(ATTEMPT, number.to_string().as_bytes()).map_err(of)?;
-        // Only its memory is gained, so that it goes well is not asked for.
+            .map_err(failed)?;
+        let running = folder.create(RUNNING).and_then(|file| file.lock().map(|()| file)).map_err(failed)?;
+        handover.replace(ATTEMPT, number.to_string().as_bytes()).map_err(failed)?;
+        // Only frees memory, so errors are ignored.
         if let Ok(earlier) = handover.folder(&last.to_string()) {
             let _ = (0..MAX_FILES).try_for_each(|index| earlier.remove(&file_name(index)));
         }
         Ok(Self { folder, number, _running: Some(running) })
     }
 
-    /// Makes the file that is at `index` among all files of the manifest.
+    /// Creates the file at `index` among all files of the manifest.
     ///
     /// # Errors
-    /// As of open(2).
+    /// Those of open(2).
     pub fn create(&self, index: usize) -> io::Result<fs::File> {
         self.folder.create(&file_name(index))
     }
 
-    /// Hands over what was created, all at once.
+    /// Publishes the created files, atomically.
     ///
     /// # Errors
     /// The manifest cannot be written.
     pub fn publish(&self, manifest: &Manifest) -> Result<(), HandoverError> {
-        let of = |error| HandoverError::io("the manifest", error);
-        self.folder.replace(MANIFEST, &manifest.encode()).map_err(of)
+        let failed = |error| HandoverError::io("the manifest", error);
+        self.folder.replace(MANIFEST, &manifest.encode()).map_err(failed)
     }
 
-    /// The sidecar's word, once it is there.
+    /// The result of the sidecar, or `None` before there is one.
     ///
     /// # Errors
-    /// It is there, but cannot be read.
+    /// The result cannot be read.
     pub fn word(&self) -> Result<Option<StoreResult>, HandoverError> {
         match self.folder.read(WORD, StoreResult::MAX_BYTES) {
             Ok(bytes) => StoreResult::parse(&bytes).map(Some).map_err(HandoverError::Word),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(HandoverError::io("the sidecar's word", error)),
+            Err(error) => Err(HandoverError::io("the result of the sidecar", error)),
         }
     }
 }
 
-/// What the sidecar does.
+/// Operations of the sidecar.
 impl Attempt {
-    /// The newest attempt of a handover folder; `None` before the first.
+    /// The newest attempt in a handover directory. `None` before the first.
     ///
     /// # Errors
-    /// There is one, but it cannot be read.
+    /// The attempt cannot be read.
     pub fn newest(handover: &Folder) -> Result<Option<Self>, HandoverError> {
-        let of = |error| HandoverError::io("the attempt's folder", error);
+        let failed = |error| HandoverError::io("the directory of the attempt", error);
         let Some(number) = newest(handover)? else { return Ok(None) };
-        let folder = handover.folder(&number.to_string()).map_err(of)?;
+        let folder = handover.folder(&number.to_string()).map_err(failed)?;
         Ok(Some(Self { folder, number, _running: None }))
     }
 
-    /// The attempt's number, counted from 1; a newer one is greater.
+    /// The number of the attempt. The first has the number 1.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// Whether the launcher, and so the task's container, has ended; no where it cannot be told.
+    /// Whether the launcher, and so the container of the task, has exited. False if that is unknown.
     #[must_use]
     pub fn launcher_has_ended(&self) -> bool {
         self.folder.file(RUNNING).is_ok_and(|file| file.try_lock_shared().is_ok())
     }
 
-    /// What the launcher hands over, once the task has ended.
+    /// The manifest, or `None` before the task has exited.
     ///
     /// # Errors
-    /// It is there, but cannot be read.
+    /// The manifest cannot be read.
     pub fn manifest(&self) -> Result<Option<Manifest>, HandoverError> {
         match self.folder.read(MANIFEST, Manifest::MAX_BYTES) {
             Ok(bytes) => Manifest::parse(&bytes).map(Some).map_err(HandoverError::Manifest),
@@ -130,28 +130,28 @@ impl Attempt {
         }
     }
 
-    /// The bytes of the file that is at `index` among all files of the manifest, where it has `size` bytes.
+    /// Reads the file at `index` among all files of the manifest, which has `size` bytes.
     ///
     /// # Errors
-    /// It cannot be read, is no regular file, or has another size.
+    /// It cannot be read, is not a regular file, or has another size.
     pub fn read(&self, index: usize, size: u64) -> Result<Vec<u8>, HandoverError> {
         let bytes = self
             .folder
             .read(&file_name(index), size.min(MAX_BYTES))
-            .map_err(|error| HandoverError::io("a file that was handed over", error))?;
+            .map_err(|error| HandoverError::io("the file of an output", error))?;
         if bytes.len() as u64 == size { Ok(bytes) } else { Err(HandoverError::Size) }
     }
 
-    /// Answers the launcher.
+    /// Writes the result for the launcher.
     ///
     /// # Errors
-    /// The word cannot be written.
+    /// The result cannot be written.
     pub fn answer(&self, word: &StoreResult) -> Result<(), HandoverError> {
-        let of = |error| HandoverError::io("the sidecar's word", error);
-        self.folder.replace(WORD, &word.encode()).map_err(of)
+        let failed = |error| HandoverError::io("the result of the sidecar", error);
+        self.folder.replace(WORD, &word.encode()).map_err(failed)
     }
 
-    /// Whether the attempt was answered: by this sidecar, or by it before it was started again.
+    /// Whether there is a result, from this sidecar or from it before a restart.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         matches!(self.word(), Ok(Some(_)))
@@ -169,26 +169,26 @@ fn newest(handover: &Folder) -> Result<Option<u32>, HandoverError> {
             number.map(Some).ok_or(HandoverError::Number)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(HandoverError::io("the attempt's number", error)),
+        Err(error) => Err(HandoverError::io("the number of the attempt", error)),
     }
 }
 
-/// What is wrong in a handover folder.
+/// The handover directory cannot be used.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HandoverError {
-    /// What could not be read or written, and why.
+    /// A file could not be read or written.
     Io {
-        /// In words.
+        /// A description of the file.
         what: &'static str,
-        /// As the kernel says it.
+        /// The error of the kernel.
         error: io::Error,
     },
-    /// The newest attempt's number is none.
+    /// The number of the newest attempt is invalid.
     Number,
     /// The manifest cannot be read.
     Manifest(ManifestError),
-    /// The sidecar's word cannot be read.
+    /// The result of the sidecar cannot be read.
     Word(InvalidResult),
     /// A file has another size than the manifest says.
     Size,
@@ -203,11 +203,11 @@ impl HandoverError {
 impl fmt::Display for HandoverError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { what, error } => write!(f, "{what} cannot be used: {error}"),
-            Self::Number => f.write_str("the attempt's number is no number"),
+            Self::Io { what, error } => write!(f, "failed to read or write {what}: {error}"),
+            Self::Number => f.write_str("the number of the attempt is invalid"),
             Self::Manifest(error) => write!(f, "the manifest is damaged: {error}"),
-            Self::Word(error) => write!(f, "the sidecar's word is damaged: {error}"),
-            Self::Size => f.write_str("a file that was handed over has changed its size since"),
+            Self::Word(error) => write!(f, "the result of the sidecar is damaged: {error}"),
+            Self::Size => f.write_str("the size of a file is not the one in the manifest"),
         }
     }
 }
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_launcher_hands_over_the_sidecar_reads_and_answers() {
+    fn the_sidecar_reads_the_outputs_and_the_launcher_the_result() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("base");
         let launcher = Attempt::begin(&path).unwrap();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_attempt_takes_the_place_of_the_one_before() {
+    fn a_new_attempt_replaces_the_previous_one() {
         let dir = tempfile::tempdir().unwrap();
         let handover = Folder::open(dir.path()).unwrap();
         assert!(Attempt::newest(&handover).unwrap().is_none());
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_was_tampered_with_is_an_error_and_no_way_out() {
+    fn a_manipulated_directory_is_an_error_and_gives_no_access_outside() {
         let dir = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("manifest"), manifest(0).encode()).unwrap();

@@ -1,4 +1,4 @@
-//! A folder that somebody else can write to as well.
+//! A directory that other processes can write to.
 
 use std::ffi::OsString;
 use std::fs::{File, Permissions};
@@ -11,75 +11,77 @@ use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-/// Any user may make, rename and remove files in it: the launcher and the sidecar need not be the same one.
+/// Any user can create, rename and remove files, because the launcher and the sidecar can run as different
+/// users.
 const FOLDER_MODE: u32 = 0o777;
 
-/// Any user may read it.
+/// Any user can read the file.
 const FILE_MODE: u32 = 0o644;
 
-/// An open folder. Its names are opened below it and never through a link, whoever else writes to it meanwhile.
+/// An open directory. Names are opened relative to it and never through a link, even if another process
+/// changes it meanwhile.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
 
 impl Folder {
-    /// Opens a folder at a path that is trusted: its links are followed.
+    /// Opens a directory. The path must be trusted, because links in it are followed.
     ///
     /// # Errors
-    /// As of open(2).
+    /// Those of open(2).
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Ok(Self(open(path, flags, Mode::empty())?))
     }
 
-    /// Opens the folder `name` in this one.
+    /// Opens the directory `name` in this directory.
     ///
     /// # Errors
-    /// As of open(2); a link is not a folder.
+    /// Those of open(2). A link is not a directory.
     pub fn folder(&self, name: &str) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        Ok(Self(openat(&self.0, one(name)?, flags, Mode::empty())?))
+        Ok(Self(openat(&self.0, entry_name(name)?, flags, Mode::empty())?))
     }
 
-    /// The names of what is in it, in no order.
+    /// The names in the directory, in no particular order.
     ///
     /// # Errors
-    /// As of opendir(3) and readdir(3).
+    /// Those of opendir(3) and readdir(3).
     pub fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
-        // By the open folder, and not by its path, where another may be meanwhile.
+        // Through the file descriptor: the path could lead to another directory by now.
         let entries = std::fs::read_dir(format!("/proc/self/fd/{}", self.0.as_raw_fd()))?;
         Ok(entries.map(|entry| entry.map(|entry| entry.file_name())))
     }
 
-    /// Makes the folder `name`, for every user.
+    /// Creates the directory `name`, accessible to every user.
     ///
     /// # Errors
-    /// As of mkdir(2) and chmod(2).
+    /// Those of mkdir(2) and chmod(2).
     pub fn make_folder(&self, name: &str) -> io::Result<Self> {
-        mkdirat(&self.0, one(name)?, Mode::S_IRWXU)?;
+        mkdirat(&self.0, entry_name(name)?, Mode::S_IRWXU)?;
         let folder = self.folder(name)?;
-        // Set afterwards, because the umask of the task's image counts where it is made.
+        // Set afterwards, because the umask of the image limits the mode at the creation.
         let file = File::from(folder.0);
         file.set_permissions(Permissions::from_mode(FOLDER_MODE))?;
         Ok(Self(file.into()))
     }
 
-    /// Makes the file `name`, readable for every user. It must not be there yet.
+    /// Creates the file `name`, readable for every user. It must not exist.
     ///
     /// # Errors
-    /// As of open(2) and chmod(2).
+    /// Those of open(2) and chmod(2).
     pub fn create(&self, name: &str) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = File::from(openat(&self.0, one(name)?, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        let file = File::from(openat(&self.0, entry_name(name)?, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
         file.set_permissions(Permissions::from_mode(FILE_MODE))?;
         Ok(file)
     }
 
-    /// Puts a file `name` of this content in the place of what is there, all at once.
+    /// Replaces the file `name` with one of this content, atomically.
     ///
     /// # Errors
-    /// As of open(2), write(2) and rename(2).
+    /// Those of open(2), write(2) and rename(2).
     pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let name = one(name)?;
+        let name = entry_name(name)?;
         let new = format!("{name}.new");
         match self.remove(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -92,27 +94,27 @@ impl Folder {
     /// Removes the file `name`.
     ///
     /// # Errors
-    /// As of unlink(2).
+    /// Those of unlink(2).
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        Ok(unlinkat(&self.0, one(name)?, UnlinkatFlags::NoRemoveDir)?)
+        Ok(unlinkat(&self.0, entry_name(name)?, UnlinkatFlags::NoRemoveDir)?)
     }
 
-    /// Opens whatever `name` is, but for a link, to read it.
+    /// Opens `name` for reading, whatever its type, but not a link.
     ///
     /// # Errors
-    /// As of open(2).
+    /// Those of open(2).
     pub fn file(&self, name: &str) -> io::Result<File> {
-        // Without O_NONBLOCK a named pipe would keep the reader until somebody writes.
+        // Without O_NONBLOCK, opening a named pipe would block until another process writes to it.
         let flags =
             OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        Ok(File::from(openat(&self.0, one(name)?, flags, Mode::empty())?))
+        Ok(File::from(openat(&self.0, entry_name(name)?, flags, Mode::empty())?))
     }
 
-    /// Reads the file `name`, which must be a regular one of at most `max` bytes.
+    /// Reads the regular file `name` of at most `max` bytes.
     ///
     /// # Errors
-    /// As of open(2) and read(2); [`io::ErrorKind::InvalidInput`] where it is no regular file,
-    /// [`io::ErrorKind::FileTooLarge`] where it has more bytes.
+    /// Those of open(2) and read(2); [`io::ErrorKind::InvalidInput`] if it is not a regular file,
+    /// [`io::ErrorKind::FileTooLarge`] if it has more bytes.
     pub fn read(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
         let file = self.file(name)?;
         let metadata = file.metadata()?;
@@ -122,15 +124,15 @@ impl Folder {
         if metadata.len() > max {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        // One more than it may have, because it may grow meanwhile.
+        // One byte more than the maximum, because the file can grow meanwhile.
         let mut bytes = Vec::with_capacity(metadata.len().try_into().unwrap_or_default());
         file.take(max + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > max { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
     }
 }
 
-/// Checks that a name is that of one entry, so that it does not lead out of the folder.
-fn one(name: &str) -> io::Result<&str> {
+/// Checks that a name is that of an entry, so that it cannot lead out of the directory.
+fn entry_name(name: &str) -> io::Result<&str> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
         return Err(io::ErrorKind::InvalidFilename.into());
     }
@@ -145,7 +147,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     #[test]
-    fn reads_regular_files_only_and_follows_no_link() {
+    fn reads_only_regular_files_and_follows_no_link() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let folder = Folder::open(dir.path()).unwrap();
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sparse_file_is_refused_by_its_size() {
+    fn a_sparse_file_is_rejected_by_its_size() {
         let dir = tempfile::tempdir().unwrap();
         File::create(dir.path().join("sparse")).unwrap().set_len(2 << 30).unwrap();
         let error = Folder::open(dir.path()).unwrap().read("sparse", 1 << 20).unwrap_err();
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn replaces_what_another_put_there_without_writing_through_it() {
+    fn replaces_a_link_without_writing_to_its_target() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path()).unwrap();
         let victim = dir.path().join("victim");

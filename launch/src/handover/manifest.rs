@@ -1,14 +1,14 @@
-//! What the launcher hands over.
+//! The manifest of the outputs, from the launcher.
 
 use std::error::Error;
 use std::fmt;
 
 use super::{MAX_BYTES, MAX_FILES, MAX_OUTPUTS, OneLine};
 
-/// How a task ended, and what of it is handed over.
+/// The exit code of a task, and its outputs.
 ///
-/// In its file it is lines of words, each line ended by a newline. No field can hold a space but the last one of
-/// `refused`. The line `end` shows that nothing is missing.
+/// Its file contains lines of words. Each line ends with a newline. Only the last field of `refused` can
+/// contain spaces. The line `end` shows that the file is complete.
 ///
 /// ```text
 /// bootlace-handover 1
@@ -25,27 +25,29 @@ pub struct Manifest {
     outcome: Outcome,
 }
 
-/// What became of a task's outputs on the launcher's side.
+/// The outputs of a task, or the error of the launcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// They are to be stored. There are none where the task failed, or where it wrote none of its optional ones.
+    /// The outputs to store. Empty if the task failed or wrote none of its optional outputs.
     Outputs(Vec<Output>),
-    /// They cannot be stored, and why: one is missing, too large, or no file. The task fails for it.
+    /// The outputs cannot be stored, for example because one is missing, too large, or not a file. The task
+    /// fails.
     Refused(OneLine),
 }
 
-/// One declared output: it becomes one object.
+/// A declared output, which is stored as one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// The key that later tasks name it by; see [`is_data_key`].
+    /// The key by which later tasks refer to it; see [`is_data_key`].
     pub key: String,
-    /// What it is stored as.
+    /// The kind of its object.
     pub kind: Kind,
-    /// Its files, each of another name. More than one only where a pattern was declared.
+    /// Its files, with unique names. More than one only if a pattern was declared.
     pub files: Vec<File>,
 }
 
-/// One file of an output. Its bytes lie in the attempt's folder, by its place among all files of the manifest.
+/// A file of an output. Its content is in the directory of the attempt, by its index among all files of the
+/// manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// Its key in the object; see [`is_data_key`].
@@ -64,7 +66,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind as Kubernetes spells it.
+    /// The kind in the spelling of Kubernetes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -73,7 +75,7 @@ impl Kind {
         }
     }
 
-    /// Reads a kind as Kubernetes spells it.
+    /// Parses a kind in the spelling of Kubernetes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::ConfigMap, Self::Secret].into_iter().find(|kind| kind.as_str() == text)
@@ -81,7 +83,7 @@ impl Kind {
 }
 
 /// Whether a name can be a key in the data of a `ConfigMap` or Secret (`IsConfigMapKey` of Kubernetes'
-/// validation): 1 to 253 of `A-Z a-z 0-9 - _ .`, but neither `.` nor anything that begins with `..`.
+/// validation): 1 to 253 of `A-Z a-z 0-9 - _ .`, except `.` and names that start with `..`.
 #[must_use]
 pub fn is_data_key(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -89,16 +91,17 @@ pub fn is_data_key(name: &str) -> bool {
 }
 
 impl Manifest {
-    /// The most that a manifest's file can have, in bytes: every output and file with the longest names, and what
-    /// stands around them.
+    /// The maximum size of the file, in bytes: all outputs and files with the longest names, and the other
+    /// lines.
     pub(super) const MAX_BYTES: u64 = (MAX_OUTPUTS as u64 + MAX_FILES as u64) * 300 + 2048;
 
     const HEADER: &'static str = "bootlace-handover 1";
 
-    /// A manifest of a task that ended with `exit`, 128 and the signal's number where a signal ended it.
+    /// Creates the manifest of a task with the exit code `exit`: 128 plus the number of the signal if a
+    /// signal killed it.
     ///
     /// # Errors
-    /// There is more in it than the limits of this module, a name that is no data key, or a name twice.
+    /// A limit of this module is exceeded, or a name is not a data key or not unique.
     pub fn new(exit: u8, outcome: Outcome) -> Result<Self, ManifestError> {
         if let Outcome::Outputs(outputs) = &outcome {
             check(outputs)?;
@@ -106,30 +109,30 @@ impl Manifest {
         Ok(Self { exit, outcome })
     }
 
-    /// A manifest of a task that leaves no outputs.
+    /// Creates the manifest of a task without outputs.
     #[must_use]
     pub fn nothing(exit: u8) -> Self {
         Self { exit, outcome: Outcome::Outputs(Vec::new()) }
     }
 
-    /// What the task ended with.
+    /// The exit code of the task.
     #[must_use]
     pub fn exit(&self) -> u8 {
         self.exit
     }
 
-    /// What became of its outputs.
+    /// The outputs of the task.
     #[must_use]
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
     }
 
-    /// The manifest as its file's content.
+    /// The content of the file.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut text = format!("{}\nexit {}\n", Self::HEADER, self.exit);
         match &self.outcome {
-            Outcome::Refused(sentence) => text += &["refused ", sentence.as_str(), "\n"].concat(),
+            Outcome::Refused(message) => text += &["refused ", message.as_str(), "\n"].concat(),
             Outcome::Outputs(outputs) => {
                 for Output { key, kind, files } in outputs {
                     text += &["output ", key, " ", kind.as_str(), "\n"].concat();
@@ -143,13 +146,13 @@ impl Manifest {
         text.into_bytes()
     }
 
-    /// Reads a manifest's file.
+    /// Parses the content of the file.
     ///
     /// # Errors
-    /// It is not what [`Self::encode`] writes of a manifest that [`Self::new`] takes.
+    /// It does not have the format of [`Self::encode`], or [`Self::new`] rejects it.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let text = str::from_utf8(bytes).map_err(|_| ManifestError::NotText)?;
-        // On its own line: a sentence that ends with this word does not end the manifest.
+        // On a separate line, because a message can end with this word.
         let body = text.strip_suffix("end\n").filter(|body| body.ends_with('\n'));
         let body = body.ok_or(ManifestError::Unterminated)?;
         let mut lines =
@@ -159,39 +162,39 @@ impl Manifest {
         }
         let exit = match lines.next() {
             Some((number, line)) => {
-                line.strip_prefix("exit ").and_then(number_of).ok_or(ManifestError::Line(number))?
+                line.strip_prefix("exit ").and_then(parse_number).ok_or(ManifestError::Line(number))?
             }
             None => return Err(ManifestError::Line(2)),
         };
         let mut outputs: Vec<Output> = Vec::new();
         let mut refused = None;
         for (number, line) in lines {
-            let bad = || ManifestError::Line(number);
-            let (word, rest) = line.split_once(' ').ok_or_else(bad)?;
+            let invalid = || ManifestError::Line(number);
+            let (word, rest) = line.split_once(' ').ok_or_else(invalid)?;
             match (word, refused.is_some()) {
                 ("output", false) => {
-                    let (key, kind) = rest.split_once(' ').ok_or_else(bad)?;
-                    let kind = Kind::parse(kind).ok_or_else(bad)?;
+                    let (key, kind) = rest.split_once(' ').ok_or_else(invalid)?;
+                    let kind = Kind::parse(kind).ok_or_else(invalid)?;
                     outputs.push(Output { key: key.to_owned(), kind, files: Vec::new() });
                 }
                 ("file", false) => {
-                    let (size, name) = rest.split_once(' ').ok_or_else(bad)?;
-                    let size = number_of(size).ok_or_else(bad)?;
-                    let output = outputs.last_mut().ok_or_else(bad)?;
+                    let (size, name) = rest.split_once(' ').ok_or_else(invalid)?;
+                    let size = parse_number(size).ok_or_else(invalid)?;
+                    let output = outputs.last_mut().ok_or_else(invalid)?;
                     output.files.push(File { name: name.to_owned(), size });
                 }
                 ("refused", false) if outputs.is_empty() => {
-                    refused = Some(OneLine::exactly(rest).ok_or_else(bad)?);
+                    refused = Some(OneLine::exactly(rest).ok_or_else(invalid)?);
                 }
-                _ => return Err(bad()),
+                _ => return Err(invalid()),
             }
         }
         Self::new(exit, refused.map_or(Outcome::Outputs(outputs), Outcome::Refused))
     }
 }
 
-/// A number as it is written: std also reads `+1` and `01`.
-fn number_of<T: std::str::FromStr + ToString>(text: &str) -> Option<T> {
+/// Parses a number in its usual form. std also accepts `+1` and `01`.
+fn parse_number<T: std::str::FromStr + ToString>(text: &str) -> Option<T> {
     text.parse().ok().filter(|number: &T| number.to_string() == text)
 }
 
@@ -206,14 +209,17 @@ fn check(outputs: &[Output]) -> Result<(), ManifestError> {
             return Err(ManifestError::Name);
         }
         if outputs.iter().take(at).any(|other| other.key == output.key) {
-            return Err(ManifestError::KeyTwice(output.key.clone()));
+            return Err(ManifestError::DuplicateKey(output.key.clone()));
         }
         for (at, file) in output.files.iter().enumerate() {
             if !is_data_key(&file.name) {
                 return Err(ManifestError::Name);
             }
             if output.files.iter().take(at).any(|other| other.name == file.name) {
-                return Err(ManifestError::NameTwice { key: output.key.clone(), name: file.name.clone() });
+                return Err(ManifestError::DuplicateName {
+                    key: output.key.clone(),
+                    name: file.name.clone(),
+                });
             }
             files += 1;
             bytes = bytes.saturating_add(file.size);
@@ -225,7 +231,7 @@ fn check(outputs: &[Output]) -> Result<(), ManifestError> {
     if bytes > MAX_BYTES { Err(ManifestError::TooLarge(bytes)) } else { Ok(()) }
 }
 
-/// Why there is no manifest.
+/// The manifest is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ManifestError {
@@ -233,26 +239,26 @@ pub enum ManifestError {
     NotText,
     /// The line `end` is missing.
     Unterminated,
-    /// The first line names no version that is known here.
+    /// The first line does not contain the supported version.
     Version,
-    /// A line cannot be read; lines count from 1.
+    /// The line of this number is invalid. The first line has the number 1.
     Line(usize),
-    /// A key or a file's name is no data key.
+    /// A key or the name of a file is not a data key.
     Name,
-    /// A key stands twice.
-    KeyTwice(String),
+    /// Two outputs have the same key.
+    DuplicateKey(String),
     /// Two files of one output have the same name.
-    NameTwice {
-        /// The output's key.
+    DuplicateName {
+        /// The key of the output.
         key: String,
-        /// The files' name.
+        /// The name of the files.
         name: String,
     },
-    /// More than [`MAX_OUTPUTS`].
+    /// There are more than [`MAX_OUTPUTS`].
     TooManyOutputs,
-    /// More than [`MAX_FILES`].
+    /// There are more than [`MAX_FILES`].
     TooManyFiles,
-    /// More than [`MAX_BYTES`]; this many.
+    /// The files have this size, which is more than [`MAX_BYTES`].
     TooLarge(u64),
 }
 
@@ -262,14 +268,14 @@ impl fmt::Display for ManifestError {
             Self::NotText => f.write_str("it is not UTF-8"),
             Self::Unterminated => f.write_str("its last line is not `end`"),
             Self::Version => write!(f, "its first line is not `{}`", Manifest::HEADER),
-            Self::Line(number) => write!(f, "line {number} cannot be read"),
-            Self::Name => f.write_str("a name in it is no key of a ConfigMap"),
-            Self::KeyTwice(key) => write!(f, "output {key} stands twice"),
-            Self::NameTwice { key, name } => write!(f, "output {key} has two files named {name}"),
+            Self::Line(number) => write!(f, "line {number} is invalid"),
+            Self::Name => f.write_str("a name is not a valid key of a ConfigMap"),
+            Self::DuplicateKey(key) => write!(f, "two outputs have the key \"{key}\""),
+            Self::DuplicateName { key, name } => write!(f, "output \"{key}\" has two files named \"{name}\""),
             Self::TooManyOutputs => write!(f, "there are more than {MAX_OUTPUTS} outputs"),
             Self::TooManyFiles => write!(f, "there are more than {MAX_FILES} files"),
             Self::TooLarge(bytes) => {
-                write!(f, "the files have {bytes} bytes; together they may have {MAX_BYTES}")
+                write!(f, "the files have {bytes} bytes, and the maximum is {MAX_BYTES}")
             }
         }
     }

@@ -1,33 +1,36 @@
-//! A sentence that one container tells another.
+//! A message that one container sends to another.
 
 use std::fmt;
 
-/// One line without control characters, so that it cannot break out of its record, a log line or a terminal.
+use crate::termination;
+
+/// One line without control characters, so that it cannot break the format of a file, a log line or a
+/// terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneLine(String);
 
 impl OneLine {
-    /// The most that is kept, in bytes: an Event's message takes 1024 characters (`NoteLengthLimit`).
+    /// The maximum in bytes: the message of an Event has at most 1024 characters (`NoteLengthLimit`).
     pub const MAX_BYTES: usize = 1024;
 
-    /// Puts a space in the place of each control character, and cuts what is too long.
+    /// Replaces control characters with spaces, and truncates a text that is too long. A code at its end is
+    /// kept.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let line: String =
             text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-        let cut = line.floor_char_boundary(Self::MAX_BYTES);
-        Self(line.get(..cut).unwrap_or(&line).trim_end().to_owned())
+        Self(termination::truncate(&line, Self::MAX_BYTES).trim_end().to_owned())
     }
 
-    /// The sentence's text.
+    /// The text of the message.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Takes a text that is a sentence as it is.
+    /// Accepts only a text that [`Self::new`] does not change.
     pub(super) fn exactly(text: &str) -> Option<Self> {
-        Some(Self::new(text)).filter(|sentence| sentence.0 == text)
+        Some(Self::new(text)).filter(|line| line.0 == text)
     }
 }
 
@@ -46,5 +49,7 @@ mod tests {
         assert_eq!(OneLine::new(" a\nb\x1b[31m\u{85}c\t").as_str(), "a b [31m c");
         assert_eq!(OneLine::new(&"é".repeat(1000)).as_str().len(), 1024);
         assert_eq!(OneLine::new(&format!("{}  x", "y".repeat(1023))).as_str().len(), 1023);
+        let with_code = OneLine::new(&format!("{} [BL7508]", "é".repeat(1000)));
+        assert!(with_code.as_str().len() <= 1024 && with_code.as_str().ends_with("é [BL7508]"));
     }
 }

@@ -1,32 +1,33 @@
-//! How a task's outputs pass from the launcher, in the task's container, to the pipe sidecar: the protocol, once
-//! for both.
+//! The protocol by which the launcher, in the container of the task, passes the outputs of the task to the
+//! sidecar. Both sides use this module.
 //!
-//! A **handover folder** lies on a volume that the two containers share, one folder a task container. The
-//! launcher makes it usable for any user, because the two containers need not run as the same one.
+//! The **handover directory** of a task container is on a volume that the two containers share. The launcher
+//! makes it accessible to any user, because the two containers can run as different users.
 //!
 //! ```text
 //! attempt          the number of the newest attempt, in decimal
-//! 3/               that attempt: one start of the task's container
-//! 3/file-0 …       the outputs' bytes, in the manifest's order
-//! 3/manifest       what the launcher says: how the task ended and what is handed over
-//! 3/word           what the sidecar says: stored, or why not
+//! 3/               the directory of that attempt: one start of the container of the task
+//! 3/file-0 …       the contents of the outputs, in the order of the manifest
+//! 3/manifest       from the launcher: the exit code of the task, and its outputs
+//! 3/word           from the sidecar: whether the outputs are stored, or the error
 //! ```
 //!
-//! 1. Before it starts the task, the launcher makes the attempt's folder and then names it in `attempt`. The
-//!    files of an earlier one are removed: the container was started again in place, and its outputs no longer count.
-//! 2. When the task has ended, the launcher copies the outputs and then writes the [`Manifest`].
-//! 3. The sidecar stores what the manifest names and answers with a [`StoreResult`]. An attempt that is no longer the
-//!    newest needs no answer.
-//! 4. A task that ended with 0 ends with 0 only after the word [`StoreResult::Stored`].
+//! 1. Before it starts the task, the launcher creates the directory of the attempt, then writes its number to
+//!    `attempt`. It removes the files of the previous attempt: the container was restarted, and its previous
+//!    outputs are obsolete.
+//! 2. When the task has exited, the launcher copies the outputs, then writes the [`Manifest`].
+//! 3. The sidecar stores the files in the manifest, and writes a [`StoreResult`]. It can ignore attempts that
+//!    are not the newest.
+//! 4. If the task exited with 0, the launcher exits with 0 only after [`StoreResult::Stored`].
 //!
-//! `attempt`, `manifest` and `word` are written under another name and renamed, so they are never seen in part.
-//! Whoever is killed and started again goes on from what lies in the folder; storing the same bytes again
-//! changes nothing.
+//! `attempt`, `manifest` and `word` are written under another name and renamed, so that readers never see a
+//! part of them. After a restart, each side continues with the contents of the directory. Storing the same
+//! bytes again changes nothing.
 //!
-//! **Neither side trusts the folder.** The task itself can write to it, and so may be tempted to make the sidecar
-//! read a file of its own, such as its token, or wait on a named pipe. So every name is opened below the folder
-//! without following links ([`Folder`]), only regular files are read, and never more than a limit. A task can
-//! spoil only its own outputs.
+//! **Neither side trusts the directory.** The task can write to it, and could try to make the sidecar read
+//! one of the sidecar's files, such as its token, or block on a named pipe. Therefore every name is opened
+//! relative to the directory without following links ([`Folder`]), and only regular files are read, up to a
+//! maximum size. A task can only damage its own outputs.
 
 mod attempt;
 mod folder;
@@ -40,13 +41,13 @@ pub use manifest::{File, Kind, Manifest, ManifestError, Outcome, Output, is_data
 pub use message::OneLine;
 pub use result::{InvalidResult, StoreResult};
 
-/// What the files of one attempt may have together, in bytes: what the API server takes in one `ConfigMap` or
-/// Secret (`MaxSecretSize`).
+/// The maximum size of all files of an attempt together, in bytes: that of a `ConfigMap` or Secret
+/// (`MaxSecretSize`).
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
-/// How many files one attempt may hand over, over all of its outputs. Each becomes a key of an object that people
-/// read with `kubectl describe`.
+/// The maximum number of files in all outputs of an attempt. Each is a key of an object, which has to stay
+/// readable in `kubectl describe`.
 pub const MAX_FILES: usize = 100;
 
-/// How many outputs one attempt may hand over.
+/// The maximum number of outputs of an attempt.
 pub const MAX_OUTPUTS: usize = 100;

@@ -1,38 +1,38 @@
-//! What the sidecar answers.
+//! The result of the sidecar.
 
 use std::error::Error;
 use std::fmt;
 
 use super::OneLine;
 
-/// The sidecar's word on an attempt's outputs.
+/// The result of storing the outputs of an attempt.
 ///
-/// In its file it is one line: `stored`, or `failed` and a sentence.
+/// Its file contains one line: `stored`, or `failed` and a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreResult {
-    /// Every output is stored.
+    /// All outputs are stored.
     Stored,
-    /// At least one is not, and why.
+    /// At least one output is not stored, with the error.
     Failed(OneLine),
 }
 
 impl StoreResult {
-    /// The most that a word's file can have, in bytes.
+    /// The maximum size of the file, in bytes.
     pub(super) const MAX_BYTES: u64 = "failed \n".len() as u64 + OneLine::MAX_BYTES as u64;
 
-    /// The word as its file's content.
+    /// The content of the file.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Stored => b"stored\n".to_vec(),
-            Self::Failed(sentence) => ["failed ", sentence.as_str(), "\n"].concat().into_bytes(),
+            Self::Failed(message) => ["failed ", message.as_str(), "\n"].concat().into_bytes(),
         }
     }
 
-    /// Reads a word's file.
+    /// Parses the content of the file.
     ///
     /// # Errors
-    /// It is not what [`Self::encode`] writes.
+    /// It does not have the format of [`Self::encode`].
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidResult> {
         let line =
             str::from_utf8(bytes).ok().and_then(|text| text.strip_suffix('\n')).ok_or(InvalidResult)?;
@@ -44,13 +44,13 @@ impl StoreResult {
     }
 }
 
-/// A file that holds no [`StoreResult`].
+/// The content of a file is not a [`StoreResult`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidResult;
 
 impl fmt::Display for InvalidResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it is neither `stored` nor `failed` and a sentence")
+        f.write_str("must be `stored`, or `failed` and a message")
     }
 }
 
@@ -63,24 +63,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_word_is_read_back(text in any::<String>()) {
-            for word in [StoreResult::Stored, StoreResult::Failed(OneLine::new(&text))] {
-                let bytes = word.encode();
+        fn parse_reverses_encode(text in any::<String>()) {
+            for result in [StoreResult::Stored, StoreResult::Failed(OneLine::new(&text))] {
+                let bytes = result.encode();
                 prop_assert!(bytes.len() as u64 <= StoreResult::MAX_BYTES);
-                prop_assert_eq!(StoreResult::parse(&bytes), Ok(word));
+                prop_assert_eq!(StoreResult::parse(&bytes), Ok(result));
             }
         }
 
         #[test]
-        fn what_is_read_is_written_the_same(bytes in "(stored|failed|failed )[a-z \\n\\x00]{0,4}\n?") {
-            if let Ok(word) = StoreResult::parse(bytes.as_bytes()) {
-                prop_assert_eq!(word.encode(), bytes.as_bytes());
+        fn encode_reverses_parse(bytes in "(stored|failed|failed )[a-z \\n\\x00]{0,4}\n?") {
+            if let Ok(result) = StoreResult::parse(bytes.as_bytes()) {
+                prop_assert_eq!(result.encode(), bytes.as_bytes());
             }
         }
     }
 
     #[test]
-    fn refuses_what_was_cut_short_or_goes_on() {
+    fn rejects_truncated_and_additional_content() {
         for bytes in ["", "\n", "stored", "stored \n", "stored\n\n", "failed\n", "failed a\nb\n", "Stored\n"]
         {
             assert_eq!(StoreResult::parse(bytes.as_bytes()), Err(InvalidResult), "{bytes:?}");

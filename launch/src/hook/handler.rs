@@ -1,4 +1,4 @@
-//! The pod's own postStart handler, run as the kubelet would have run it.
+//! The original postStart handler of the pod, run as the kubelet would run it.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -11,17 +11,17 @@ use crate::hook::http::{HttpGetError, Request};
 use crate::merge::Merged;
 use crate::tls::Tls;
 
-/// What the pod's spec had as its postStart.
+/// The postStart handler in the spec of the pod.
 #[derive(Debug)]
 pub(crate) enum Handler {
     Sleep(Duration),
     Http(Request),
-    /// A command with its arguments, never empty.
+    /// A command with its arguments. Never empty.
     Exec(Vec<OsString>),
 }
 
 impl Handler {
-    /// Runs the handler in what is left of the hook's limit.
+    /// Runs the handler in the time that remains of the hook timeout.
     pub(crate) fn run(
         &self,
         merged: &Merged<'_>,
@@ -47,18 +47,18 @@ fn sleep(duration: Duration, deadline: Deadline) -> Result<(), HandlerError> {
     Ok(())
 }
 
-/// Runs a command with the env that the task got: the kubelet would have run it with the container's
-/// configured env, which to its author is the same.
+/// Runs a command with the env of the task. The kubelet would run it with the configured env of the
+/// container, which is the same env to its author.
 ///
-/// Its output goes where the hook's own goes, so the kubelet treats it as it always did; none of it enters
-/// the termination message.
+/// Its output is that of the hook, so the kubelet handles it as usual. None of it is in the termination
+/// message.
 pub(super) fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -> Result<(), HandlerError> {
     let ended = child::run(argv, merged, deadline)
         .map_err(|error| HandlerError::NotEnded { error, limit: deadline.limit() })?;
     if ended.succeeded() { Ok(()) } else { Err(HandlerError::Failed(ended)) }
 }
 
-/// Why the handler failed. It holds neither the handler's output nor its arguments.
+/// The handler failed. The message contains neither its output nor its arguments.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     SleepTooLong { duration: Duration, limit: Duration },
@@ -70,26 +70,26 @@ pub(crate) enum HandlerError {
 
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const REMEDY: &str = "raise `hook.timeoutSeconds` of the BootProfile";
+        const REMEDY: &str = "increase hook.timeoutSeconds of the BootProfile";
         match self {
             Self::SleepTooLong { duration, limit } => write!(
                 f,
-                "a sleep of {} s does not fit into the hook's limit of {} s; {REMEDY}",
+                "a sleep of {} s exceeds the hook timeout of {} s: {REMEDY}",
                 duration.as_secs(),
                 limit.as_secs()
             ),
             Self::NoHttp => f.write_str(
-                "this launcher sends no requests: update the image of the init container `bootlace-boot`, which lays \
-                 another one where a postStart is an httpGet",
+                "this launcher does not support httpGet: update the image of the init container \"bootlace-boot\", which installs \
+                 the launcher",
             ),
             Self::Http(error) => error.fmt(f),
             Self::NotEnded { error: ChildError::NotStarted(error), .. } => error.fmt(f),
             Self::NotEnded { error: ChildError::NotWaited(error), .. } => {
-                write!(f, "its command cannot be waited for: {error}")
+                write!(f, "failed to wait for the command: {error}")
             }
-            Self::NotEnded { error: ChildError::TookTooLong, limit } => write!(
+            Self::NotEnded { error: ChildError::TimedOut, limit } => write!(
                 f,
-                "its command had not ended at the hook's limit of {} s and was killed; {REMEDY}",
+                "the command was killed at the hook timeout of {} s: {REMEDY}",
                 limit.as_secs()
             ),
             Self::Failed(ended) => ended.fmt(f),

@@ -1,7 +1,7 @@
-//! Puts the boot env at `$HOME/.env`, for an entrypoint that sources it.
+//! Writes the boot env to `$HOME/.env`, for an entrypoint that sources it.
 //!
-//! The home is the task's: the HOME of the container's first process, which the runtime takes from the image's
-//! `/etc/passwd` where nobody sets it, and sets for the hook in the same way.
+//! This is the HOME of the first process of the container. If the env does not set it, the runtime reads it
+//! from `/etc/passwd` of the image, for the hook as well.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -16,27 +16,27 @@ use crate::hook::process::{Init, Proc};
 use crate::hook::proof::Proof;
 use crate::merge::Merged;
 
-/// The file, below the home.
+/// The file in the home directory.
 const FILE: &str = ".env";
 
-/// Where it is written before it is renamed: whoever reads it finds all of it.
+/// Its name before it is complete, so that readers never see a part of it.
 const FILE_NEW: &str = ".env.bootlace";
 
-/// Writes what the process does not hold already. What an earlier start of the container left is replaced. That a
-/// task holds it cannot be proven, only that it has not ended.
+/// Writes the variables that the process does not have. Replaces the file of an earlier start of the
+/// container. Whether the task reads the file cannot be verified, only whether it still runs.
 pub(super) fn write(proc: &Proc, merged: &Merged<'_>) -> Result<Proof, HomeError> {
     if let Ok(Init::Ended) = proc.container_init() {
         return Ok(Proof::Ended);
     }
-    let home = home(proc, merged).ok_or(HomeError::None)?;
+    let home = home(proc, merged).ok_or(HomeError::NotSet)?;
     let failed = |error| HomeError::Unwritable { path: home.join(FILE), error };
     let new = home.join(FILE_NEW);
     let written = create(&new).and_then(|mut file| file.write_all(&shell(merged)));
     written.and_then(|()| fs::rename(&new, home.join(FILE))).map_err(failed)?;
-    Ok(Proof::Holds)
+    Ok(Proof::Verified)
 }
 
-/// Anew, so that nothing that lies there decides who may read it, or where it is written to.
+/// Creates the file. An existing one is removed first, because it could be a link or have another mode.
 fn create(path: &Path) -> io::Result<fs::File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -57,7 +57,7 @@ fn home(proc: &Proc, merged: &Merged<'_>) -> Option<PathBuf> {
     home.is_absolute().then_some(home)
 }
 
-/// As POSIX shells read it: in single quotes every byte is itself, but for the single quote.
+/// The variables as POSIX shell code: in single quotes, every byte except the single quote is literal.
 fn shell(merged: &Merged<'_>) -> Vec<u8> {
     let mut text = Vec::new();
     for (name, value) in merged.given.iter() {
@@ -75,24 +75,23 @@ fn shell(merged: &Merged<'_>) -> Vec<u8> {
     text
 }
 
-/// Why the file is not there.
+/// The file cannot be written.
 #[derive(Debug)]
 pub(crate) enum HomeError {
-    None,
+    NotSet,
     Unwritable { path: PathBuf, error: io::Error },
 }
 
 impl fmt::Display for HomeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str(
-                "the boot env cannot be put at $HOME/.env, because its process has no HOME: set HOME in the \
-                 container's env",
+            Self::NotSet => f.write_str(
+                "failed to write the boot env to $HOME/.env: HOME is not set: set it in the env of the container",
             ),
             Self::Unwritable { path, error } => write!(
                 f,
-                "the boot env cannot be put at {}: {error}. Set HOME to a folder that its user can write, an \
-                 emptyDir for one",
+                "failed to write the boot env to \"{}\": {error}: set HOME to a directory that the user of the container can write, \
+                 for example an emptyDir",
                 path.display()
             ),
         }

@@ -1,15 +1,15 @@
-//! Which addresses a request's host stands for.
+//! The addresses of the host in a request.
 //!
-//! Addresses and `/etc/hosts`, which the kubelet writes with the pod's own name and its `hostAliases`; no DNS.
-//! libc's resolver waits up to 5 s for each search domain, which without a thread no deadline can shorten, and
-//! it is a twentieth of this binary. The kubelet would not have found the cluster's names either: it asks the
-//! node's DNS.
+//! Supports addresses and `/etc/hosts`, which the kubelet writes with the name of the pod and its
+//! `hostAliases`, but not DNS. The resolver of libc waits up to 5 s for each search domain, which no deadline
+//! can shorten without a thread, and it would be a twentieth of this binary. The kubelet would not resolve
+//! names of the cluster either: it uses the DNS of the node.
 
 use std::fs;
 use std::net::IpAddr;
 
-/// The addresses to try, in this order, each as it is written in a `Host` header. An empty host is the pod
-/// itself: what its host name stands for, and then loopback, for servers that listen there alone.
+/// The addresses to try, in this order, each with its text for a `Host` header. An empty host means the pod
+/// itself: the addresses of its host name, then loopback, for servers that listen only there.
 pub(crate) fn lookup(host: &str) -> Vec<(IpAddr, String)> {
     if let Ok(address) = host.parse() {
         return vec![(address, host.to_owned())];
@@ -27,7 +27,7 @@ pub(crate) fn lookup(host: &str) -> Vec<(IpAddr, String)> {
     }
 }
 
-/// The addresses of the lines that hold a name (hosts(5)).
+/// The addresses in the lines that contain a name (hosts(5)).
 fn addresses_of(name: &str, hosts: &str) -> Vec<(IpAddr, String)> {
     let mut found = Vec::new();
     for line in hosts.lines() {
@@ -48,7 +48,7 @@ fn address(text: &str) -> Option<(IpAddr, String)> {
 mod tests {
     use super::*;
 
-    /// As the kubelet writes it.
+    /// A file as the kubelet writes it.
     const HOSTS: &str = "\
 # Kubernetes-managed hosts file.
 127.0.0.1\tlocalhost
@@ -65,7 +65,7 @@ fe00::0\tip6-localnet
     }
 
     #[test]
-    fn finds_names_as_the_kubelet_writes_them() {
+    fn finds_names_in_a_file_of_the_kubelet() {
         assert_eq!(found("task-1"), ["10.1.2.3"]);
         assert_eq!(found("TASK-1.ns.svc.cluster.local"), ["10.1.2.3"]);
         assert_eq!(found("localhost"), ["127.0.0.1", "::1"]);
@@ -75,7 +75,7 @@ fe00::0\tip6-localnet
     }
 
     #[test]
-    fn an_address_stands_for_itself_and_no_host_for_the_pod() {
+    fn an_address_needs_no_lookup_and_an_empty_host_is_the_pod() {
         assert_eq!(lookup("::1"), [("::1".parse().unwrap(), "::1".to_owned())]);
         let own = lookup("");
         assert!(own.ends_with(&[address("127.0.0.1").unwrap(), address("::1").unwrap()]), "{own:?}");

@@ -1,15 +1,15 @@
-//! `httpGet` as the kubelet does it for a lifecycle hook (kubernetes/kubernetes 1.37,
+//! `httpGet` as the kubelet implements it for a lifecycle hook (kubernetes/kubernetes 1.37,
 //! `pkg/kubelet/lifecycle/handlers.go` and `pkg/probe/http/request.go`):
 //!
-//! - Any response is a success, whatever its status: only probes look at that.
-//! - A redirect is followed up to ten times where it stays on the same host; one that leads elsewhere is not
-//!   followed, and is a success.
-//! - Without a host the request goes to the pod's own address ([`super::hosts`]).
-//! - A server that answers a request for HTTPS in plain HTTP is asked again in plain HTTP, without the header
-//!   `Authorization`.
+//! - Any response is a success, whatever its status. Only probes check the status.
+//! - Up to ten redirects to the same host are followed. A redirect to another host is not followed, and is a
+//!   success.
+//! - Without a host, the request goes to the address of the pod ([`super::hosts`]).
+//! - If a server responds to an HTTPS request in plain HTTP, the request is sent again in plain HTTP, without
+//!   the header `Authorization`.
 //!
-//! It is one request in HTTP/1.1 with `Connection: close`, which std's sockets are enough for, and the [`Tls`] that the
-//! launcher was given.
+//! Each request is HTTP/1.1 with `Connection: close`, for which the sockets of std and the [`Tls`] of the
+//! launcher suffice.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -26,16 +26,17 @@ use crate::tls::{Connection, Stream, Tls, TlsError};
 
 const REDIRECTS: usize = 10;
 
-/// How much of a response's head is read, in bytes; Go takes up to 10 MiB, but no server sends so much.
+/// The maximum size of the head of a response, in bytes. Go accepts 10 MiB, but no server sends that much.
 const HEAD_LIMIT: usize = 64 * 1024;
 
-/// How much of a response's body is read so that the server can finish writing it, in bytes, as the kubelet.
+/// How much of the body of a response is read, in bytes, so that the server can finish writing it. As in the
+/// kubelet.
 const BODY_LIMIT: usize = 10 * 1024;
 
-/// How long that may take: the handler has succeeded by then.
+/// The timeout for reading the body. The handler has already succeeded by then.
 const BODY_TIME: Duration = Duration::from_secs(1);
 
-/// Named like the kubelet, for servers that tell its requests apart.
+/// Similar to the user agent of the kubelet, for servers that recognize its requests.
 const USER_AGENT: &str = concat!("kube-lifecycle (bootlace-launch/", env!("CARGO_PKG_VERSION"), ")");
 
 /// A GET request.
@@ -45,7 +46,7 @@ pub(crate) struct Request {
     pub(crate) headers: Vec<Header>,
 }
 
-/// A header that the pod's spec sets. Its value may be a secret.
+/// A header in the spec of the pod. Its value can be a secret.
 #[derive(Clone)]
 pub(crate) struct Header {
     name: String,
@@ -59,7 +60,7 @@ impl fmt::Debug for Header {
 }
 
 impl Header {
-    /// `None` where the name is no token (RFC 9110, 5.6.2) or the value would end the line.
+    /// Returns `None` if the name is not a token (RFC 9110, 5.6.2) or the value contains the end of a line.
     pub(crate) fn new(name: &[u8], value: &[u8]) -> Option<Self> {
         let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
         if name.is_empty() || !name.iter().all(token) || value.iter().any(|byte| b"\r\n\0".contains(byte)) {
@@ -75,22 +76,23 @@ struct Response {
 }
 
 impl Request {
-    /// Sends the request and follows where it leads.
+    /// Sends the request and follows redirects.
     pub(crate) fn send(&self, tls: Tls, deadline: Deadline) -> Result<(), HttpGetError> {
         match self.follow(tls, deadline) {
-            Err(HttpGetError { url, cause: Cause::NoTls }) => {
-                self.in_plain().follow(tls, deadline).map_err(|_| HttpGetError { url, cause: Cause::NoTls })
-            }
+            Err(HttpGetError { url, cause: Cause::NoTls }) => self
+                .without_tls()
+                .follow(tls, deadline)
+                .map_err(|_| HttpGetError { url, cause: Cause::NoTls }),
             followed => followed,
         }
     }
 
-    /// The request for a server that does not speak TLS, without what it must not see.
-    fn in_plain(&self) -> Self {
-        let may_be_seen = |header: &&Header| !header.name.eq_ignore_ascii_case("Authorization");
+    /// The request for a server without TLS, without the header that must not be sent in plain text.
+    fn without_tls(&self) -> Self {
+        let is_public = |header: &&Header| !header.name.eq_ignore_ascii_case("Authorization");
         Self {
             url: Url { https: false, ..self.url.clone() },
-            headers: self.headers.iter().filter(may_be_seen).cloned().collect(),
+            headers: self.headers.iter().filter(is_public).cloned().collect(),
         }
     }
 
@@ -114,14 +116,14 @@ impl Request {
         Err(HttpGetError { url: url.shown(), cause: Cause::TooManyRedirects })
     }
 
-    /// One request and its response, with the host that it went to.
+    /// Sends one request. Returns the response and the host that sent it.
     fn exchange(&self, url: &Url, tls: Tls, deadline: Deadline) -> Result<(Response, String), Cause> {
         let (tcp, host) = connect(url, deadline)?;
         let ends = Rc::new(Cell::new(deadline));
         let connection = Connection::new(tcp, Rc::clone(&ends));
         let mut stream: Box<dyn Stream> = if url.https {
             tls(connection, &host).map_err(|error| match error {
-                TlsError::NotSpoken => Cause::NoTls,
+                TlsError::NotSupported => Cause::NoTls,
                 TlsError::Failed(error) => timed(error, deadline),
             })?
         } else {
@@ -143,7 +145,7 @@ impl Request {
                 bytes.extend_from_slice(part);
             }
         };
-        // As Go: an empty Host is not set, an empty User-Agent or Accept is not sent.
+        // As in Go: an empty Host is ignored, an empty User-Agent or Accept is not sent.
         match set("Host").filter(|header| !header.value.is_empty()) {
             Some(header) => line("Host", &header.value),
             None => line("Host", url.authority(host).as_bytes()),
@@ -173,7 +175,7 @@ fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
-/// Connects to the first address that takes the connection, and gives the host that it went to.
+/// Connects to the first address that accepts a connection. Returns its host as well.
 fn connect(url: &Url, deadline: Deadline) -> Result<(TcpStream, String), Cause> {
     let mut refused = Cause::NoAddress;
     for (address, host) in hosts::lookup(&url.host) {
@@ -191,7 +193,7 @@ fn read_response(stream: &mut dyn Stream, deadline: Deadline) -> Result<Response
     loop {
         while let Some(end) = head_end(&head) {
             let response = parse_head(head.get(..end).unwrap_or_default()).ok_or(Cause::NotHttp)?;
-            // 1xx announces the real response, but for 101, which nobody asked for.
+            // 1xx comes before the actual response, except 101, which the request does not ask for.
             if !(100..200).contains(&response.status) || response.status == 101 {
                 return Ok(response);
             }
@@ -206,7 +208,7 @@ fn read_response(stream: &mut dyn Stream, deadline: Deadline) -> Result<Response
     }
 }
 
-/// Where a response leads, if it is one and leads anywhere.
+/// The location in a valid response, if it has one.
 #[cfg(fuzzing)]
 pub(crate) fn location(stream: &mut dyn Stream, deadline: Deadline) -> Option<Vec<u8>> {
     read_response(stream, deadline).ok()?.location
@@ -215,7 +217,7 @@ pub(crate) fn location(stream: &mut dyn Stream, deadline: Deadline) -> Option<Ve
 fn read_some(stream: &mut dyn Stream, into: &mut Vec<u8>) -> io::Result<usize> {
     let mut chunk = [0; 4096];
     let count = match stream.read(&mut chunk) {
-        // By TLS, of a server that closes the connection without a word.
+        // The error of TLS for a server that closes the connection without notice.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
         read => read?,
     };
@@ -223,13 +225,13 @@ fn read_some(stream: &mut dyn Stream, into: &mut Vec<u8>) -> io::Result<usize> {
     Ok(count)
 }
 
-/// Until it ends, or its time does.
+/// Reads the body until it ends or times out.
 fn discard_body(stream: &mut dyn Stream) {
     let mut body = Vec::new();
     while body.len() < BODY_LIMIT && read_some(stream, &mut body).is_ok_and(|count| count > 0) {}
 }
 
-/// Just behind the empty line that ends a head.
+/// The position after the empty line at the end of the head.
 fn head_end(bytes: &[u8]) -> Option<usize> {
     let crlf = bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4);
     let lf = bytes.windows(2).position(|window| window == b"\n\n").map(|at| at + 2);
@@ -249,7 +251,7 @@ fn parse_head(head: &[u8]) -> Option<Response> {
     Some(Response { status, location })
 }
 
-/// Tells the deadline, which std reports as one of two kinds, from other errors.
+/// Distinguishes the deadline, for which std has two kinds of errors, from other errors.
 fn timed(error: io::Error, deadline: Deadline) -> Cause {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if deadline.left().is_none() => {
@@ -259,10 +261,10 @@ fn timed(error: io::Error, deadline: Deadline) -> Cause {
     }
 }
 
-/// Why there was no response.
+/// There was no valid response.
 #[derive(Debug)]
 pub(crate) struct HttpGetError {
-    /// Without its query.
+    /// The URL without its query.
     url: String,
     cause: Cause,
 }
@@ -284,25 +286,46 @@ impl fmt::Display for HttpGetError {
         write!(f, "GET {}: ", self.url)?;
         match &self.cause {
             Cause::NoAddress => f.write_str(
-                "its host is neither an address nor a name in /etc/hosts; leave the host out, which means the \
-                 pod itself, or name its address",
+                "host not found in /etc/hosts: use an IP address, or omit the host to send the request to the pod itself",
             ),
-            Cause::NoTls => f.write_str("the server does not speak TLS"),
+            Cause::NoTls => f.write_str("the server does not support TLS"),
             Cause::Io(error) => error.fmt(f),
             Cause::Deadline(limit) => write!(
                 f,
-                "no response within the hook's limit of {} s; raise `hook.timeoutSeconds` of the BootProfile",
+                "no response within the hook timeout of {} s: increase hook.timeoutSeconds of the BootProfile",
                 limit.as_secs()
             ),
             Cause::Closed => f.write_str("the connection was closed before the response was complete"),
             Cause::NotHttp => f.write_str("the response is not HTTP/1"),
-            Cause::Location(error) => write!(f, "it redirects to a URL that cannot be followed: {error}"),
-            Cause::TooManyRedirects => write!(f, "it redirects more than {REDIRECTS} times"),
+            Cause::Location(error) => write!(f, "the server redirects to an invalid URL: {error}"),
+            Cause::TooManyRedirects => write!(f, "the server redirects more than {REDIRECTS} times"),
         }
     }
 }
 
 impl Error for HttpGetError {}
+
+#[cfg(test)]
+impl HttpGetError {
+    /// An error of each kind.
+    pub(crate) fn examples() -> Vec<Self> {
+        let causes = [
+            Cause::NoAddress,
+            Cause::NoTls,
+            Cause::Io(io::Error::from_raw_os_error(111)),
+            Cause::Deadline(Duration::from_secs(30)),
+            Cause::Closed,
+            Cause::NotHttp,
+            Cause::TooManyRedirects,
+        ];
+        let locations =
+            ["up", "ftp://a/", "http://a:99999/", "http://[::1/", "http://u:p@a/"].map(str::as_bytes);
+        let locations = locations.into_iter().chain([&b"http://\xff/"[..]]);
+        let locations = locations.filter_map(|url| Url::parse(url).err()).map(Cause::Location);
+        let error = |cause| Self { url: "http://127.0.0.1:8080/up".to_owned(), cause };
+        causes.into_iter().chain(locations).map(error).collect()
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -327,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn the_specs_headers_win() {
+    fn headers_of_the_spec_override_the_default() {
         assert_eq!(
             sent(&[("host", "a.b"), ("user-agent", "x"), ("accept", "y"), ("X-A", " 1 "), ("X-A", "2")]),
             "GET /up?x=1 HTTP/1.1|Connection: close|Host: a.b|User-Agent: x|Accept: y|X-A: 1|X-A: 2||"
@@ -339,14 +362,14 @@ mod tests {
     }
 
     #[test]
-    fn refuses_headers_that_would_break_their_line() {
+    fn rejects_headers_that_contain_the_end_of_a_line() {
         assert!(Header::new(b"A", b"x\ny").is_none());
         assert!(Header::new(b"A B", b"x").is_none());
         assert!(Header::new(b"", b"x").is_none());
     }
 
     #[test]
-    fn reads_a_head() {
+    fn parses_a_head() {
         let parsed = |head: &[u8]| parse_head(head).map(|response| (response.status, response.location));
         assert_eq!(parsed(b"HTTP/1.1 204 No Content\r\n\r\n"), Some((204, None)));
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Finds the container's first process in `/proc`.
+//! Finds the first process of the container in `/proc`.
 //!
-//! It is process 1, but for a pod with `shareProcessNamespace`: there process 1 is the pause container's, and
-//! this container's first process is the oldest one in its mount namespace.
+//! It is process 1, except in a pod with `shareProcessNamespace`: there, process 1 belongs to the pause
+//! container, and the first process of this container is the oldest one in its mount namespace.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::{fs, io};
 
 use crate::mark;
 
-/// `ESRCH`, which std has no name for: the process went away while it was looked at.
+/// `ESRCH`, for which std has no name: the process exited while it was read.
 const ESRCH: i32 = 3;
 
 /// A mounted proc filesystem.
@@ -17,29 +17,29 @@ pub(crate) struct Proc {
     root: PathBuf,
 }
 
-/// The container's first process.
+/// The first process of the container.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Init {
     /// It runs.
     Runs(Process),
-    /// It cannot be looked into: it runs as another user or is not dumpable. Container runtimes are not
-    /// dumpable until they exec the container's command, so this may pass.
+    /// It cannot be read, because it runs as another user or is not dumpable. Container runtimes are not
+    /// dumpable until they execute the command of the container, so this can be temporary.
     Unreadable(Process),
-    /// It has ended.
+    /// It has exited.
     Ended,
 }
 
-/// A process, as its folder in [`Proc`].
+/// A process, by its directory in [`Proc`].
 #[derive(Debug, PartialEq)]
 pub(crate) struct Process {
     dir: PathBuf,
 }
 
-/// How a process stands to the container that this process runs in.
+/// Whether a process belongs to the container of this process.
 #[derive(PartialEq)]
-enum Kinship {
+enum Membership {
     Same,
-    /// In the container as far as its cgroup tells, which anybody may read; its namespaces cannot be read.
+    /// Its namespaces cannot be read, but it is in the cgroup of the container, which any user can read.
     SameUnreadable,
     Other,
     OtherUnreadable,
@@ -47,24 +47,24 @@ enum Kinship {
 }
 
 impl Proc {
-    /// The one at `/proc`.
+    /// The proc filesystem at `/proc`.
     pub(crate) fn mounted() -> Self {
         Self { root: PathBuf::from("/proc") }
     }
 
-    /// Looks for the container's first process.
+    /// Finds the first process of the container.
     ///
     /// # Errors
     /// `/proc` cannot be read at all.
     pub(crate) fn container_init(&self) -> io::Result<Init> {
         let own = fs::read_link(self.root.join("self/ns/mnt"))?;
         let first = self.process("1");
-        match self.kinship(&first, &own) {
-            Kinship::Same => return Ok(Init::Runs(first)),
-            Kinship::SameUnreadable => return Ok(Init::Unreadable(first)),
-            // Without a process 1 there would be no process namespace.
-            Kinship::Ended => return Ok(Init::Ended),
-            Kinship::Other | Kinship::OtherUnreadable => {}
+        match self.membership(&first, &own) {
+            Membership::Same => return Ok(Init::Runs(first)),
+            Membership::SameUnreadable => return Ok(Init::Unreadable(first)),
+            // A process namespace always has a process 1.
+            Membership::Ended => return Ok(Init::Ended),
+            Membership::Other | Membership::OtherUnreadable => {}
         }
 
         let hook = fs::read_link(self.root.join("self"))?;
@@ -76,10 +76,10 @@ impl Proc {
             }
             let process = self.process(&name);
             let Some(start) = process.start_time() else { continue };
-            let init = match self.kinship(&process, &own) {
-                Kinship::Same => Init::Runs(process),
-                Kinship::SameUnreadable => Init::Unreadable(process),
-                Kinship::Other | Kinship::OtherUnreadable | Kinship::Ended => continue,
+            let init = match self.membership(&process, &own) {
+                Membership::Same => Init::Runs(process),
+                Membership::SameUnreadable => Init::Unreadable(process),
+                Membership::Other | Membership::OtherUnreadable | Membership::Ended => continue,
             };
             if oldest.as_ref().is_none_or(|(age, _)| start < *age) {
                 oldest = Some((start, init));
@@ -87,13 +87,13 @@ impl Proc {
         }
         Ok(match oldest {
             Some((_, init)) => init,
-            // It may be the container's own after all, in a cgroup that it moved itself to.
-            None if self.kinship(&first, &own) == Kinship::OtherUnreadable => Init::Unreadable(first),
+            // Process 1 can belong to the container nevertheless, if it moved itself to another cgroup.
+            None if self.membership(&first, &own) == Membership::OtherUnreadable => Init::Unreadable(first),
             None => Init::Ended,
         })
     }
 
-    /// Whether the process still runs this program: the launcher has not exec'ed the task yet.
+    /// Whether the process still runs this program, so that the launcher has not executed the task yet.
     pub(crate) fn runs_this_program(&self, process: &Process) -> bool {
         match (fs::read_link(process.dir.join("exe")), fs::read_link(self.root.join("self/exe"))) {
             (Ok(theirs), Ok(own)) => theirs.as_os_str() == own.as_os_str(),
@@ -101,38 +101,37 @@ impl Proc {
         }
     }
 
-    /// Whether the launcher started the process; `None` where that cannot be told here.
+    /// Whether the launcher started the process. `None` if that is unknown.
     pub(crate) fn was_launched(&self, process: &Process) -> Option<bool> {
         let marked = mark::is_at(&process.dir).ok()?;
-        (marked || mark::works_below(&self.root)).then_some(marked)
+        (marked || mark::is_supported(&self.root)).then_some(marked)
     }
 
     fn process(&self, pid: impl AsRef<Path>) -> Process {
         Process { dir: self.root.join(pid) }
     }
 
-    fn kinship(&self, process: &Process, own_mount_namespace: &Path) -> Kinship {
+    fn membership(&self, process: &Process, own_mount_namespace: &Path) -> Membership {
         if process.has_ended() {
-            return Kinship::Ended;
+            return Membership::Ended;
         }
         match fs::read_link(process.dir.join("ns/mnt")) {
-            Ok(namespace) if namespace.as_os_str() == own_mount_namespace.as_os_str() => Kinship::Same,
-            Ok(_) => Kinship::Other,
+            Ok(namespace) if namespace.as_os_str() == own_mount_namespace.as_os_str() => Membership::Same,
+            Ok(_) => Membership::Other,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let cgroup = |dir: &Path| fs::read(dir.join("cgroup")).ok();
                 match (cgroup(&process.dir), cgroup(&self.root.join("self"))) {
-                    (Some(theirs), Some(own)) if theirs == own => Kinship::SameUnreadable,
-                    _ => Kinship::OtherUnreadable,
+                    (Some(theirs), Some(own)) if theirs == own => Membership::SameUnreadable,
+                    _ => Membership::OtherUnreadable,
                 }
             }
-            Err(_) => Kinship::Ended,
+            Err(_) => Membership::Ended,
         }
     }
 }
 
 impl Process {
-    /// The memory that held the environment when the process's program was started; `None` once the process
-    /// has ended.
+    /// The memory with the environment at the start of the program. `None` if the process has exited.
     pub(crate) fn environ(&self) -> io::Result<Option<Vec<u8>>> {
         match fs::read(self.dir.join("environ")) {
             Ok(_) if self.has_ended() => Ok(None),
@@ -143,18 +142,18 @@ impl Process {
         }
     }
 
-    /// A zombie has ended: its parent has just not asked for its exit code yet.
+    /// A zombie has exited, but its parent has not read the exit code yet.
     fn has_ended(&self) -> bool {
         matches!(self.stat_field(0).as_deref(), None | Some(b"Z" | b"X"))
     }
 
-    /// When the process was started, in clock ticks since the machine's start (field 22 of proc(5)).
+    /// The start time of the process, in clock ticks since boot (field 22 in proc(5)).
     fn start_time(&self) -> Option<u64> {
         str::from_utf8(&self.stat_field(19)?).ok()?.parse().ok()
     }
 
-    /// A field of `stat`, counted from the state, which is the first one after the program's name: that is in
-    /// parentheses and may itself hold spaces and parentheses.
+    /// A field of `stat`, counted from the state, the first field after the name of the program. The name is
+    /// in parentheses and can itself contain spaces and parentheses.
     fn stat_field(&self, number: usize) -> Option<Vec<u8>> {
         let stat = fs::read(self.dir.join("stat")).ok()?;
         let name_end = stat.iter().rposition(|&byte| byte == b')')?;
@@ -168,15 +167,15 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    /// A made-up proc filesystem, of one process a call.
-    struct Made(tempfile::TempDir);
+    /// A fake proc filesystem.
+    struct FakeProc(tempfile::TempDir);
 
-    impl Made {
-        /// With the hook itself as process 50 in the mount namespace `own`.
+    impl FakeProc {
+        /// Contains only the hook, as process 50 in the mount namespace `own`.
         fn new() -> Self {
-            let made = Self(tempfile::tempdir().unwrap()).process("50", "own", "R", 900);
-            symlink("50", made.0.path().join("self")).unwrap();
-            made
+            let proc = Self(tempfile::tempdir().unwrap()).process("50", "own", "R", 900);
+            symlink("50", proc.0.path().join("self")).unwrap();
+            proc
         }
 
         fn process(self, pid: &str, namespace: &str, state: &str, start: u64) -> Self {
@@ -201,35 +200,35 @@ mod tests {
     }
 
     #[test]
-    fn process_1_where_the_container_has_its_own_process_namespace() {
-        assert_eq!(Made::new().process("1", "own", "S", 100).process("7", "own", "S", 50).init(), "1");
+    fn process_1_if_the_container_has_its_own_process_namespace() {
+        assert_eq!(FakeProc::new().process("1", "own", "S", 100).process("7", "own", "S", 50).init(), "1");
     }
 
     #[test]
-    fn the_oldest_of_the_container_where_the_pod_shares_its_process_namespace() {
-        let made = Made::new()
+    fn the_oldest_process_of_the_container_if_the_pod_shares_its_process_namespace() {
+        let proc = FakeProc::new()
             .process("1", "pause", "S", 100)
             .process("9", "sidecar", "S", 110)
             .process("12", "own", "S", 130)
             .process("31", "own", "S", 120);
-        assert_eq!(made.init(), "31");
+        assert_eq!(proc.init(), "31");
     }
 
     #[test]
-    fn a_container_whose_first_process_is_gone_has_ended() {
-        assert_eq!(Made::new().process("1", "pause", "S", 100).init(), "Ended");
+    fn a_container_without_its_first_process_has_ended() {
+        assert_eq!(FakeProc::new().process("1", "pause", "S", 100).init(), "Ended");
         assert_eq!(
-            Made::new().process("1", "pause", "S", 100).process("12", "own", "Z", 130).init(),
+            FakeProc::new().process("1", "pause", "S", 100).process("12", "own", "Z", 130).init(),
             "Ended"
         );
-        assert_eq!(Made::new().process("1", "own", "Z", 100).init(), "Ended");
-        assert_eq!(Made::new().init(), "Ended");
+        assert_eq!(FakeProc::new().process("1", "own", "Z", 100).init(), "Ended");
+        assert_eq!(FakeProc::new().init(), "Ended");
     }
 
     #[test]
-    fn the_environ_of_a_process_that_ended_is_none() {
-        let made = Made::new().process("1", "own", "S", 100).process("2", "own", "Z", 100);
-        let environ = |pid: &str| Proc { root: made.0.path().to_owned() }.process(pid).environ().unwrap();
+    fn a_process_that_exited_has_no_environ() {
+        let proc = FakeProc::new().process("1", "own", "S", 100).process("2", "own", "Z", 100);
+        let environ = |pid: &str| Proc { root: proc.0.path().to_owned() }.process(pid).environ().unwrap();
         assert_eq!(environ("1").unwrap(), b"A=1\0");
         assert_eq!(environ("2"), None);
         assert_eq!(environ("3"), None);

@@ -1,6 +1,6 @@
-//! The few URLs that an `httpGet` handler can have.
+//! The URLs that an `httpGet` handler can have.
 //!
-//! Written by hand, because the url crate with its tables for international names is larger than this whole
+//! Parsed by hand, because the url crate with its tables for international names is larger than this whole
 //! binary.
 
 use std::error::Error;
@@ -10,14 +10,14 @@ use std::fmt::{self, Write};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url {
     pub(crate) https: bool,
-    /// A name or an address, without brackets; empty for the pod itself.
+    /// A name or an address without brackets. Empty for the pod itself.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// Path and query, as they are sent: begins with `/`, and holds printable ASCII alone.
+    /// Path and query as they are sent: starts with `/`, and contains only printable ASCII.
     pub(crate) target: String,
 }
 
-/// Why text is no such URL. It never repeats the URL, whose query may hold a secret.
+/// The URL is invalid. The message never contains the URL, whose query can contain a secret.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UrlError(&'static str);
 
@@ -31,11 +31,11 @@ impl Error for UrlError {}
 
 impl Url {
     pub(crate) fn parse(text: &[u8]) -> Result<Self, UrlError> {
-        let (scheme, rest) = split_at_str(text, b"://").ok_or(UrlError("it is no absolute URL"))?;
+        let (scheme, rest) = split_at_str(text, b"://").ok_or(UrlError("the URL is not absolute"))?;
         let https = match scheme.to_ascii_lowercase().as_slice() {
             b"http" => false,
             b"https" => true,
-            _ => return Err(UrlError("its scheme is neither http nor https")),
+            _ => return Err(UrlError("the scheme must be http or https")),
         };
         let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
         let (authority, target) = rest.split_at_checked(end).unwrap_or((rest, b""));
@@ -44,7 +44,7 @@ impl Url {
         Ok(Self { https, host, port, target: encode_target(target) })
     }
 
-    /// Where a `Location` header of a response to this URL leads.
+    /// Resolves the `Location` header of a response to this URL.
     pub(crate) fn join(&self, location: &[u8]) -> Result<Self, UrlError> {
         if has_scheme(location) {
             return Self::parse(location);
@@ -63,7 +63,7 @@ impl Url {
         Ok(Self { target: encode_target(&[base.as_bytes(), location].concat()), ..self.clone() })
     }
 
-    /// The URL without its query, for sentences.
+    /// The URL without its query, for messages.
     pub(crate) fn shown(&self) -> String {
         let path = self.target.split('?').next().unwrap_or_default();
         format!("{}://{}{path}", self.scheme(), self.authority(&self.host))
@@ -73,7 +73,7 @@ impl Url {
         if self.https { "https" } else { "http" }
     }
 
-    /// `HOST:PORT`, with the host given, an IPv6 address in brackets.
+    /// `HOST:PORT` for the given host, with an IPv6 address in brackets.
     pub(crate) fn authority(&self, host: &str) -> String {
         if host.contains(':') { format!("[{host}]:{}", self.port) } else { format!("{host}:{}", self.port) }
     }
@@ -85,25 +85,25 @@ fn has_scheme(location: &[u8]) -> bool {
 }
 
 fn host_and_port(authority: &[u8]) -> Result<(String, Option<u16>), UrlError> {
-    let authority = str::from_utf8(authority).map_err(|_| UrlError("its host is not UTF-8"))?;
+    let authority = str::from_utf8(authority).map_err(|_| UrlError("the host is not UTF-8"))?;
     if !authority.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@') {
-        return Err(UrlError("its host holds a character that no host name has"));
+        return Err(UrlError("the host contains an invalid character"));
     }
     let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').ok_or(UrlError("its host lacks the closing bracket"))?,
+        Some(rest) => rest.split_once(']').ok_or(UrlError("the host has no closing bracket"))?,
         None => {
             authority.split_at_checked(authority.find(':').unwrap_or(authority.len())).unwrap_or_default()
         }
     };
     let port = match port.strip_prefix(':') {
         Some("") | None => None,
-        Some(port) => Some(port.parse().map_err(|_| UrlError("its port is not a number from 0 to 65535"))?),
+        Some(port) => Some(port.parse().map_err(|_| UrlError("the port must be a number from 0 to 65535"))?),
     };
     Ok((host.to_owned(), port))
 }
 
-/// Path and query without the fragment, with `%XX` for each byte that may not be in a request line: Go's URL,
-/// which the kubelet uses, does the same.
+/// Path and query without the fragment, with `%XX` for each byte that is not allowed in a request line, like
+/// the URL type of Go in the kubelet.
 fn encode_target(target: &[u8]) -> String {
     let end = target.iter().position(|&byte| byte == b'#').unwrap_or(target.len());
     let target = target.get(..end).unwrap_or(target);
@@ -115,7 +115,7 @@ fn encode_target(target: &[u8]) -> String {
         if byte.is_ascii_graphic() {
             encoded.push(char::from(byte));
         } else {
-            // Writing into a String does not fail.
+            // Writing to a String does not fail.
             let _ = write!(encoded, "%{byte:02X}");
         }
     }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_httpget_can_name() {
+    fn parses_urls_of_httpget() {
         for (text, host, port, target) in [
             ("http://:8080/up", "", 8080, "/up"),
             ("http://localhost:8080", "localhost", 8080, "/"),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_could_not_send() {
+    fn rejects_urls_that_cannot_be_requested() {
         for text in ["", "/up", "ftp://a/", "http://a:99999/", "http://[::1/", "http://u:p@a/", "http://a b/"]
         {
             assert!(Url::parse(text.as_bytes()).is_err(), "{text}");

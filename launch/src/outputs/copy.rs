@@ -1,4 +1,4 @@
-//! One file's way into the attempt's folder.
+//! Copies one file to the directory of the attempt.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,8 +11,8 @@ use nix::sys::statfs::{self, FsType};
 use super::OutputErrorKind;
 use crate::deadline::Deadline;
 
-/// Filesystems whose files are questions to the kernel: some never end, some act when they are read, and
-/// `/proc/self` is the launcher's own.
+/// Filesystems of the kernel. Some of their files are endless, some have side effects when they are read, and
+/// `/proc/self` is the launcher.
 const KERNEL: [FsType; 7] = [
     statfs::PROC_SUPER_MAGIC,
     statfs::SYSFS_MAGIC,
@@ -23,16 +23,16 @@ const KERNEL: [FsType; 7] = [
     statfs::SECURITYFS_MAGIC,
 ];
 
-/// Copies a regular file of at most `room` bytes, and gives its size.
+/// Copies a regular file of at most `max` bytes, and returns its size.
 pub(super) fn copy(
     path: &Path,
     into: &mut File,
-    room: u64,
+    max: u64,
     deadline: Deadline,
 ) -> Result<u64, OutputErrorKind> {
     let unreadable = |error| OutputErrorKind::Unreadable(path.to_owned(), error);
     let (mut file, before) = open(path)?;
-    if before.len() > room {
+    if before.len() > max {
         return Err(OutputErrorKind::TooLarge(path.to_owned(), before.len()));
     }
     let mut buffer = [0; 16 * 1024];
@@ -45,7 +45,7 @@ pub(super) fn copy(
             Err(error) => return Err(unreadable(error)),
         };
         size += read as u64;
-        // It grows; it may do so for ever.
+        // The file grows, perhaps forever.
         if size > before.len() {
             return Err(OutputErrorKind::Changed(path.to_owned()));
         }
@@ -61,22 +61,23 @@ pub(super) fn copy(
     Ok(size)
 }
 
-/// Opens a regular file, and nothing else: it is looked at before, because to open a device is to act, and after,
-/// because it may be another one then.
+/// Opens a regular file. Checks it before, because opening a device can have side effects, and after, because
+/// the path can have changed.
 fn open(path: &Path) -> Result<(File, Metadata), OutputErrorKind> {
     let unreadable = |error| OutputErrorKind::Unreadable(path.to_owned(), error);
     match fs::metadata(path) {
-        Ok(metadata) => regular(path, &metadata)?,
+        Ok(metadata) => require_regular(path, &metadata)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(OutputErrorKind::Dangling(path.to_owned()));
         }
         Err(error) => return Err(unreadable(error)),
     }
-    // Without O_NONBLOCK a named pipe would be waited on; without O_NOCTTY a terminal might become the launcher's.
+    // Without O_NONBLOCK, a named pipe would block; without O_NOCTTY, a terminal could become that of the
+    // launcher.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
-    regular(path, &metadata)?;
+    require_regular(path, &metadata)?;
     let filesystem = statfs::fstatfs(&file).map_err(|error| unreadable(error.into()))?.filesystem_type();
     if KERNEL.contains(&filesystem) {
         return Err(OutputErrorKind::Kernel(path.to_owned()));
@@ -84,14 +85,14 @@ fn open(path: &Path) -> Result<(File, Metadata), OutputErrorKind> {
     Ok((file, metadata))
 }
 
-fn regular(path: &Path, metadata: &Metadata) -> Result<(), OutputErrorKind> {
+fn require_regular(path: &Path, metadata: &Metadata) -> Result<(), OutputErrorKind> {
     let kind = metadata.file_type();
     if kind.is_file() {
         return Ok(());
     }
     let path = path.to_owned();
     Err(if kind.is_dir() {
-        OutputErrorKind::Folder(path)
+        OutputErrorKind::Directory(path)
     } else if kind.is_fifo() {
         OutputErrorKind::Special(path, "a named pipe")
     } else if kind.is_socket() {
@@ -101,7 +102,7 @@ fn regular(path: &Path, metadata: &Metadata) -> Result<(), OutputErrorKind> {
     })
 }
 
-/// What every write changes.
+/// The attributes that every write changes.
 fn stamp(metadata: &Metadata) -> (u64, i64, i64) {
     (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
 }
@@ -113,16 +114,16 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::time::Duration;
 
-    fn copied(path: &Path, room: u64) -> Result<Vec<u8>, OutputErrorKind> {
+    fn copied(path: &Path, max: u64) -> Result<Vec<u8>, OutputErrorKind> {
         let target = tempfile::NamedTempFile::new().unwrap();
-        let size = copy(path, &mut target.reopen().unwrap(), room, Deadline::after(Duration::from_mins(1)))?;
+        let size = copy(path, &mut target.reopen().unwrap(), max, Deadline::after(Duration::from_mins(1)))?;
         let bytes = fs::read(target.path()).unwrap();
         assert_eq!(bytes.len() as u64, size);
         Ok(bytes)
     }
 
     #[test]
-    fn a_file_is_copied_byte_for_byte_up_to_the_room_there_is() {
+    fn a_file_is_copied_byte_for_byte_up_to_the_maximum() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         for content in
@@ -148,17 +149,17 @@ mod tests {
         assert_eq!(copied(&link("to-file", "file"), 100).unwrap(), b"content");
         assert!(matches!(copied(&link("dangling", "absent"), 100), Err(OutputErrorKind::Dangling(_))));
         assert!(matches!(copied(&link("loop", "loop"), 100), Err(OutputErrorKind::Unreadable(..))));
-        for (link, is) in [
+        for (link, expected) in [
             (link("to-fifo", "fifo"), "a named pipe"),
             (link("to-socket", "socket"), "a socket"),
             (link("to-device", "/dev/zero"), "a device"),
         ] {
             assert!(
-                matches!(copied(&link, 100), Err(OutputErrorKind::Special(_, what)) if what == is),
+                matches!(copied(&link, 100), Err(OutputErrorKind::Special(_, file_type)) if file_type == expected),
                 "{link:?}"
             );
         }
-        assert!(matches!(copied(&link("to-folder", "/etc"), 100), Err(OutputErrorKind::Folder(_))));
+        assert!(matches!(copied(&link("to-folder", "/etc"), 100), Err(OutputErrorKind::Directory(_))));
         assert!(matches!(
             copied(&link("to-environ", "/proc/self/environ"), 100),
             Err(OutputErrorKind::Kernel(_))
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sparse_file_is_refused_by_its_size() {
+    fn a_sparse_file_is_rejected_by_its_size() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(2 << 30).unwrap();
         assert!(
@@ -175,8 +176,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_grows_is_refused() {
-        // The target is the source: each chunk that is read is written to its end.
+    fn a_file_that_grows_is_rejected() {
+        // Copies the file to its own end.
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, vec![b'x'; 40_000]).unwrap();

@@ -1,4 +1,4 @@
-//! The files that a declared path or pattern means.
+//! Finds the files of a declared path or pattern.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -10,35 +10,35 @@ use glob::{MatchOptions, Pattern};
 use super::OutputErrorKind;
 use crate::deadline::Deadline;
 
-/// How many folders a pattern may lead through at once.
-const MAX_FOLDERS: usize = 10_000;
+/// The maximum number of directories in one step of a pattern.
+const MAX_DIRECTORIES: usize = 10_000;
 
-/// As in a shell: a `*` does not mean hidden files.
+/// As in a shell: `*` does not match hidden files.
 const OPTIONS: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
-/// What the path or pattern means, in the order of names; nothing where there is no such file.
+/// Finds the files of a path or pattern, sorted by name. Returns none if there is no such file.
 ///
-/// The folders are walked here and not by the library that matches the names, because that one reads a folder as a
-/// whole, however many files are in it.
+/// The library that matches the names could also walk the directories, but it reads each directory as a
+/// whole, whatever the number of its files.
 pub(super) fn find(file: &OsStr, deadline: Deadline) -> Result<Vec<PathBuf>, OutputErrorKind> {
-    // A pattern is text; a path need not be.
+    // A pattern is UTF-8; a path can be anything.
     let Some(pattern) = file.to_str().filter(|text| text.contains(['*', '?', '['])) else {
         return Ok(exists(Path::new(file))?.then(|| PathBuf::from(file)).into_iter().collect());
     };
-    let bad = |why| OutputErrorKind::Pattern(file.to_owned(), why);
+    let invalid = |reason| OutputErrorKind::Pattern(file.to_owned(), reason);
     if pattern.ends_with('/') {
-        return Err(bad("it ends with `/`, which means folders"));
+        return Err(invalid("must not end with `/`"));
     }
     let mut paths = vec![PathBuf::from(if pattern.starts_with('/') { "/" } else { "" })];
     let mut parts = pattern.split('/').filter(|part| !part.is_empty()).peekable();
     while let Some(part) = parts.next() {
         if part.contains("**") {
-            return Err(bad("`**` is not known; write a `*` for each folder on the way"));
+            return Err(invalid("`**` is not supported: use one `*` for each directory"));
         }
         if part.contains(['*', '?', '[']) {
-            let pattern = Pattern::new(part).map_err(|error| bad(error.msg))?;
-            let max = if parts.peek().is_none() { MAX_FILES } else { MAX_FOLDERS };
+            let pattern = Pattern::new(part).map_err(|error| invalid(error.msg))?;
+            let max = if parts.peek().is_none() { MAX_FILES } else { MAX_DIRECTORIES };
             paths = matching(&paths, &pattern, max, deadline)?;
         } else {
             for path in &mut paths {
@@ -49,7 +49,7 @@ pub(super) fn find(file: &OsStr, deadline: Deadline) -> Result<Vec<PathBuf>, Out
     let mut found: Vec<PathBuf> = Vec::new();
     for path in paths {
         if exists(&path)? {
-            // A sort of the whole would be code that a hundred names do not need.
+            // Insertion into a sorted vector is less code than a sort, and fast enough for a hundred names.
             let at = found.partition_point(|other| other.as_os_str() < path.as_os_str());
             found.insert(at, path);
         }
@@ -60,27 +60,27 @@ pub(super) fn find(file: &OsStr, deadline: Deadline) -> Result<Vec<PathBuf>, Out
     Ok(found)
 }
 
-/// What in the folders has a name that matches.
+/// The entries of the directories with a matching name.
 fn matching(
-    folders: &[PathBuf],
+    directories: &[PathBuf],
     pattern: &Pattern,
     max: usize,
     deadline: Deadline,
 ) -> Result<Vec<PathBuf>, OutputErrorKind> {
     let mut found = Vec::new();
-    for folder in folders {
-        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let unreadable = |error| OutputErrorKind::Unreadable(folder.clone(), error);
-        let entries = match fs::read_dir(here) {
+    for directory in directories {
+        let path = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let unreadable = |error| OutputErrorKind::Unreadable(directory.clone(), error);
+        let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
             Err(error) if is_absent(&error) => continue,
             Err(error) => return Err(unreadable(error)),
         };
         for entry in entries {
             let name = entry.map_err(unreadable)?.file_name();
-            // A name that is no text is no key of an object either.
+            // A name that is not UTF-8 is not a valid key either.
             if name.to_str().is_some_and(|name| pattern.matches_with(name, OPTIONS)) {
-                found.push(folder.join(name));
+                found.push(directory.join(name));
             }
             if found.len() > max {
                 return Err(OutputErrorKind::TooMany);
@@ -93,7 +93,7 @@ fn matching(
     Ok(found)
 }
 
-/// Whether there is something, be it a link that leads nowhere.
+/// Whether the path exists. True for a link without a target.
 fn exists(path: &Path) -> Result<bool, OutputErrorKind> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_taken_as_it_is_and_a_pattern_as_in_a_shell() {
+    fn a_path_is_literal_and_a_pattern_matches_as_in_a_shell() {
         let dir = tree(&[
             "b.txt",
             "a.txt",
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_would_be_misunderstood_is_refused() {
+    fn an_ambiguous_pattern_is_rejected() {
         let dir = tree(&["a"]);
         for file in ["**/a", "x**", "*/", "[a"] {
             assert!(matches!(found(&dir, file), Err(OutputErrorKind::Pattern(..))), "{file}");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_text_is_a_path_but_matches_nothing() {
+    fn a_name_that_is_not_utf_8_can_be_a_path_but_matches_no_pattern() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(OsStr::from_bytes(b"\xff*"));
         fs::write(&path, "").unwrap();

@@ -1,9 +1,9 @@
-//! `supervise`: runs the task as a child, and ends as it ended, once its outputs are stored.
+//! `supervise`: runs the task as a child process, and exits like the task when its outputs are stored.
 //!
-//! What the container's runtime sends to its first process is forwarded to the task, and what the task leaves behind
-//! is reaped. What differs from a task that is the first process itself: a signal that it does not handle ends it,
-//! as on any machine, where the kernel would have ignored it; and real-time signals are not forwarded, because no
-//! safe call sends them.
+//! It forwards signals of the container runtime to the task, and reaps orphaned processes. There are two
+//! differences from a task that is the first process itself: a signal without a handler ends the task, while
+//! the kernel would ignore it for process 1; and real-time signals are not forwarded, because no safe
+//! function sends them.
 
 mod reaper;
 pub(crate) mod task;
@@ -17,43 +17,44 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
 use crate::args::RunInvocation;
+use crate::code::{Code, Coded};
 use crate::deadline::Deadline;
 use crate::outputs::{self, OutputError};
 use crate::signals::Signals;
 use crate::{exit, run};
 use reaper::Reaper;
 
-/// How often to look for the sidecar's word. inotify would tell, but its instances are few and counted over all of a
-/// node's containers of a user; to look costs some microseconds.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often to check for the result of the sidecar. A check needs microseconds; inotify has a small limit on
+/// instances, which all containers of a user on the node share.
+const POLL: Duration = Duration::from_millis(10);
 
-/// How long to wait for the container's other processes to end, once they were killed. Only a process that hangs in
-/// the kernel takes longer.
+/// How long to wait for other processes of the container to exit after they were killed. Only a process that
+/// hangs in the kernel needs longer.
 const STRAGGLERS: Duration = Duration::from_secs(1);
 
-/// Runs the task, and gives what to exit with.
+/// Runs the task, and returns the exit code.
 pub(crate) fn run(run: &RunInvocation) -> Result<u8, SuperviseError> {
-    // First of all, so that no signal is lost.
+    // First, so that no signal is lost.
     let signals = Signals::block().map_err(SuperviseError::Kernel)?;
     let attempt = Attempt::begin(&run.handover).map_err(SuperviseError::NotStarted)?;
     let task = task::start(&run::this_program(), &run.place, &run.argv).map_err(SuperviseError::Kernel)?;
     let mut reaper = Reaper::new(task);
-    let exit = until_it_ends(&signals, &mut reaper).map_err(SuperviseError::Kernel)?;
-    end_the_container(&signals);
+    let exit = forward_until_exit(&signals, &mut reaper).map_err(SuperviseError::Kernel)?;
+    kill_other_processes(&signals);
 
     let stored = if exit == 0 || run.on_failure {
         store(run, exit, &attempt, &signals)
     } else {
-        // The sidecar need not be told for the task to end as it did.
+        // Errors are ignored, because the result of the task does not depend on the sidecar here.
         let _ = attempt.publish(&Manifest::nothing(exit));
         Ok(())
     };
-    // A task that failed by itself keeps its own result.
+    // A task that failed keeps its exit code.
     if exit == 0 { stored.map(|()| exit) } else { Ok(exit) }
 }
 
-/// Forwards signals until the task has ended. Gives what it ended with.
-fn until_it_ends(signals: &Signals, reaper: &mut Reaper) -> io::Result<u8> {
+/// Forwards signals until the task exits. Returns its exit code.
+fn forward_until_exit(signals: &Signals, reaper: &mut Reaper) -> io::Result<u8> {
     loop {
         match signals.next(None)? {
             Some(Signal::SIGCHLD) => {
@@ -61,17 +62,17 @@ fn until_it_ends(signals: &Signals, reaper: &mut Reaper) -> io::Result<u8> {
                     return Ok(exit);
                 }
             }
-            // It is not reaped yet, so this reaches it or nobody.
+            // The task is not reaped yet, so its PID is not reused.
             Some(signal) => drop(kill(reaper.task(), signal)),
             None => {}
         }
     }
 }
 
-/// Ends what the task left running, as the kernel does when a container's first process ends. The outputs cannot
-/// change any more then.
-fn end_the_container(signals: &Signals) {
-    // Elsewhere this would end the processes of others.
+/// Kills the processes that the task left running, as the kernel does when the first process of a container
+/// exits. After that, the outputs cannot change.
+fn kill_other_processes(signals: &Signals) {
+    // Outside of a container, this would kill unrelated processes.
     if getpid() != Pid::from_raw(1) {
         return;
     }
@@ -85,14 +86,14 @@ fn end_the_container(signals: &Signals) {
     }
 }
 
-/// Hands the outputs over and waits until they are stored.
+/// Passes the outputs to the sidecar and waits until they are stored.
 fn store(run: &RunInvocation, exit: u8, attempt: &Attempt, signals: &Signals) -> Result<(), SuperviseError> {
     let deadline = Deadline::after(run.deadline);
-    let outputs = match outputs::hand_over(&run.outputs, attempt, deadline) {
+    let outputs = match outputs::copy_all(&run.outputs, attempt, deadline) {
         Ok(outputs) => outputs,
         Err(error) => {
             let refused = Outcome::Refused(OneLine::new(&error.to_string()));
-            // The sentence is told here all the same.
+            // Errors are ignored, because this process reports the error as well.
             let _ = Manifest::new(exit, refused).map(|manifest| attempt.publish(&manifest));
             return Err(SuperviseError::Outputs(error));
         }
@@ -107,35 +108,36 @@ fn store(run: &RunInvocation, exit: u8, attempt: &Attempt, signals: &Signals) ->
     loop {
         match attempt.word() {
             Ok(Some(StoreResult::Stored)) => return Ok(()),
-            Ok(Some(StoreResult::Failed(sentence))) => return Err(SuperviseError::NotStored(sentence)),
+            Ok(Some(StoreResult::Failed(message))) => return Err(SuperviseError::NotStored(message)),
             Ok(None) => {}
             Err(error) => return Err(SuperviseError::NoHandover(error)),
         }
-        let Some(left) = deadline.left() else { return Err(SuperviseError::NoWord(run.deadline)) };
-        // The task has ended already, so a signal to end means nothing now: the runtime kills what takes too long.
-        signals.next(Some(left.min(LOOK))).map_err(SuperviseError::Kernel)?;
+        let Some(left) = deadline.left() else { return Err(SuperviseError::NoResult(run.deadline)) };
+        // Signals are ignored, because the task has already exited. The runtime kills this process if it
+        // takes too long.
+        signals.next(Some(left.min(POLL))).map_err(SuperviseError::Kernel)?;
     }
 }
 
-/// Why the launcher does not end as the task did.
+/// The launcher does not exit like the task.
 #[derive(Debug)]
 pub(crate) enum SuperviseError {
-    /// What it needs to run a child was refused.
+    /// The kernel refused a system call that is needed to run a child process.
     Kernel(io::Error),
-    /// There is nowhere to hand outputs over, which is found out before the task's work is in vain.
+    /// The handover directory cannot be used. This is checked before the task starts.
     NotStarted(HandoverError),
     NoHandover(HandoverError),
     Outputs(OutputError),
-    /// The sidecar's word.
+    /// The message of the sidecar.
     NotStored(OneLine),
-    /// The sidecar said nothing for this long.
-    NoWord(Duration),
+    /// The sidecar did not respond within this time.
+    NoResult(Duration),
 }
 
 impl SuperviseError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Kernel(_) => exit::REFUSED,
+            Self::Kernel(_) => exit::SYSTEM_CALL,
             _ => exit::NOT_STORED,
         }
     }
@@ -144,21 +146,23 @@ impl SuperviseError {
 impl fmt::Display for SuperviseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kernel(error) => write!(f, "the kernel refused what it takes to run the task: {error}"),
+            Self::Kernel(error) => write!(f, "failed to run the task: a system call failed: {error}"),
             Self::NotStarted(error) => write!(
                 f,
-                "the task was not started, because its outputs could not be handed to the sidecar \
-                 `bootlace-pipe`: {error}. Check that the container mounts the volume `bootlace-run`, writable"
+                "failed to prepare the outputs, so the task was not started: {error}: check that the container mounts the \
+                 volume \"bootlace-run\", and that it is writable"
             ),
             Self::NoHandover(error) => {
-                write!(f, "its outputs are not stored: they cannot be handed to the sidecar: {error}")
+                write!(
+                    f,
+                    "failed to store the outputs: failed to pass them to the sidecar \"bootlace-pipe\": {error}"
+                )
             }
-            Self::Outputs(error) => write!(f, "its outputs are not stored: {error}"),
-            Self::NotStored(sentence) => write!(f, "its outputs are not stored: {sentence}"),
-            Self::NoWord(limit) => write!(
+            Self::Outputs(error) => write!(f, "failed to store the outputs: {error}"),
+            Self::NotStored(message) => write!(f, "failed to store the outputs: {message}"),
+            Self::NoResult(limit) => write!(
                 f,
-                "its outputs are not stored: the sidecar `bootlace-pipe` did not answer within {} s. Its log says \
-                 why",
+                "failed to store the outputs: the sidecar \"bootlace-pipe\" did not respond within {} s: check its log",
                 limit.as_secs()
             ),
         }
@@ -166,3 +170,15 @@ impl fmt::Display for SuperviseError {
 }
 
 impl Error for SuperviseError {}
+
+impl Coded for SuperviseError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Kernel(_) => Code::LauncherSystemCall,
+            Self::NotStarted(_) | Self::NoHandover(_) => Code::TaskHandoverFailed,
+            Self::Outputs(error) => error.code(),
+            Self::NotStored(_) => Code::TaskOutputsNotStored,
+            Self::NoResult(_) => Code::TaskOutputsTimeout,
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The children that have ended: the task, and as the container's first process whatever lost its own parent.
+//! Reaps child processes: the task and, in the first process of a container, orphaned processes.
 
 use std::io;
 use std::process::Child;
@@ -11,11 +11,11 @@ use nix::unistd::Pid;
 use super::task::Started;
 use crate::exit;
 
-/// Takes the task's exit code, and the others' so that they do not stay as zombies.
+/// Reads the exit code of the task, and those of other processes, which would stay as zombies.
 pub(super) struct Reaper {
     child: Child,
     task: Pid,
-    /// Whether the task has the container's terminal.
+    /// Whether the task has the terminal of the container.
     terminal: bool,
 }
 
@@ -29,9 +29,9 @@ impl Reaper {
         self.task
     }
 
-    /// Reaps what has ended. Gives what the task ended with, once it has.
+    /// Reaps processes that have exited. Returns the exit code of the task if it is one of them.
     pub(super) fn reap(&mut self) -> io::Result<Option<u8>> {
-        // By std first, which also knows an end by a real-time signal.
+        // With std first, which supports real-time signals.
         if let Some(status) = self.child.try_wait()? {
             return Ok(Some(exit::exit_code(status)));
         }
@@ -43,13 +43,13 @@ impl Reaper {
                 Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.task => {
                     return Ok(Some(exit::SIGNALED | exit::low_byte(signal as i32)));
                 }
-                // As a container's first process, with no parent in its session, the task would not be stopped by
-                // its terminal's Ctrl-Z; nor is there a shell that could continue it.
+                // Ctrl-Z would not stop the task if it were the first process, whose parent is in another
+                // session, and there is no shell to continue it.
                 Ok(WaitStatus::Stopped(pid, Signal::SIGTSTP)) if pid == self.task && self.terminal => {
                     let _ = killpg(pid, Signal::SIGCONT);
                 }
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(None),
-                // Somebody else's end; EINVAL is one by a signal that has no name.
+                // Another process. EINVAL: a signal without a name killed it.
                 Ok(_) | Err(Errno::EINVAL | Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -57,7 +57,7 @@ impl Reaper {
     }
 }
 
-/// Reaps what has ended after the task. Whether there are others that have not.
+/// Reaps processes that exited after the task. Returns whether others still run.
 pub(super) fn others_run() -> bool {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {

@@ -1,7 +1,7 @@
-//! `task`: from the fork to the task itself.
+//! `task`: the child process, until it executes the task.
 //!
-//! The child sets itself up as the runtime sets a container's first process up: the leader of its session or, where
-//! the launcher keeps the terminal's session, the leader of the group in its foreground; no signal held back.
+//! It is set up like the first process of a container: it leads its session or, if the launcher keeps the
+//! session of the terminal, the process group in the foreground, and blocks no signal.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -16,24 +16,25 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, getpid, setpgid, setsid, tcgetpgrp, tcsetpgrp};
 
 use crate::args::{Place, Task};
+use crate::code::{Code, Coded};
 use crate::exit;
 use crate::merge;
 use crate::program::{self, StartError};
 
-/// The child, which becomes the task.
+/// The child process, which executes the task.
 pub(super) struct Started {
     pub(super) child: Child,
-    /// Whether the task gets the container's terminal.
+    /// Whether the task gets the terminal of the container.
     pub(super) terminal: bool,
 }
 
-/// Forks the child, with this process's env, files and folder.
+/// Starts the child process, with the env, files and working directory of this process.
 pub(super) fn start(program: &OsStr, place: &Place, argv: &[OsString]) -> io::Result<Started> {
     let mut container = OsString::from("--container=");
     container.push(&place.container);
     let mut log = OsString::from("--termination-log=");
     log.push(&place.termination_log);
-    // Asked before the child takes its foreground.
+    // Checked before the child moves itself to the foreground.
     let terminal = has_terminal();
     let child = Command::new(program)
         .arg("task")
@@ -45,42 +46,43 @@ pub(super) fn start(program: &OsStr, place: &Place, argv: &[OsString]) -> io::Re
     Ok(Started { child, terminal })
 }
 
-/// Becomes the task. It only ever returns why that failed.
+/// Executes the task. Returns only if that fails.
 pub(crate) fn run(task: &Task) -> Result<Infallible, TaskError> {
-    // Where the launcher is killed, the task ends with it, as it would have as the first process. For that one the
-    // kernel sees to it; this is for pods whose containers share their processes.
-    prctl::set_pdeathsig(Signal::SIGKILL).map_err(TaskError::of)?;
+    // If the launcher is killed, the task ends with it, as the first process of the container would. The
+    // kernel ensures that if the launcher is process 1; this is for pods with shareProcessNamespace.
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(TaskError::kernel)?;
     if parent_id().cast_signed() != task.parent {
         return Err(TaskError::Orphaned);
     }
     if has_terminal() {
         lead_terminal().map_err(TaskError::Kernel)?;
     } else {
-        setsid().map_err(TaskError::of)?;
+        setsid().map_err(TaskError::kernel)?;
     }
-    // The launcher holds all of them back, and what is held back is inherited.
-    SigSet::empty().thread_set_mask().map_err(TaskError::of)?;
+    // The launcher blocks all signals, and a child process inherits that.
+    SigSet::empty().thread_set_mask().map_err(TaskError::kernel)?;
 
     let process: Vec<_> = env::vars_os().collect();
     let env = merge::merge(&process, &[], &[]);
     program::exec(&task.argv, &env).map_err(TaskError::NotStarted)
 }
 
-/// Whether standard error is the terminal of this process's own session: a container with `tty` has it as all three.
+/// Whether standard error is the terminal of the session. With `tty`, a container has the terminal as all
+/// three streams.
 fn has_terminal() -> bool {
     tcgetpgrp(io::stderr()).is_ok()
 }
 
-/// Makes this process the leader of a group of its own, in the terminal's foreground. Signals of the terminal then
-/// go to the task and what it started, and not to the launcher.
+/// Makes this process the leader of a new process group in the foreground of the terminal, so that signals of
+/// the terminal go to the task and its child processes, and not to the launcher.
 fn lead_terminal() -> io::Result<()> {
     let own = Pid::from_raw(0);
     setpgid(own, own)?;
-    // From the background this would stop the process, if it did not hold SIGTTOU back.
+    // SIGTTOU is blocked, or this call would stop the process, which is in the background.
     Ok(tcsetpgrp(io::stderr(), getpid())?)
 }
 
-/// Why the child did not become the task.
+/// The child process did not execute the task.
 #[derive(Debug)]
 pub(crate) enum TaskError {
     Kernel(io::Error),
@@ -89,13 +91,13 @@ pub(crate) enum TaskError {
 }
 
 impl TaskError {
-    fn of(error: nix::Error) -> Self {
+    fn kernel(error: nix::Error) -> Self {
         Self::Kernel(error.into())
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Kernel(_) | Self::Orphaned => exit::REFUSED,
+            Self::Kernel(_) | Self::Orphaned => exit::SYSTEM_CALL,
             Self::NotStarted(error) => error.exit_code(),
         }
     }
@@ -105,12 +107,21 @@ impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kernel(error) => {
-                write!(f, "the task was not started: the kernel refused to set its process up: {error}")
+                write!(f, "failed to set up the process of the task: a system call failed: {error}")
             }
-            Self::Orphaned => f.write_str("the task was not started: its launcher has ended"),
+            Self::Orphaned => f.write_str("failed to start the task: the launcher has exited"),
             Self::NotStarted(error) => error.fmt(f),
         }
     }
 }
 
 impl Error for TaskError {}
+
+impl Coded for TaskError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Kernel(_) | Self::Orphaned => Code::LauncherSystemCall,
+            Self::NotStarted(error) => error.code(),
+        }
+    }
+}

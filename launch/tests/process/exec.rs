@@ -1,4 +1,4 @@
-//! `launch exec`: what the task is started with, and what happens where it cannot be.
+//! `launch exec`: how the task is started, and what happens if it cannot be started.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,9 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use crate::support::{Boot, LAUNCHER, PATH, failed, stderr, stdout};
+use bootlace_launch::code::Code;
 
-/// NUL-ended records, as in `/proc`.
+use crate::support::{Boot, LAUNCHER, PATH, failed, has_code, stderr, stdout};
+
+/// NUL-terminated records, as in `/proc`.
 fn records(bytes: &[u8]) -> Vec<&[u8]> {
     bytes.strip_suffix(b"\0").map(|bytes| bytes.split(|&byte| byte == 0).collect()).unwrap_or_default()
 }
@@ -75,7 +77,7 @@ fn the_pod_wins_over_boot_and_boot_over_the_image() {
     .output()
     .unwrap();
     let path = format!("PATH={PATH}");
-    // Its own come first.
+    // The variables of the process come first.
     let expected =
         ["IMAGE_ONLY=image", &path, "POD=pod", "POD_EMPTY=", "IMAGE=boot", "KEPT_ABSENT=boot", "NEW=boot"];
     assert_eq!(records(&stdout(output)), expected.map(str::as_bytes));
@@ -97,7 +99,7 @@ fn without_a_boot_env_the_environ_passes_untouched_and_in_its_order() {
 
 #[test]
 fn the_task_is_the_same_process_with_the_same_signals_and_files() {
-    // Ignored, blocked, caught and pending signals, and the open files.
+    // Ignored, blocked, caught and pending signals, and open files.
     let script = "echo $$; grep -E '^(Sig[PBIC]|Shd)' /proc/self/status; ls -l /proc/$$/fd | cut -d'>' -f2; pwd; umask";
     let run = |mut command: Command| {
         let child = command
@@ -112,10 +114,10 @@ fn the_task_is_the_same_process_with_the_same_signals_and_files() {
         let text = String::from_utf8(stdout(child.wait_with_output().unwrap())).unwrap();
         let (first, rest) = text.split_once('\n').unwrap();
         assert_eq!(first, pid.to_string());
-        // Each run has a pipe of its own.
+        // Each run has a different pipe.
         rest.split_whitespace().filter(|word| !word.starts_with("pipe:")).collect::<Vec<_>>().join(" ")
     };
-    // By its path, because std starts what it must look up in another way, which shows in the signals.
+    // By its path: std starts a program from PATH in another way, which changes the signals.
     let mut direct = Command::new("/usr/bin/env");
     direct.env_clear().env("PATH", PATH);
     assert_eq!(run(Boot::new(&[("A", b"1")], &[]).exec()), run(direct));
@@ -148,9 +150,10 @@ fn the_command_is_looked_up_in_the_path_that_the_task_gets() {
 
     let pod_wins = Boot::new(&[("PATH", dir.as_bytes())], &["PATH"]);
     let output = pod_wins.exec().arg("tool").output().unwrap();
-    assert!(failed(&pod_wins, &output, 127).contains("`tool` was not found in any folder of PATH"));
+    failed(&pod_wins, &output, 127, Code::TaskCommandNotFound);
 
-    // Relative folders are the working directory's, and an empty one is the working directory itself.
+    // Relative directories are relative to the working directory, and an empty one is the working directory
+    // itself.
     for (path, cwd, found) in
         [("bin", boot.path(), "bin/tool"), ("/nowhere:", bin.parent().unwrap(), "./tool")]
     {
@@ -158,7 +161,7 @@ fn the_command_is_looked_up_in_the_path_that_the_task_gets() {
         assert_eq!(stdout(output), format!("{found} found\n").into_bytes());
     }
 
-    // Like execvpe(3), go on where a file of the name may not be executed.
+    // Like execvpe(3), continue after a file that is not executable.
     let denied = boot.file("denied/tool", "", 0o644);
     let path = format!("{}:/dev/null:{dir}", denied.parent().unwrap().display());
     assert_eq!(stdout(boot.exec().env("PATH", path).arg("tool").output().unwrap()), found);
@@ -170,54 +173,48 @@ fn a_command_that_cannot_be_run_fails_as_in_a_shell() {
     boot.file("plain", "", 0o644);
     boot.file("script", "#!/no/such/interpreter\n", 0o755);
     boot.file("busy/inner", "", 0o644);
-    for (command, code, sentence) in [
-        ("./absent", 127, "command `./absent` was not found in the container"),
-        ("absent", 127, "command `absent` was not found in any folder of PATH"),
-        ("", 127, "command `` was not found"),
-        ("./script", 127, "command `./script` is there, but the interpreter"),
-        ("./plain", 126, "command `./plain` may not be executed: permission denied"),
-        ("./busy", 126, "command `./busy` is a directory"),
-        ("./plain/x", 127, "command `./plain/x` was not found in the container"),
+    for (command, exit, code) in [
+        ("./absent", 127, Code::TaskCommandNotFound),
+        ("absent", 127, Code::TaskCommandNotFound),
+        ("", 127, Code::TaskCommandNotFound),
+        ("./script", 127, Code::TaskInterpreterNotFound),
+        ("./plain", 126, Code::TaskCommandNotExecutable),
+        ("./busy", 126, Code::TaskCommandNotExecutable),
+        ("./plain/x", 127, Code::TaskCommandNotFound),
     ] {
         let output = boot.exec().current_dir(boot.path()).arg(command).output().unwrap();
-        let told = failed(&boot, &output, code);
-        assert!(told.contains(sentence), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let message = failed(&boot, &output, exit, code);
+        assert!(message.contains(&format!("\"{command}\"")), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }
 
 #[test]
-fn a_file_in_path_that_may_not_be_executed_is_told_as_such() {
+fn a_file_in_path_that_is_not_executable_is_reported() {
     let boot = Boot::empty();
     boot.file("tool", "", 0o644);
     let output = boot.exec().env("PATH", boot.path()).arg("tool").output().unwrap();
-    assert!(failed(&boot, &output, 126).contains("tool` may not be executed"));
+    assert!(failed(&boot, &output, 126, Code::TaskCommandNotExecutable).contains("/tool\""));
 }
 
 #[test]
-fn what_the_kernel_cannot_take_is_named_with_its_size() {
+fn a_variable_that_is_too_large_is_reported_with_its_size() {
     let large = b"hunter2".repeat(20_000);
     let boot = Boot::new(&[("LARGE", &large), ("SMALL", b"1")], &[]);
-    let told = failed(&boot, &boot.exec().arg("true").output().unwrap(), 126);
-    assert!(
-        told.contains("at most 128 KiB in one string; larger: env LARGE (140006 bytes, from a source of"),
-        "{told}"
-    );
-    assert!(!told.contains("SMALL") && !told.contains("hunter2"), "{told}");
+    let message = failed(&boot, &boot.exec().arg("true").output().unwrap(), 126, Code::TaskArgumentsTooLarge);
+    assert!(message.contains("env LARGE (140006 bytes, from a source of"), "{message}");
+    assert!(!message.contains("SMALL") && !message.contains("hunter2"), "{message}");
 
     let records: Vec<_> = (0..100).map(|number| (format!("PART{number}"), vec![b'x'; 100_000])).collect();
     let records: Vec<_> = records.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
     let boot = Boot::new(&records, &[]);
-    let told = failed(&boot, &boot.exec().arg("true").output().unwrap(), 126);
-    assert!(
-        told.contains("env (10000809 bytes, 10000790 of them from the boot env) are more than"),
-        "{told}"
-    );
+    let message = failed(&boot, &boot.exec().arg("true").output().unwrap(), 126, Code::TaskArgumentsTooLarge);
+    assert!(message.contains("env (10000809 bytes, 10000790 of them from the boot env)"), "{message}");
 }
 
 #[test]
-fn what_is_nearly_too_much_for_the_kernel_arrives() {
-    // One string of 128 KiB with its NUL, and close to a quarter of the stack limit in all.
+fn an_env_close_to_the_limit_of_the_kernel_works() {
+    // One string of 128 KiB with its NUL byte, and close to a quarter of the stack limit in total.
     let longest = vec![b'x'; 128 * 1024 - "LARGE0=".len() - 1];
     let names: Vec<_> = (0..10).map(|number| format!("LARGE{number}")).collect();
     let records: Vec<_> = names.iter().map(|name| (name.as_str(), &longest[..])).collect();
@@ -228,7 +225,7 @@ fn what_is_nearly_too_much_for_the_kernel_arrives() {
 }
 
 #[test]
-fn any_user_without_rights_can_run_it_on_a_root_that_is_read_only() {
+fn any_unprivileged_user_can_run_it_with_a_read_only_root() {
     let boot = Boot::new(&[("A", b"1")], &[]);
     let root = boot.path().join("rootfs");
     fs::create_dir(&root).unwrap();
@@ -256,26 +253,25 @@ fn without_its_boot_env_the_task_does_not_start() {
 
     fs::write(boot.environ(), "A=1\0hunter2\0").unwrap();
     let output = run();
-    let told = failed(&boot, &output, 78);
-    assert!(told.contains("env/environ is damaged: record 2 is not `NAME=value`"), "{told}");
-    assert!(!told.contains("hunter2") && output.stdout.is_empty(), "{told}");
+    let message = failed(&boot, &output, 78, Code::TaskEnvDamaged);
+    assert!(message.contains("env/environ\"") && message.contains("record 2"), "{message}");
+    assert!(!message.contains("hunter2") && output.stdout.is_empty(), "{message}");
 
     fs::remove_file(boot.environ()).unwrap();
-    let told = failed(&boot, &run(), 78);
-    assert!(told.contains("env/environ cannot be read: No such file"), "{told}");
-    assert!(told.contains("`bootlace-boot`"), "{told}");
+    let message = failed(&boot, &run(), 78, Code::TaskEnvUnreadable);
+    assert!(message.contains("env/environ\": No such file"), "{message}");
 
     fs::write(boot.environ(), "").unwrap();
     fs::remove_file(boot.keep()).unwrap();
-    let told = failed(&boot, &run(), 78);
-    assert!(told.contains("env/keep/base cannot be read"), "{told}");
+    let message = failed(&boot, &run(), 78, Code::TaskEnvUnreadable);
+    assert!(message.contains("env/keep/base\""), "{message}");
 }
 
 #[test]
-fn wrong_arguments_are_told_apart_from_a_task_that_did_not_start() {
+fn invalid_arguments_have_their_own_exit_code() {
     let output = Command::new(LAUNCHER).args(["exec", "--container=base"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
-    assert_eq!(stderr(&output), "bootlace: `exec` needs `--` and the task's command; see `launch --help`\n");
+    assert!(has_code(&stderr(&output), Code::LauncherArgumentsInvalid), "{}", stderr(&output));
 }
 
 #[test]
@@ -283,7 +279,7 @@ fn references_to_the_boot_env_are_resolved_in_arguments_and_in_the_pods_own_vari
     let boot = Boot::new(&[("PORT", b"5432"), ("RAW", b"$(PORT)\xff")], &[]);
     boot.references(&[("variable:URL", "$(HOST):$(PORT)"), ("argument:3", "$$(PORT) $(PORT) $(URL) $(RAW)")]);
     let mut command = boot.exec();
-    // As the kubelet leaves them.
+    // After the expansion by the kubelet.
     command.env("HOST", "db").env("URL", "db:$(PORT)");
     command.args(["sh", "-c", r#"printf '%s|%s' "$0" "$URL""#, "$(PORT) $(PORT) db:$(PORT) $(RAW)"]);
     let said = stdout(command.output().unwrap());
@@ -291,9 +287,10 @@ fn references_to_the_boot_env_are_resolved_in_arguments_and_in_the_pods_own_vari
 }
 
 #[test]
-fn references_that_are_damaged_start_no_task() {
+fn with_damaged_references_the_task_does_not_start() {
     let boot = Boot::empty();
     boot.references(&[("word:1", "$(A)")]);
-    let told = failed(&boot, &boot.exec().args(["echo", "ran"]).output().unwrap(), 78);
-    assert!(told.contains("env/references/base is damaged: record 1"), "{told}");
+    let output = boot.exec().args(["echo", "ran"]).output().unwrap();
+    let message = failed(&boot, &output, 78, Code::TaskEnvDamaged);
+    assert!(message.contains("env/references/base\"") && message.contains("record 1"), "{message}");
 }

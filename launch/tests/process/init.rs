@@ -1,15 +1,17 @@
-//! `launch init`: the program of a boot image, and what becomes of the pod where it fails.
+//! `launch init`: runs the command of a boot image, and fails if the command fails.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{Boot, Lines, failed, kill, stderr, stdout, until};
+use bootlace_launch::code::Code;
 
-/// The names in a folder.
-fn names(folder: &std::path::Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
+use crate::support::{Boot, Lines, failed, has_code, kill, stderr, stdout, until};
+
+/// The names in a directory.
+fn names(directory: &std::path::Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
@@ -27,7 +29,7 @@ fn the_program_finds_its_folders_and_is_marked_as_done() {
 }
 
 #[test]
-fn what_an_earlier_run_left_is_gone_and_links_are_not_followed() {
+fn files_of_an_earlier_run_are_removed_and_links_are_not_followed() {
     let boot = Boot::empty();
     boot.file("elsewhere/kept", "", 0o644);
     boot.file("out/files/old/deep", "", 0o644);
@@ -41,57 +43,53 @@ fn what_an_earlier_run_left_is_gone_and_links_are_not_followed() {
 
 #[test]
 fn a_program_that_fails_keeps_its_code_and_its_own_message() {
-    for (script, code, sentence) in [
-        ("echo no such job >&2; exit 3", 3, "its command ended with exit code 3"),
-        ("exit 255", 255, "its command ended with exit code 255"),
-        ("kill -KILL $$", 137, "its command was ended by signal 9"),
+    for (script, exit, reason) in [
+        ("echo no such job >&2; exit 3", 3, "exit code 3"),
+        ("exit 255", 255, "exit code 255"),
+        ("kill -KILL $$", 137, "killed by signal 9"),
     ] {
         let boot = Boot::empty();
         let output = boot.init(30, script).output().unwrap();
-        assert_eq!(output.status.code(), Some(code));
-        let told = stderr(&output);
-        let last = format!("bootlace: container base: its boot image failed: {sentence}");
-        assert_eq!(told.lines().last(), Some(&*last), "{told}");
-        assert_eq!(boot.termination_message(), "", "the kubelet then takes the end of the log");
+        assert_eq!(output.status.code(), Some(exit));
+        let log = stderr(&output);
+        assert!(has_code(&log, Code::BootImageFailed) && log.contains(reason), "{log}");
+        assert_eq!(boot.termination_message(), "", "the kubelet then uses the end of the log");
         assert!(!boot.out().join(".done").exists());
     }
 }
 
 #[test]
-fn a_program_that_hangs_is_ended_at_its_time() {
+fn a_program_that_hangs_is_killed_at_the_timeout() {
     let (boot, start) = (Boot::empty(), Instant::now());
     let output = boot.init(1, "exec sleep 60").output().unwrap();
-    let told = failed(&boot, &output, 75);
-    assert!(told.contains("had not ended after 1 s and was killed: raise `boot.timeoutSeconds`"), "{told}");
+    failed(&boot, &output, 75, Code::BootImageTimeout);
     assert!(start.elapsed() < Duration::from_secs(30));
     assert!(!boot.out().join(".done").exists());
 }
 
 #[test]
-fn an_image_without_the_program_is_told_which_field_names_it() {
+fn an_image_without_the_program_fails_with_the_name_of_the_field() {
     let boot = Boot::empty();
     fs::create_dir(boot.out()).unwrap();
     let output = boot.init_of(30).args(["--", "/bootlace-init"]).output().unwrap();
-    let told = failed(&boot, &output, 127);
+    let message = failed(&boot, &output, 127, Code::BootImageNotStarted);
     assert!(
-        told.contains(
-            "`boot.initImage.command` of the BootProfile names: command `/bootlace-init` was not found"
-        ),
-        "{told}"
+        message.contains("\"/bootlace-init\"") && message.contains("boot.initImage.command"),
+        "{message}"
     );
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn a_missing_directory_is_reported() {
     let boot = Boot::empty();
     let output = boot.init_of(30).args(["--", "true"]).output().unwrap();
-    let told = failed(&boot, &output, 74);
-    assert!(told.contains("/out cannot be written: "), "{told}");
+    let message = failed(&boot, &output, 74, Code::BootImageDirectory);
+    assert!(message.contains("/out\""), "{message}");
 }
 
-/// A pod that is deleted while the image runs: without this it would wait for the whole grace period.
+/// Without this, the deletion of a pod would wait for the whole grace period while the image runs.
 #[test]
-fn what_the_runtime_sends_reaches_the_program() {
+fn signals_of_the_runtime_reach_the_program() {
     let boot = Boot::empty();
     let script = "trap 'exit 9' TERM; trap '' HUP; echo ready; while :; do read line; done";
     let mut launcher = boot.init(60, script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

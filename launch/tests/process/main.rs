@@ -1,7 +1,7 @@
-//! Runs the real launcher and looks at what the processes that it starts really hold.
+//! Runs the real launcher and checks the processes that it starts.
 //!
-//! The hook's tests put tasks into process namespaces of their own with util-linux' `unshare`. That needs no
-//! root where the kernel lets users make user namespaces.
+//! The tests of the hook run tasks in separate process namespaces with `unshare` of util-linux. That does not
+//! need root if the kernel allows unprivileged user namespaces.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,9 +1,10 @@
-//! What only the shipped, static binary shows.
+//! Tests of the static binary in the image.
 
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use bootlace_launch::code::Code;
 use bootlace_launch::handover::StoreResult;
 
 use crate::shipped;
@@ -18,8 +19,8 @@ fn it_is_under_half_a_megabyte() {
 }
 
 #[test]
-fn it_runs_where_there_is_nothing_but_itself() {
-    // As in a scratch image: no libraries, no shell, no /proc.
+fn it_runs_in_an_empty_root_directory() {
+    // As in a scratch image: without libraries, shell and /proc.
     let root = tempfile::tempdir().unwrap();
     fs::copy(&*LAUNCHER, root.path().join("launch")).unwrap();
     fs::create_dir_all(root.path().join("bootlace/env/keep")).unwrap();
@@ -55,19 +56,18 @@ fn it_supervises() {
     };
     assert_eq!(run("exit 3").status.code(), Some(3));
     assert_eq!(run("kill -34 $$").status.code(), Some(162));
-    failed(&boot, &run("exit 0"), 74);
+    failed(&boot, &run("exit 0"), 74, Code::TaskOutputMissing);
 }
 
 #[test]
-fn it_does_not_hand_to_a_shell_what_the_kernel_refuses() {
-    // glibc would run such a file with /bin/sh; a container runtime does not, and neither does the static
+fn it_does_not_execute_scripts_without_an_interpreter() {
+    // glibc would execute such a file with /bin/sh. A container runtime does not, and neither does the static
     // binary.
     let boot = Boot::new(&[("A", b"1")], &[]);
     let script = boot.file("script", "echo ran\n", 0o755);
     let output = boot.exec_by(&LAUNCHER).arg(&script).output().unwrap();
     assert!(output.stdout.is_empty());
-    let told = failed(&boot, &output, 126);
-    assert!(told.contains("built for another architecture, or it is a script that does not begin with `#!`"));
+    failed(&boot, &output, 126, Code::TaskCommandFormat);
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Builds the launcher as the image ships it.
+//! Builds the launcher of the image.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// The static binary's path, built with the profile that images are built with.
+/// The path of the static binary, built with the profile of the image.
 pub(crate) fn launcher() -> PathBuf {
     let args = "build --quiet --profile=launch --target=x86_64-unknown-linux-musl --package=bootlace-launch \
                 --bin=bootlace-launch --message-format=json";

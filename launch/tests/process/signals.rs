@@ -1,4 +1,5 @@
-//! `launch run`: what the container's runtime sends reaches the task, and what the task leaves behind is reaped.
+//! `launch run`: forwards signals of the container runtime to the task, and reaps processes that the task
+//! left.
 
 use std::fs;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,7 +10,7 @@ use crate::support::{Boot, LAUNCHER, Lines, PATH, kill, stderr, stdout, until};
 
 const OUTPUT: &str = "--optional-output=Report:ConfigMap:report.txt";
 
-/// A launcher whose task is a shell script, which says first which process it is.
+/// A launcher whose task is a shell script. The script first prints its PID.
 struct Running {
     launcher: Child,
     lines: Lines,
@@ -18,11 +19,12 @@ struct Running {
 
 impl Running {
     fn new(boot: &Boot, script: &str) -> Self {
-        // A shell that reads sees to a signal at once; one that waits for a child, only afterwards.
+        // A shell that reads handles a signal at once. One that waits for a child process handles it
+        // afterwards.
         let script = format!("{script}\necho $$\nwhile :; do read line; done");
         let run = boot.run(&[OUTPUT]);
         let mut launcher = Command::new("env")
-            // A shell cannot trap what it finds ignored, as it is for what runs in the background.
+            // A shell cannot trap a signal that it inherits as ignored, as background processes do.
             .args(["--default-signal", "--ignore-environment", &format!("PATH={PATH}"), LAUNCHER])
             .args(run.get_args())
             .args(["sh", "-c", &script])
@@ -45,7 +47,7 @@ impl Running {
     }
 }
 
-/// A test that fails leaves nothing running: the task ends with its launcher.
+/// Kills the launcher, and so the task, if a test fails.
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.launcher.kill();
@@ -53,7 +55,7 @@ impl Drop for Running {
     }
 }
 
-/// The state of a process, as one letter; `None` once it is gone.
+/// The state of a process, as one letter. `None` after its end.
 fn state(process: &str) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
@@ -111,7 +113,7 @@ fn a_task_that_is_stopped_goes_on_with_cont() {
 }
 
 #[test]
-fn signals_that_wait_for_the_outputs_word_end_nothing() {
+fn signals_while_waiting_for_the_result_are_ignored() {
     let boot = Boot::empty();
     let output = "--output=Report:ConfigMap:report.txt";
     let mut child = boot.run(&[output]).args(["touch", "report.txt"]).spawn().unwrap();
@@ -134,14 +136,14 @@ fn the_task_ends_with_a_launcher_that_is_killed() {
 }
 
 #[test]
-fn as_the_first_process_it_forwards_what_it_is_sent_from_inside() {
+fn as_the_first_process_it_forwards_signals_from_its_container() {
     let boot = Boot::empty();
     let output = boot.namespace(&format!("exec $launch_run {OUTPUT} -- sh -c 'kill -TERM 1; sleep 60'"));
     assert_eq!(output.status.code(), Some(143), "{}", stderr(&output));
 }
 
 #[test]
-fn as_the_first_process_it_reaps_what_lost_its_parent() {
+fn as_the_first_process_it_reaps_orphans() {
     let boot = Boot::empty();
     let script = r#"
         sh -c 'sh -c "echo \$\$; read x <$fifo" >orphan & until [ -s orphan ]; do :; done'
@@ -160,7 +162,7 @@ fn as_the_first_process_it_reaps_what_lost_its_parent() {
 }
 
 #[test]
-fn as_the_first_process_it_ends_what_the_task_left_running_before_it_reads_the_outputs() {
+fn as_the_first_process_it_kills_other_processes_before_it_reads_the_outputs() {
     let boot = Boot::empty();
     let task = boot.file(
         "task",

@@ -1,4 +1,4 @@
-//! A boot volume as boot would leave it, and ways to run the launcher on it.
+//! A boot volume as boot writes it, and functions that run the launcher with it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,19 +11,20 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bootlace_launch::code::Code;
 use bootlace_launch::environ::{self, Record};
 use bootlace_launch::handover::{Attempt, Folder, Manifest, Outcome, StoreResult};
 use bootlace_launch::{layout, pod_env};
 
 pub(crate) const LAUNCHER: &str = env!("CARGO_BIN_EXE_bootlace-launch");
 
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout for an expected event.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The PATH of processes in tests, unless they say otherwise.
+/// The default PATH of processes in tests.
 pub(crate) const PATH: &str = "/usr/bin:/bin";
 
-/// A boot volume for the container `base`, with its termination message's file beside it.
+/// A boot volume for the container `base`, with the file of its termination message.
 pub(crate) struct Boot {
     dir: tempfile::TempDir,
 }
@@ -57,7 +58,7 @@ impl Boot {
         self.path().join(layout::DIR_KEEP).join("base")
     }
 
-    /// Leaves texts that refer to the boot env, as the container's spec has them, by the keys of their places.
+    /// Writes texts of the spec that refer to the boot env, by the keys of their places.
     pub(crate) fn references<'t>(&self, texts: &[(&'t str, &'t str)]) {
         let record =
             |&(key, text): &(&'t str, &'t str)| Record::new(OsStr::new(key), OsStr::new(text)).unwrap();
@@ -74,7 +75,7 @@ impl Boot {
         fs::read_to_string(self.termination_log()).unwrap()
     }
 
-    /// Writes a file beside the volume's own.
+    /// Writes an additional file.
     pub(crate) fn file(&self, name: &str, content: &str, mode: u32) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -91,7 +92,7 @@ impl Boot {
         ]
     }
 
-    /// `launch exec … --`, with an env of PATH alone.
+    /// `launch exec … --`, with only PATH as env.
     pub(crate) fn exec(&self) -> Command {
         self.exec_by(Path::new(LAUNCHER))
     }
@@ -102,7 +103,7 @@ impl Boot {
         command
     }
 
-    /// `launch hook …`, with an env of PATH alone.
+    /// `launch hook …`, with only PATH as env.
     pub(crate) fn hook(&self, timeout: u32) -> Command {
         let mut command = Command::new(LAUNCHER);
         command.env_clear().env("PATH", PATH).arg("hook").args(self.flags());
@@ -110,7 +111,8 @@ impl Boot {
         command
     }
 
-    /// `launch run … FLAGS --`, with an env of PATH alone, in this volume's folder, and without a terminal.
+    /// `launch run … FLAGS --`, with only PATH as env, in the directory of this volume, and without a
+    /// terminal.
     pub(crate) fn run(&self, flags: &[&str]) -> Command {
         self.run_by(Path::new(LAUNCHER), flags)
     }
@@ -134,12 +136,12 @@ impl Boot {
         self.path().join("handover")
     }
 
-    /// What the launcher hands over, once it does, as the sidecar sees it.
+    /// Waits for the manifest of the launcher, and returns the view of the sidecar.
     pub(crate) fn handed_over(&self) -> HandedOver {
         handed_over(&self.handover())
     }
 
-    /// Answers what is handed over, beside the test.
+    /// Writes a result for the outputs, in another thread.
     pub(crate) fn sidecar(&self, word: StoreResult) -> thread::JoinHandle<HandedOver> {
         let handover = self.handover();
         thread::spawn(move || {
@@ -149,12 +151,12 @@ impl Boot {
         })
     }
 
-    /// Where a boot image leaves what it gives.
+    /// The output directory of a boot image.
     pub(crate) fn out(&self) -> PathBuf {
         self.path().join("out")
     }
 
-    /// `launch init … -- sh -c SCRIPT`, with an env of PATH and the folder as `$out`.
+    /// `launch init … -- sh -c SCRIPT`, with PATH and the output directory `$out` as env.
     pub(crate) fn init(&self, timeout: u32, script: &str) -> Command {
         fs::create_dir_all(self.out()).unwrap();
         let mut command = self.init_of(timeout);
@@ -176,7 +178,7 @@ impl Boot {
         let fifo = self.path().join("fifo");
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
         let flags = self.flags().join(" ");
-        // A test that hangs fails, and takes its processes with it.
+        // If a test hangs, it fails and its processes are killed.
         let mut command = Command::new("timeout");
         command.args(["--kill-after=1", "60", "unshare"]);
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
@@ -195,7 +197,7 @@ impl Boot {
     }
 }
 
-/// Standard output of a run that must succeed.
+/// Returns standard output of a run that must succeed.
 pub(crate) fn stdout(output: Output) -> Vec<u8> {
     assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     output.stdout
@@ -206,15 +208,21 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Checks that a run failed with a code, and told its sentence on standard error and in the termination
-/// message alike. Gives the sentence.
+/// Checks that a run failed with an exit code, and with a message of this code both on standard error and as
+/// the termination message. Returns the message.
 #[track_caller]
-pub(crate) fn failed(boot: &Boot, output: &Output, code: i32) -> String {
-    let sentence = stderr(output);
-    assert_eq!(output.status.code(), Some(code), "{sentence}");
-    assert_eq!(boot.termination_message(), sentence);
-    assert!(sentence.starts_with("bootlace: container base: "), "{sentence}");
-    sentence
+pub(crate) fn failed(boot: &Boot, output: &Output, exit: i32, code: Code) -> String {
+    let message = stderr(output);
+    assert_eq!(output.status.code(), Some(exit), "{message}");
+    assert_eq!(boot.termination_message(), message);
+    assert!(message.starts_with("bootlace: container \"base\": "), "{message}");
+    assert!(has_code(&message, code), "{message} has not the code {code}");
+    message
+}
+
+/// Whether a message ends with a code.
+pub(crate) fn has_code(message: &str, code: Code) -> bool {
+    message.ends_with(&format!(" [{code}]\n"))
 }
 
 fn handed_over(handover: &Path) -> HandedOver {
@@ -225,7 +233,7 @@ fn handed_over(handover: &Path) -> HandedOver {
     })
 }
 
-/// What the sidecar sees.
+/// The view of the sidecar.
 pub(crate) struct HandedOver {
     pub(crate) attempt: Attempt,
     pub(crate) manifest: Manifest,
@@ -245,14 +253,14 @@ impl HandedOver {
             .collect()
     }
 
-    /// Why nothing is handed over.
+    /// The error of the launcher.
     pub(crate) fn refused(&self) -> &str {
         let Outcome::Refused(sentence) = self.manifest.outcome() else { panic!("{:?}", self.manifest) };
         sentence.as_str()
     }
 }
 
-/// What a process writes, line by line, none of which may take long.
+/// The output of a process, line by line, with a timeout for each line.
 pub(crate) struct Lines(mpsc::Receiver<String>);
 
 impl Lines {
@@ -260,7 +268,7 @@ impl Lines {
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(output).lines() {
-                // A terminal whose last process has gone is an error, and the end.
+                // Reading a terminal whose last process has exited is an error, and the end.
                 let Ok(line) = line else { return };
                 if sender.send(line).is_err() {
                     return;
@@ -272,24 +280,24 @@ impl Lines {
 
     #[track_caller]
     pub(crate) fn next(&self) -> String {
-        self.0.recv_timeout(PATIENCE).expect("a line comes").trim_end().to_owned()
+        self.0.recv_timeout(TIMEOUT).expect("a line").trim_end().to_owned()
     }
 }
 
-/// Waits until there is what is looked for.
+/// Waits until `look` returns a value.
 #[track_caller]
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(event: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "{what} did not come");
+        assert!(start.elapsed() < TIMEOUT, "timed out waiting for {event}");
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Sends a process a signal.
+/// Sends a signal to a process.
 pub(crate) fn kill(signal: &str, process: &str) {
     assert!(Command::new("kill").args([&format!("-{signal}"), process]).status().unwrap().success());
 }

@@ -1,4 +1,4 @@
-//! The launcher in a container with `tty`: the terminal is the task's.
+//! The launcher in a container with `tty`: the task has the terminal.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::support::{Boot, Lines, PATH, until};
 
 const OUTPUT: &str = "--optional-output=Report:ConfigMap:report.txt";
 
-/// A launcher that leads the session of a terminal, as a runtime starts it.
+/// A launcher that leads the session of a terminal, like the first process of a container.
 struct Terminal {
     child: Child,
     keys: File,
@@ -36,7 +36,7 @@ impl Terminal {
     }
 }
 
-/// A test that fails leaves nothing running: the task ends with its launcher.
+/// Kills the launcher, and so the task, if a test fails.
 impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -44,29 +44,29 @@ impl Drop for Terminal {
     }
 }
 
-/// Gives the launcher, and the other end of its terminal.
+/// Returns the launcher, and the other end of its terminal.
 fn start(launch: &Command, script: &str) -> (Child, File) {
-    // Closed on exec, because a process that held it would keep the terminal from being hung up.
+    // Closed on exec, because a process with this file would prevent the hangup of the terminal.
     let keys = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
     grantpt(&keys).unwrap();
     unlockpt(&keys).unwrap();
     let mut open = OpenOptions::new();
     open.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits());
     let slave = open.open(ptsname_r(&keys).unwrap()).unwrap();
-    // What is typed is not shown, so that only the task writes.
+    // Without echo, so that only the task writes.
     let mut mode = tcgetattr(&slave).unwrap();
     mode.local_flags.remove(LocalFlags::ECHO);
     tcsetattr(&slave, SetArg::TCSANOW, &mode).unwrap();
     let stdio = || Stdio::from(slave.try_clone().unwrap());
     let mut command = Command::new("setsid");
-    // A shell cannot trap what it finds ignored, as it is for what runs in the background.
+    // A shell cannot trap a signal that it inherits as ignored, as background processes do.
     command.args(["--ctty", "env", "--default-signal", "--ignore-environment", &format!("PATH={PATH}")]);
     command.arg(launch.get_program()).args(launch.get_args()).args(["sh", "-c", script]);
     let child = command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
     (child, OwnedFd::from(keys).into())
 }
 
-/// Whether the shell's group is in its terminal's foreground, and it leads that group.
+/// Prints whether the shell leads its process group, which is in the foreground of the terminal.
 const FOREGROUND: &str =
     "set -- $(cat /proc/$$/stat); [ $$ = $5 ] && [ $5 = $8 ] && tty >/dev/null && echo foreground";
 
@@ -81,7 +81,7 @@ fn exec_leaves_the_terminal_to_the_task() {
 }
 
 #[test]
-fn run_puts_the_task_into_the_terminals_foreground() {
+fn run_moves_the_task_to_the_foreground_of_the_terminal() {
     let boot = Boot::empty();
     let mut terminal = Terminal::new(&boot.run(&[OUTPUT]), &format!("{FOREGROUND}; read x; echo $x; exit 4"));
     assert_eq!(terminal.screen.next(), "foreground");
@@ -91,7 +91,7 @@ fn run_puts_the_task_into_the_terminals_foreground() {
 }
 
 #[test]
-fn the_terminals_signals_come_to_the_task_once() {
+fn the_task_gets_signals_of_the_terminal_once() {
     let boot = Boot::empty();
     let script = "trap 'echo INT' INT; trap 'echo QUIT' QUIT; echo ready; while :; do read x; done";
     let mut terminal = Terminal::new(&boot.run(&[OUTPUT]), script);
@@ -112,7 +112,7 @@ fn a_task_that_does_not_handle_ctrl_c_ends() {
 }
 
 #[test]
-fn ctrl_z_stops_nothing_that_nobody_could_continue() {
+fn ctrl_z_does_not_stop_the_task() {
     let boot = Boot::empty();
     let mut terminal = Terminal::new(&boot.run(&[OUTPUT]), "echo ready; exec cat");
     assert_eq!(terminal.screen.next(), "ready");
@@ -126,7 +126,7 @@ fn ctrl_z_stops_nothing_that_nobody_could_continue() {
 }
 
 #[test]
-fn a_terminal_that_is_hung_up_ends_the_task() {
+fn a_hangup_of_the_terminal_ends_the_task() {
     let boot = Boot::empty();
     let ready = boot.path().join("ready");
     let script = format!("touch {}; exec sleep 60", ready.display());

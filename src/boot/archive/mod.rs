@@ -1,4 +1,4 @@
-//! Archives: every entry's name is checked before anything is made of it, and only files are.
+//! Archives. The name of every entry is checked before anything is created, and only files are extracted.
 
 mod name;
 mod tar;
@@ -10,10 +10,10 @@ use crate::http::Body;
 use bootlace_core::entry::AssetPath;
 use bootlace_core::profile::remote::{Archive, ArchiveFormat};
 
-/// Which of a tar's entries become files, and where.
+/// Selects the entries of a tar that become files, and their paths.
 pub(crate) trait SelectEntries {
-    /// Where the entry goes below the assets folder; `None` where it is not taken. Every entry is asked for, folders
-    /// included, in the tar's order. What is taken and is no file fails the boot.
+    /// The path of the entry in the assets folder; `None` if it is not selected. Called for every entry,
+    /// including folders, in the order of the tar. A selected entry that is not a file fails the boot.
     fn target(
         &mut self,
         path: &AssetPath,
@@ -21,22 +21,22 @@ pub(crate) trait SelectEntries {
         sink: &Sink<'_>,
     ) -> Result<Option<String>, SourceError>;
 
-    /// The profile's field that says which folder is taken.
+    /// The field of the profile that selects a folder.
     fn field(&self) -> &'static str;
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArchiveEntryKind {
     /// A file.
     File,
-    /// A folder, which is made where a file needs it.
+    /// A folder, which is created when a file needs it.
     Folder,
-    /// What boot does not make, in words.
+    /// A kind that boot does not create, with its description.
     Other(&'static str),
 }
 
-/// An archive that a profile takes as it is.
+/// An archive as the profile selects it.
 impl SelectEntries for &Archive {
     fn target(
         &mut self,
@@ -54,22 +54,26 @@ impl SelectEntries for &Archive {
 
 const FIELD: &str = "archive.path";
 
-/// Gives what the archive in `body` holds to `sink`, as `says` has it.
-pub(crate) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-    let mut select = says;
-    let format = match says.format {
-        ArchiveFormat::Auto => look_at(body.peek(ZIP.len()).await?),
+/// Unpacks the archive in `body` into `sink`, with the selection of `settings`.
+pub(crate) async fn unpack(
+    body: &mut Body,
+    settings: &Archive,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    let mut select = settings;
+    let format = match settings.format {
+        ArchiveFormat::Auto => detect_format(body.peek(ZIP.len()).await?),
         format => format,
     };
     match format {
         ArchiveFormat::TarGz => tar::unpack_gzip(body, &mut select, sink).await,
-        ArchiveFormat::Zip => zip::unpack(body, says, sink).await,
-        // tar has no mark at its beginning; what is none fails on its first header.
+        ArchiveFormat::Zip => zip::unpack(body, settings, sink).await,
+        // A tar has no magic number at its beginning; other content fails at the first header.
         ArchiveFormat::Tar | ArchiveFormat::Auto => tar::unpack(body, &mut select, sink).await,
     }
 }
 
-/// Gives what the tar in `body` holds to `sink`, as `select` has it, however it is compressed.
+/// Unpacks the tar in `body` into `sink`, with any compression.
 pub(crate) async fn unpack_tar(
     body: &mut Body,
     select: &mut impl SelectEntries,
@@ -85,16 +89,17 @@ pub(crate) async fn unpack_tar(
     }
 }
 
-/// The magic numbers of zstd's frames (RFC 8878): of those with content, and of those without, behind their first byte.
+/// The magic numbers of zstd frames (RFC 8878): of frames with content, and of skippable ones, after their
+/// first byte.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 
-/// A file's header in a zip, the end record of an empty zip, and gzip's magic number.
+/// The magic numbers of a file header in a zip, of the end record of an empty zip, and of gzip.
 const ZIP: [u8; 4] = *b"PK\x03\x04";
 const EMPTY_ZIP: [u8; 4] = *b"PK\x05\x06";
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-fn look_at(start: &[u8]) -> ArchiveFormat {
+fn detect_format(start: &[u8]) -> ArchiveFormat {
     if start.starts_with(&GZIP) {
         ArchiveFormat::TarGz
     } else if start.starts_with(&ZIP) || start.starts_with(&EMPTY_ZIP) {
@@ -104,18 +109,18 @@ fn look_at(start: &[u8]) -> ArchiveFormat {
     }
 }
 
-fn broken(what: &str) -> SourceError {
-    SourceError::Archive(format!("the archive cannot be unpacked: {what}"))
+fn unpack_error(problem: &str) -> SourceError {
+    SourceError::Archive(format!("failed to unpack the archive: {problem}"))
 }
 
-/// What is said of bytes that cannot be read. The libraries' own sentences quote them.
-const DAMAGED: &str = "it is damaged, or not of the format that archive.format or its first bytes say";
-const BREAKS_OFF: &str = "it breaks off";
+/// Errors for content that cannot be parsed. The libraries' own messages quote it.
+const DAMAGED: &str = "it is damaged, or has another format than archive.format or its first bytes indicate";
+const TRUNCATED: &str = "it is truncated";
 
-/// Something that is no file, where a file would be taken.
-fn not_a_file(name: &str, what: &str, field: &str) -> SourceError {
+/// The error for a selected entry that is not a file.
+fn not_a_file(name: &str, kind: &str, field: &str) -> SourceError {
     SourceError::Archive(format!(
-        "the archive's entry {name:?} is {what}, and boot takes files only: pack the archive without it, or take \
+        "archive entry {name:?} is {kind}, but boot only extracts files: create the archive without it, or select \
          another folder with {field}"
     ))
 }

@@ -1,36 +1,38 @@
-//! What becomes of an entry's name.
+//! Names of archive entries.
 
 use crate::boot::source::{EntryError, EntryName, SourceError};
 use bootlace_core::entry::{AssetPath, PathError};
 use bootlace_core::profile::remote::Archive;
 
-/// The entry's own name: a path below the archive's root, whether it is taken or not. `None` is the root.
+/// Parses the name of an entry: a path below the root of the archive, even if the entry is not selected.
+/// `None` is the root.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<AssetPath>, SourceError> {
     let name = str::from_utf8(bytes).map_err(|_| {
         let name = String::from_utf8_lossy(bytes);
-        SourceError::Archive(format!("the archive's entry {name:?} has a name that is not UTF-8: rename it"))
+        SourceError::Archive(format!("archive entry {name:?} has a name that is not UTF-8: rename it"))
     })?;
-    // `tar -C folder .` writes every name like this, and a folder's name ends with a slash.
+    // `tar -C folder .` adds the `./`, and the name of a folder ends with a slash.
     let plain = name.strip_prefix("./").unwrap_or(name);
     let plain = plain.strip_suffix('/').unwrap_or(plain);
     if plain == "." || (plain.is_empty() && !name.starts_with('/')) {
         return Ok(None);
     }
-    let refused = |error: PathError| SourceError::refused(EntryName::Packed, name, EntryError::Path(error));
+    let refused =
+        |error: PathError| SourceError::refused(EntryName::ArchiveEntry, name, EntryError::Path(error));
     AssetPath::parse(plain).map(Some).map_err(refused)
 }
 
-/// Where the entry goes below the assets folder; `None` where the profile does not take it.
-pub(super) fn target(name: &AssetPath, says: &Archive) -> Option<String> {
+/// The path of the entry in the assets folder; `None` if the profile does not select it.
+pub(super) fn target(name: &AssetPath, settings: &Archive) -> Option<String> {
     let name = name.to_string();
     let mut rest = name.as_str();
-    for _ in 0..says.strip_components {
+    for _ in 0..settings.strip_components {
         rest = rest.split_once('/')?.1;
     }
-    if !says.path.is_empty() {
-        rest = rest.strip_prefix(says.path.as_str())?.strip_prefix('/')?;
+    if !settings.path.is_empty() {
+        rest = rest.strip_prefix(settings.path.as_str())?.strip_prefix('/')?;
     }
-    Some(format!("{}{rest}", says.prefix))
+    Some(format!("{}{rest}", settings.prefix))
 }
 
 #[cfg(test)]
@@ -38,15 +40,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_stripped_and_taken_from_its_folder() {
+    fn names_are_stripped_and_selected_by_folder() {
         let to = |name: &str, strip_components, path: &str, prefix: &str| {
-            let says = Archive {
+            let settings = Archive {
                 strip_components,
                 path: path.to_owned(),
                 prefix: prefix.to_owned(),
                 ..Archive::default()
             };
-            target(&parse(name.as_bytes()).unwrap().unwrap(), &says)
+            target(&parse(name.as_bytes()).unwrap().unwrap(), &settings)
         };
         assert_eq!(to("a/b.sql", 0, "", ""), Some("a/b.sql".to_owned()));
         assert_eq!(to("./a/b.sql", 0, "", "sql/"), Some("sql/a/b.sql".to_owned()));
@@ -57,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_leads_out_is_refused_before_it_is_stripped() {
+    fn paths_outside_of_the_root_are_refused_before_stripping() {
         for name in ["..", "../a", "a/../b", "/etc/passwd", "/", "a//b", "././a", "a\0"] {
             parse(name.as_bytes()).unwrap_err();
         }

@@ -1,4 +1,4 @@
-//! tar, unpacked as it streams in.
+//! Streaming extraction of tar.
 
 use std::io;
 use std::pin::Pin;
@@ -12,20 +12,20 @@ use futures::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_tar::{Archive as Tar, EntryType};
 
-use super::{ArchiveEntryKind, BREAKS_OFF, DAMAGED, SelectEntries, broken, name, not_a_file};
+use super::{ArchiveEntryKind, DAMAGED, SelectEntries, TRUNCATED, name, not_a_file, unpack_error};
 use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
 use crate::http::Body;
 
-/// How many bytes of headers may stand between two pieces of content. The reader keeps a long name and other
-/// extensions in memory, and they may claim any size.
+/// Maximum size of headers between two pieces of content. The library keeps a long name and other extensions
+/// in memory, and they can claim any size.
 const MAX_HEADERS: u64 = 1 << 20;
 
-/// How far back zstd may refer, as a power of two: the decoder keeps that much in memory. What every decoder should take
-/// (RFC 8878, section 3.1.1.1.2), and what compressors do without being told otherwise.
+/// Maximum window of zstd as a power of two, because the decoder keeps the window in memory. The recommended
+/// minimum for decoders (RFC 8878, section 3.1.1.1.2), and the default of compressors.
 const ZSTD_WINDOW: u32 = 23;
 
-/// Read and written at a time.
+/// Size of a read.
 const CHUNK: usize = 64 * 1024;
 
 pub(super) async fn unpack_gzip(
@@ -34,10 +34,10 @@ pub(super) async fn unpack_gzip(
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let mut gzip = GzipDecoder::new(body.reader());
-    // `gzip -c a >> b` makes a valid file.
+    // `gzip -c a >> b` creates a valid file.
     gzip.multiple_members(true);
-    let given = give(gzip, select, sink).await;
-    end(body, given).await
+    let extracted = extract(gzip, select, sink).await;
+    finish(body, extracted).await
 }
 
 pub(super) async fn unpack_zstd(
@@ -46,10 +46,10 @@ pub(super) async fn unpack_zstd(
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let mut zstd = ZstdDecoder::with_params(body.reader(), &[DParameter::window_log_max(ZSTD_WINDOW)]);
-    // Builders that make layers seekable write many frames.
+    // Builders of seekable layers write many frames.
     zstd.multiple_members(true);
-    let given = give(zstd, select, sink).await;
-    end(body, given).await
+    let extracted = extract(zstd, select, sink).await;
+    finish(body, extracted).await
 }
 
 pub(super) async fn unpack(
@@ -57,30 +57,30 @@ pub(super) async fn unpack(
     select: &mut impl SelectEntries,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
-    let given = give(body.reader(), select, sink).await;
-    end(body, given).await
+    let extracted = extract(body.reader(), select, sink).await;
+    finish(body, extracted).await
 }
 
-/// A download that broke is told as that, not as the broken archive that it left.
-async fn end(body: &mut Body, given: Result<(), SourceError>) -> Result<(), SourceError> {
+/// An interrupted download is reported as such, not as a damaged archive.
+async fn finish(body: &mut Body, extracted: Result<(), SourceError>) -> Result<(), SourceError> {
     if let Some(failure) = body.failure() {
         return Err(failure.into());
     }
-    given?;
+    extracted?;
     Ok(body.drain().await?)
 }
 
-async fn give(
+async fn extract(
     packed: impl AsyncRead + Unpin,
     select: &mut impl SelectEntries,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let headers = Arc::new(AtomicU64::new(0));
     let failed = |error: io::Error| {
-        broken(if headers.load(Ordering::Relaxed) > MAX_HEADERS {
-            "more than 1 MiB of names and other headers stand before one file"
+        unpack_error(if headers.load(Ordering::Relaxed) > MAX_HEADERS {
+            "it has more than 1 MiB of names and other headers before a file"
         } else if error.kind() == io::ErrorKind::UnexpectedEof {
-            BREAKS_OFF
+            TRUNCATED
         } else {
             DAMAGED
         })
@@ -93,16 +93,16 @@ async fn give(
         headers.store(0, Ordering::Relaxed);
         let kind = entry.header().entry_type();
         let global = kind == EntryType::XGlobalHeader;
-        let kind = of(kind);
+        let kind = entry_kind(kind);
         let path = entry.path_bytes().map_err(failed)?.into_owned();
-        // What the whole archive is about (a git host writes the commit here) has no name to check.
+        // A global header (a git host writes the commit there) is not an entry with a name.
         let path = if global { None } else { name::parse(&path)? };
         let mut file = None;
         if let Some(path) = path
             && let Some(target) = select.target(&path, kind, sink)?
         {
-            if let ArchiveEntryKind::Other(what) = kind {
-                return Err(not_a_file(&path.to_string(), what, select.field()));
+            if let ArchiveEntryKind::Other(kind) = kind {
+                return Err(not_a_file(&path.to_string(), kind, select.field()));
             }
             file = Some(sink.create(&target)?);
         }
@@ -122,7 +122,7 @@ async fn give(
     Ok(())
 }
 
-fn of(kind: EntryType) -> ArchiveEntryKind {
+fn entry_kind(kind: EntryType) -> ArchiveEntryKind {
     match kind {
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => ArchiveEntryKind::File,
         EntryType::Directory => ArchiveEntryKind::Folder,
@@ -134,7 +134,7 @@ fn of(kind: EntryType) -> ArchiveEntryKind {
     }
 }
 
-/// Counts what is read between two pieces of content, and fails where it is too much.
+/// Counts the bytes between two pieces of content, and fails if there are too many.
 struct HeaderLimit<R> {
     packed: R,
     headers: Arc<AtomicU64>,

@@ -1,5 +1,5 @@
-//! zip. Its list of files stands at its end, and what stands before is not to be trusted without it, so it is
-//! downloaded to the volume first and unpacked from there.
+//! Extraction of zip. The central directory is at the end of the archive, and the entries must not be trusted
+//! without it, so the archive is first downloaded to the volume.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -8,29 +8,33 @@ use std::io::{self, Read, Seek, SeekFrom};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::{BREAKS_OFF, DAMAGED, FIELD, broken, name, not_a_file};
+use super::{DAMAGED, FIELD, TRUNCATED, name, not_a_file, unpack_error};
 use crate::boot::sink::Sink;
 use crate::boot::source::{EntryError, EntryName, SourceError};
 use crate::http::Body;
 use bootlace_core::profile::remote::Archive;
 
-/// Read and written at a time.
+/// Size of a read.
 const CHUNK: usize = 64 * 1024;
 
-/// A record of the list of files: its mark, the size of its fixed part, and where the sizes of its name, its
-/// extra field and its comment stand (APPNOTE 4.3.12).
+/// A record of the central directory: its signature, the size of its fixed part, and the position of the
+/// sizes of its name, its extra field and its comment (APPNOTE 4.3.12).
 const RECORD: [u8; 4] = *b"PK\x01\x02";
 const RECORD_SIZE: usize = 46;
 const NAME_SIZE: usize = 28;
 
-pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+pub(super) async fn unpack(
+    body: &mut Body,
+    settings: &Archive,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
     let mut scratch = sink.scratch()?;
     while let Some(chunk) = body.chunk().await? {
         scratch.write(&chunk)?;
     }
     let mut list = scratch.reader()?;
     let mut zip = ZipArchive::new(scratch.reader()?).map_err(failed)?;
-    // The reader keeps the last of two files of the same name, and does not tell.
+    // The library silently keeps the last of two files with the same name.
     list.seek(SeekFrom::Start(zip.central_directory_start())).map_err(|error| unreadable(&error))?;
     check_names(&mut io::BufReader::new(list))?;
     let mut buffer = vec![0; CHUNK];
@@ -39,11 +43,11 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
         let Some(path) = name::parse(entry.name_raw())? else {
             continue;
         };
-        let Some(target) = name::target(&path, says).filter(|_| !entry.is_dir()) else {
+        let Some(target) = name::target(&path, settings).filter(|_| !entry.is_dir()) else {
             continue;
         };
-        if let Some(what) = entry.unix_mode().and_then(no_file) {
-            return Err(not_a_file(&path.to_string(), what, FIELD));
+        if let Some(kind) = entry.unix_mode().and_then(non_file_kind) {
+            return Err(not_a_file(&path.to_string(), kind, FIELD));
         }
         let mut file = sink.create(&target)?;
         loop {
@@ -52,7 +56,7 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
                 None | Some([]) => break,
                 Some(chunk) => file.write(chunk)?,
             }
-            // So that the other sources and the deadline have their turn.
+            // Lets the other sources and the deadline make progress.
             tokio::task::yield_now().await;
         }
         sink.finish(file)?;
@@ -60,11 +64,11 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
     Ok(())
 }
 
-/// Refuses a list that holds a name twice.
+/// Refuses a central directory with a duplicate name.
 fn check_names(list: &mut io::BufReader<File>) -> Result<(), SourceError> {
     let mut seen = HashSet::new();
     let mut record = [0; RECORD_SIZE];
-    // Behind the list stands a shorter record, and behind that nothing.
+    // The record after the central directory is shorter, and nothing follows it.
     while list.read_exact(&mut record).is_ok() && record.starts_with(&RECORD) {
         let size = |at: usize| match record.get(at..at + 2) {
             Some(&[low, high]) => usize::from(u16::from_le_bytes([low, high])),
@@ -76,7 +80,7 @@ fn check_names(list: &mut io::BufReader<File>) -> Result<(), SourceError> {
         list.seek_relative(i64::try_from(rest).unwrap_or(i64::MAX)).map_err(|error| unreadable(&error))?;
         if let Some(name) = seen.replace(name) {
             let name = String::from_utf8_lossy(&name);
-            return Err(SourceError::refused(EntryName::Packed, &name, EntryError::Twice));
+            return Err(SourceError::refused(EntryName::ArchiveEntry, &name, EntryError::Duplicate));
         }
     }
     Ok(())
@@ -85,21 +89,21 @@ fn check_names(list: &mut io::BufReader<File>) -> Result<(), SourceError> {
 fn failed(error: ZipError) -> SourceError {
     match error {
         ZipError::Io(error) => unreadable(&error),
-        // Words of the library: a compression that it does not know, a password.
-        ZipError::UnsupportedArchive(what) => broken(what),
-        _ => broken(DAMAGED),
+        // Messages of the library that do not quote content: an unknown compression, a password.
+        ZipError::UnsupportedArchive(problem) => unpack_error(problem),
+        _ => unpack_error(DAMAGED),
     }
 }
 
 fn unreadable(error: &io::Error) -> SourceError {
-    broken(if error.kind() == io::ErrorKind::UnexpectedEof { BREAKS_OFF } else { DAMAGED })
+    unpack_error(if error.kind() == io::ErrorKind::UnexpectedEof { TRUNCATED } else { DAMAGED })
 }
 
-/// What a Unix mode says that an entry is, where that is no file.
-fn no_file(mode: u32) -> Option<&'static str> {
+/// The kind of an entry by its Unix mode, unless it is a file.
+fn non_file_kind(mode: u32) -> Option<&'static str> {
     const KIND: u32 = 0o170_000;
     match mode & KIND {
-        // Written by a program that knows no modes.
+        // Written by a program without Unix modes.
         0 | 0o100_000 => None,
         0o120_000 => Some("a symbolic link"),
         0o020_000 | 0o060_000 => Some("a device"),

@@ -1,6 +1,7 @@
-//! JSON answers: an object's names and values, as env or as files.
+//! JSON responses: names and values of an object, as env or as files.
 //!
-//! An object is read pair by pair: a map would keep the last of two values of the same name, and not tell.
+//! An object is read pair by pair, because a map would silently keep the last of two values with the same
+//! name.
 
 mod text;
 
@@ -15,12 +16,12 @@ use super::source::SourceError;
 use crate::http::Body;
 pub(crate) use text::JsonText;
 
-/// How many bytes of JSON boot takes: it keeps them in memory, as nothing in an object can be found without
-/// reading it all. Twice as much, while it grows, leaves boot below 32 MB.
+/// Maximum size of a JSON response. It is kept in memory, because nothing in an object can be found without
+/// reading all of it. Twice this size, while the buffer grows, keeps boot below 32 MB.
 pub(crate) const MAX_BYTES: u64 = 8 << 20;
 
-/// The whole body, where memory holds it. One whose size is announced has its room at once; another grows to twice its size,
-/// and is looked at before each step.
+/// Reads the whole body, if there is enough memory. The buffer is allocated at once if the size is announced;
+/// otherwise it doubles, with a memory check before each step.
 pub(crate) async fn read(body: &mut Body, sink: &Sink<'_>) -> Result<Vec<u8>, SourceError> {
     body.limit(MAX_BYTES);
     let mut all = Vec::new();
@@ -39,20 +40,20 @@ fn make_room(all: &mut Vec<u8>, more: usize, sink: &Sink<'_>) -> Result<(), Sour
         return Ok(());
     }
     let capacity = needed.max(all.capacity().saturating_mul(2));
-    // Beside the old room, whose bytes are copied.
+    // The old buffer is still allocated while its bytes are copied.
     sink.has_memory(capacity as u64)?;
     all.reserve_exact(capacity.saturating_sub(all.len()));
     Ok(())
 }
 
-/// An object as it stands in the JSON; an empty one where it is `null`, as Go writes an empty map. Its pairs are read one by
-/// one: a list of them would take many times their room.
+/// An object as raw JSON; empty if it is `null`, as Go writes an empty map. Its pairs are read one by one,
+/// because a list of them would need many times the memory.
 #[derive(Clone, Copy, Default, serde::Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Object<'j>(#[serde(borrow)] Option<&'j RawValue>);
 
 impl<'j> Object<'j> {
-    /// Visits its names and values in their order, with what comes twice.
+    /// Visits names and values in order, including duplicates.
     pub(crate) fn each(
         self,
         mut visit: impl FnMut(String, &'j RawValue) -> Result<(), SourceError>,
@@ -63,12 +64,12 @@ impl<'j> Object<'j> {
         let read = serde_json::Deserializer::from_str(value.get()).deserialize_map(visitor);
         match stopped {
             Some(error) => Err(error),
-            None => read.map_err(|error| broken(&error)),
+            None => read.map_err(|error| json_error(&error)),
         }
     }
 }
 
-/// Visits pairs as long as its function returns true.
+/// A visitor of pairs that stops when its function returns false.
 struct Pairs<F>(F);
 
 impl<'de, F: FnMut(String, &'de RawValue) -> bool> Visitor<'de> for Pairs<F> {
@@ -88,7 +89,7 @@ impl<'de, F: FnMut(String, &'de RawValue) -> bool> Visitor<'de> for Pairs<F> {
     }
 }
 
-/// Finds the item at a position of a list.
+/// Finds the item at a position of an array.
 struct Nth(usize);
 
 impl<'de> Visitor<'de> for Nth {
@@ -110,37 +111,37 @@ impl<'de> Visitor<'de> for Nth {
     }
 }
 
-/// What is wrong with JSON, without a word of it: the parser's own sentence may quote values.
-pub(crate) fn broken(error: &serde_json::Error) -> SourceError {
+/// Describes a JSON error without quoting the input: the parser's own message may contain values.
+pub(crate) fn json_error(error: &serde_json::Error) -> SourceError {
     let (line, column) = (error.line(), error.column());
-    let what = match error.classify() {
-        serde_json::error::Category::Data => "JSON of another shape than it should be",
-        serde_json::error::Category::Eof => "JSON that breaks off",
-        _ => "no JSON",
+    let problem = match error.classify() {
+        serde_json::error::Category::Data => "JSON with an unexpected structure",
+        serde_json::error::Category::Eof => "truncated JSON",
+        _ => "not JSON",
     };
     SourceError::Content(format!(
-        "the answer is {what}, at line {line} column {column}: correct the request, or the server"
+        "the response is {problem}, at line {line} column {column}: correct the request, or the server"
     ))
 }
 
-/// The object at `pointer`.
+/// Finds the object at `pointer`.
 pub(crate) fn object<'j>(json: &'j [u8], pointer: &str) -> Result<Object<'j>, SourceError> {
-    let mut at: &RawValue = serde_json::from_slice(json).map_err(|error| broken(&error))?;
+    let mut value: &RawValue = serde_json::from_slice(json).map_err(|error| json_error(&error))?;
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
-        at = step(at, &token).ok_or_else(|| {
+        value = step(value, &token).ok_or_else(|| {
             SourceError::Content(format!(
-                "the answer has nothing at {pointer:?} (looking for {token:?}): correct json[].pointer"
+                "the response has no {pointer:?} ({token:?} not found): correct json[].pointer"
             ))
         })?;
     }
-    // Only an object's braces are looked at: what is in there is the source's.
-    if !at.get().starts_with('{') {
+    // Only the brace is checked: the pairs are parsed when they are visited.
+    if !value.get().starts_with('{') {
         return Err(SourceError::Content(format!(
-            "the answer has no object at {pointer:?}: point json[].pointer at one"
+            "the response has no object at {pointer:?}: correct json[].pointer"
         )));
     }
-    Ok(Object(Some(at)))
+    Ok(Object(Some(value)))
 }
 
 fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
@@ -162,30 +163,30 @@ fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
     visited.ok().and(found)
 }
 
-/// Gives each pair whose name `exclude` does not leave out, its name behind `prefix`.
-pub(crate) fn give(
+/// Writes each pair that is not excluded to the sink, with `prefix` before its name.
+pub(crate) fn write_entries(
     object: Object<'_>,
-    gives: EntryKind,
+    kind: EntryKind,
     prefix: &str,
     exclude: &[String],
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
-    let mut excluded = ExcludedKeys::by(exclude);
+    let mut excluded = ExcludedKeys::new(exclude);
     object.each(|name, value| {
-        if excluded.leaves_out(&name) {
+        if excluded.excludes(&name) {
             return Ok(());
         }
         let (text, name) = (JsonText::parse(&name, value)?, format!("{prefix}{name}"));
-        match gives {
-            EntryKind::Env | EntryKind::Secrets => sink.write_entry(gives, &name, text.whole()?.as_bytes()),
-            EntryKind::Files => give_file(text, &name, sink),
+        match kind {
+            EntryKind::Env | EntryKind::Secrets => sink.write_entry(kind, &name, text.whole()?.as_bytes()),
+            EntryKind::Files => write_file(text, &name, sink),
         }
     })?;
     excluded.note(sink);
     Ok(())
 }
 
-fn give_file(mut text: JsonText<'_>, path: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+fn write_file(mut text: JsonText<'_>, path: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     let mut file = sink.create(path)?;
     while let Some(piece) = text.piece()? {
         file.write(piece.as_bytes())?;
@@ -216,19 +217,19 @@ mod tests {
         assert_eq!(names("/a~1b/0").unwrap(), "x");
         assert_eq!(names("/m~0n").unwrap(), "C");
         assert_eq!(names("").unwrap(), "a/b m~n t");
-        for (pointer, why) in [
-            ("/gone/x", r#"nothing at "/gone/x" (looking for "gone")"#),
-            ("/a~1b/2", r#"(looking for "2")"#),
+        for (pointer, part) in [
+            ("/gone/x", r#"no "/gone/x" ("gone" not found)"#),
+            ("/a~1b/2", r#"("2" not found)"#),
             ("/t", r#"no object at "/t""#),
-            ("/t/u", r#"(looking for "u")"#),
+            ("/t/u", r#"("u" not found)"#),
         ] {
             let error = names(pointer).unwrap_err();
-            assert!(error.contains(why) && !error.contains("hunter2"), "{error}");
+            assert!(error.contains(part) && !error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
-    fn what_is_no_json_is_not_quoted() {
+    fn errors_of_invalid_json_quote_no_values() {
         for json in ["hunter2", "{\"a\": hunter2}", "{\"a\": \"hunter2", "", "\"hunter2\""] {
             let error = object(json.as_bytes(), "").err().unwrap().to_string();
             assert!(!error.contains("hunter2"), "{error}");

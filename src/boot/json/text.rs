@@ -1,29 +1,29 @@
-//! A JSON value as text, a piece at a time: the JSON itself is in memory already, and a file's content should not be there
-//! once more.
+//! A JSON value as text, read in pieces: the JSON is already in memory, and the content of a file should not
+//! be there a second time.
 //!
-//! `serde_json` gives a string only whole. So its text is cut between two characters or escapes, and `serde_json` reads each
-//! piece as a string of its own.
+//! `serde_json` only parses whole strings, so the raw text is split between characters and escapes, and each
+//! piece is parsed as a string.
 
 use serde_json::Number;
 use serde_json::value::RawValue;
 
-use super::broken;
+use super::json_error;
 use crate::boot::source::SourceError;
 
-/// Bytes of JSON that are read at a time.
+/// Size of a piece in bytes of JSON.
 const PIECE: usize = 64 * 1024;
 
-/// What is left to read of a value.
+/// The rest of a value that is still to be read.
 pub(crate) enum JsonText<'j> {
-    /// A string, without its quotes.
+    /// The inside of a string, with its escapes.
     Escaped(&'j str),
-    /// What stands in the JSON as it is meant.
+    /// Text without escapes.
     Plain(String),
 }
 
 impl<'j> JsonText<'j> {
-    /// The value of `name`: a string, a number or a boolean. What it is, its first byte says; reading a list or an object
-    /// would take many times its room.
+    /// Parses the value of `name`, which must be a string, a number or a boolean. The first byte determines
+    /// the type; parsing an array or an object would need many times its size.
     pub(crate) fn parse(name: &str, value: &'j RawValue) -> Result<Self, SourceError> {
         let json = value.get();
         match json.as_bytes().first() {
@@ -33,15 +33,15 @@ impl<'j> JsonText<'j> {
             Some(b't' | b'f') => Ok(Self::Plain(json.to_owned())),
             Some(b'-' | b'0'..=b'9') => serde_json::from_str(json)
                 .map(|number: Number| Self::Plain(number.to_string()))
-                .map_err(|error| broken(&error)),
+                .map_err(|error| json_error(&error)),
             _ => Err(SourceError::Content(format!(
-                "the value of {name:?} is null, a list or an object, and boot takes strings, numbers and booleans: let \
-                 the server write it as a string"
+                "the value of {name:?} is null, a list or an object: must be a string, a number or a boolean; let the \
+                 server return it as a string"
             ))),
         }
     }
 
-    /// The next piece; none at the end.
+    /// Returns the next piece, or `None` at the end.
     pub(crate) fn piece(&mut self) -> Result<Option<String>, SourceError> {
         match self {
             Self::Escaped("") => Ok(None),
@@ -49,12 +49,12 @@ impl<'j> JsonText<'j> {
             Self::Escaped(text) => {
                 let (piece, rest) = text.split_at_checked(end_of_piece(text)).unwrap_or((text, ""));
                 *text = rest;
-                serde_json::from_str(&format!("\"{piece}\"")).map(Some).map_err(|error| broken(&error))
+                serde_json::from_str(&format!("\"{piece}\"")).map(Some).map_err(|error| json_error(&error))
             }
         }
     }
 
-    /// All of it.
+    /// Returns the whole text.
     pub(crate) fn whole(mut self) -> Result<String, SourceError> {
         let mut whole = String::new();
         while let Some(piece) = self.piece()? {
@@ -63,23 +63,23 @@ impl<'j> JsonText<'j> {
         Ok(whole)
     }
 
-    /// Whether it holds `words`.
+    /// Whether the text contains `words`.
     pub(crate) fn contains(mut self, words: &str) -> Result<bool, SourceError> {
-        let mut held = String::new();
+        let mut window = String::new();
         while let Some(piece) = self.piece()? {
-            held.push_str(&piece);
-            if held.contains(words) {
+            window.push_str(&piece);
+            if window.contains(words) {
                 return Ok(true);
             }
-            // The words may go on in the next piece.
-            let kept = held.floor_char_boundary(held.len().saturating_sub(words.len()));
-            held.drain(..kept);
+            // The words may continue in the next piece.
+            let kept = window.floor_char_boundary(window.len().saturating_sub(words.len()));
+            window.drain(..kept);
         }
         Ok(false)
     }
 }
 
-/// Where the first piece of a string ends: between two characters, and behind an escape that it begins with.
+/// Finds the end of the first piece of a string: between two characters, and not inside an escape.
 fn end_of_piece(text: &str) -> usize {
     let most = text.floor_char_boundary(PIECE);
     let mut end = 0;
@@ -90,7 +90,8 @@ fn end_of_piece(text: &str) -> usize {
     end.min(text.len())
 }
 
-/// How long the escape is that `text` begins with. One of a character beyond `\uffff` is two, and makes sense only whole.
+/// The length of the escape at the start of `text`. A surrogate pair has two escapes and is only valid as a
+/// whole.
 fn escape(text: &str) -> usize {
     let unicode =
         |text: &str| text.strip_prefix("\\u").and_then(|rest| rest.get(..4)).map(str::to_ascii_lowercase);
@@ -115,8 +116,8 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_text_as_json_means_it() {
-        for (json, says) in [
+    fn values_are_converted_to_text() {
+        for (json, expected) in [
             (r#""a\u00e9\n\"b\"""#, "a\u{e9}\n\"b\""),
             (r#""\"""#, "\""),
             (r#""\\""#, "\\"),
@@ -126,13 +127,13 @@ mod tests {
             ("-1.50", "-1.5"),
             ("7", "7"),
         ] {
-            assert_eq!(text(json).unwrap(), says);
+            assert_eq!(text(json).unwrap(), expected);
         }
         for json in ["null", r#"["hunter2"]"#, r#"{"a": "hunter2"}"#] {
             let error = text(json).unwrap_err();
             assert!(error.starts_with("the value of \"X\" is null, a list or an object"), "{error}");
         }
-        // What no text can hold.
+        // Lone surrogates, which are not valid text.
         for json in [r#""hunter2 \ud800""#, r#""\ud800hunter2""#, r#""\udc00\ud800 hunter2""#] {
             let error = text(json).unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");
@@ -140,12 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn words_are_found_wherever_pieces_end() {
+    fn words_across_pieces_are_found() {
         for before in PIECE - 12..PIECE + 2 {
             for words in ["<no value>", "\u{20ac}"] {
                 let json =
                     serde_json::to_string(&format!("{}{words}, and more", "x".repeat(before))).unwrap();
-                // As Go writes it.
+                // Go escapes `<`.
                 for json in [json.clone(), json.replace('<', "\\u003c")] {
                     let value: &RawValue = serde_json::from_str(&json).unwrap();
                     assert!(JsonText::parse("X", value).unwrap().contains(words).unwrap(), "{before}");
@@ -158,7 +159,7 @@ mod tests {
         }
     }
 
-    /// A string of `units`, repeated until it has several pieces, behind `shift` other bytes.
+    /// A string of `units`, repeated until it has several pieces, after `shift` other bytes.
     fn string(units: &[&str], shift: usize) -> String {
         let unit: String = units.concat();
         format!("\"{}{}\"", "x".repeat(shift), unit.repeat(2 * PIECE / unit.len().max(1) + 1))
@@ -167,9 +168,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// Whatever a string holds, and wherever its pieces end, it reads as `serde_json` reads it.
+        /// Pieces yield the same text as `serde_json`, wherever they end.
         #[test]
-        fn pieces_make_the_whole(
+        fn pieces_yield_the_same_text_as_serde_json(
             units in prop::collection::vec(
                 prop::sample::select([
                     "a", "\u{e9}", "\u{1f600}", "\\n", "\\\\", "\\\"", "\\u00e9", "\\ud83d\\ude00", "\\uD83D\\uDE00",

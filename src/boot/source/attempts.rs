@@ -1,62 +1,63 @@
-//! All attempts of a source to be answered, and the time for them.
+//! Retries and time limit of a source.
 
 use tokio::time::{sleep, timeout_at};
 
 use super::SourceError;
 use crate::http::{Attempts, Body, HttpClient, HttpError, Request};
 
-/// Asks until there is an answer that `take` could read to its end: it is called for each attempt that brings one, so
-/// what it was given before must not count.
+/// Sends the request until `receive` reads a response completely. It is called for each attempt that gets a
+/// response, so it must discard what it received before.
 pub(super) async fn fetch<T>(
     client: &HttpClient<'_>,
     request: &Request<'_>,
-    take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
+    receive: impl AsyncFnMut(Body) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {
-    fetch_by(client, async || client.exchange(request).await, take).await
+    fetch_by(client, async || client.exchange(request).await, receive).await
 }
 
-/// As [`fetch`], where it takes more than one request to be answered: `ask` makes them all.
+/// Like [`fetch`], for a source that needs several requests to get a response, all of which `send` makes.
 pub(super) async fn fetch_by<T>(
     client: &HttpClient<'_>,
-    ask: impl AsyncFnMut() -> Result<Body, HttpError>,
-    take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
+    send: impl AsyncFnMut() -> Result<Body, HttpError>,
+    receive: impl AsyncFnMut(Body) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {
-    in_time(client, attempt(client, ask, take), || client.progress().describe()).await
+    in_time(client, attempt(client, send, receive), || client.progress().describe()).await
 }
 
-/// What `fetch` comes to, unless the source's own time is over first, while `doing` was waited for.
+/// Runs `fetch` within the time limit of the source, and describes with `in_progress` what was in progress at the
+/// limit.
 pub(super) async fn in_time<T>(
     client: &HttpClient<'_>,
     fetch: impl Future<Output = Result<T, SourceError>>,
-    doing: impl FnOnce() -> Option<String>,
+    in_progress: impl FnOnce() -> Option<String>,
 ) -> Result<T, SourceError> {
-    let Some(seconds) = client.says().timeout_seconds else {
+    let Some(seconds) = client.settings().timeout_seconds else {
         return fetch.await;
     };
-    let in_time = timeout_at(client.deadline(), fetch).await;
-    in_time.unwrap_or_else(|_| {
-        Err(SourceError::too_slow(seconds, "client.timeoutSeconds of the source", doing()))
+    let result = timeout_at(client.deadline(), fetch).await;
+    result.unwrap_or_else(|_| {
+        Err(SourceError::timed_out(seconds, "client.timeoutSeconds of the source", in_progress()))
     })
 }
 
 async fn attempt<T>(
     client: &HttpClient<'_>,
-    mut ask: impl AsyncFnMut() -> Result<Body, HttpError>,
-    mut take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
+    mut send: impl AsyncFnMut() -> Result<Body, HttpError>,
+    mut receive: impl AsyncFnMut(Body) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {
-    let mut attempts = Attempts::new(client.says().attempts, client.deadline());
+    let mut attempts = Attempts::new(client.settings().attempts, client.deadline());
     loop {
-        let result = match ask().await {
-            Ok(body) => take(body).await,
+        let result = match send().await {
+            Ok(body) => receive(body).await,
             Err(error) => Err(error.into()),
         };
         let error = match result {
             Err(SourceError::Http(error)) if error.is_temporary() => error,
             result => return result,
         };
-        let failed = error.to_string();
-        let pause = attempts.again(error)?;
-        client.progress().failed(&failed);
-        sleep(pause).await;
+        let message = error.to_string();
+        let delay = attempts.next_delay(error)?;
+        client.progress().attempt_failed(&message);
+        sleep(delay).await;
     }
 }

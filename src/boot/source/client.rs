@@ -1,5 +1,4 @@
-//! The client of a source that asks a server, set up from what the kubelet mounted for it: whom it trusts, and who it
-//! says it is.
+//! The HTTP client of a source, from the objects that the kubelet mounted: CAs and credentials.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,81 +16,82 @@ use crate::http::{FetchProgress, HttpClient, HttpError};
 use bootlace_core::plan::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
 use bootlace_core::profile::remote;
 
-/// Reads what the kubelet mounted below `mount`. `seconds` is the time of the whole boot.
+/// Creates the client with the objects mounted below `mount`. `seconds` is the time limit of the boot.
 pub(super) async fn open<'a>(
-    says: &'a remote::Client,
+    settings: &'a remote::Client,
     mount: &Path,
     seconds: u32,
     progress: &Arc<FetchProgress>,
 ) -> Result<HttpClient<'a>, SourceError> {
-    let seconds = says.timeout_seconds.unwrap_or(seconds).min(seconds);
+    let seconds = settings.timeout_seconds.unwrap_or(seconds).min(seconds);
     let mut secret_headers = HeaderMap::new();
-    if let Some(secret) = &says.headers_from_secret {
-        headers_of_secret(secret, &mount.join(DIR_HEADERS), &mut secret_headers).await?;
+    if let Some(secret) = &settings.headers_from_secret {
+        secret_headers_from(secret, &mount.join(DIR_HEADERS), &mut secret_headers).await?;
     }
-    let headers = plain_headers(&says.headers)?;
-    if says.token.is_some() {
+    let headers = plain_headers(&settings.headers)?;
+    if settings.token.is_some() {
         let token = token(&mount.join(DIR_TOKEN).join(FILE_TOKEN))?;
         if secret_headers.insert(AUTHORIZATION, token).is_some() {
-            let why = "client.token and the Secret of client.headersFromSecret both give the header Authorization: \
+            let reason = "client.token and the Secret of client.headersFromSecret both set the header Authorization: \
                        remove one of them";
-            return Err(setup(why));
+            return Err(invalid_settings(reason));
         }
     }
     if let Some(name) = headers.keys().find(|name| secret_headers.contains_key(*name)) {
-        return Err(setup(format!(
-            "client.headers and the Secret of client.headersFromSecret both give the header {name}: remove one of them"
+        return Err(invalid_settings(format!(
+            "client.headers and the Secret of client.headersFromSecret both set the header {name}: remove one of them"
         )));
     }
-    let roots = match &says.ca {
+    let roots = match &settings.ca {
         Some(ca) => private_roots(ca, &mount.join(DIR_CA)).await?,
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
     };
     let deadline = Instant::now() + Duration::from_secs(seconds.into());
-    let client = HttpClient::new(says, roots)?.with_headers(headers, secret_headers);
+    let client = HttpClient::new(settings, roots)?.with_headers(headers, secret_headers);
     Ok(client.with_deadline(deadline).with_progress(Arc::clone(progress)))
 }
 
-fn setup(why: impl Into<String>) -> SourceError {
-    HttpError::Setup(why.into()).into()
+fn invalid_settings(reason: impl Into<String>) -> SourceError {
+    HttpError::Setup(reason.into()).into()
 }
 
-/// The headers that the profile writes itself.
-fn plain_headers(says: &[remote::Header]) -> Result<HeaderMap, SourceError> {
+/// The headers of the profile.
+fn plain_headers(profile_headers: &[remote::Header]) -> Result<HeaderMap, SourceError> {
     let mut headers = HeaderMap::new();
-    for remote::Header { name, value } in says {
-        let refused = |why| setup(format!("header {name:?} of client.headers {why}"));
+    for remote::Header { name, value } in profile_headers {
+        let refused = |reason| invalid_settings(format!("header {name:?} of client.headers {reason}"));
         let parsed = HeaderName::from_bytes(name.as_bytes());
-        let parsed = parsed.map_err(|_| refused("has a name that no header can have: correct it"))?;
+        let parsed = parsed.map_err(|_| refused("has an invalid name: correct it"))?;
         let value = HeaderValue::from_str(value)
-            .map_err(|_| refused("holds a line end or another control character: remove it"))?;
+            .map_err(|_| refused("contains a line break or another control character: remove it"))?;
         if headers.insert(parsed, value).is_some() {
-            return Err(refused("stands there twice, as case does not count: remove one"));
+            return Err(refused("is a duplicate (names are case-insensitive): remove one of them"));
         }
     }
     Ok(headers)
 }
 
-/// The Secret's keys as headers. A line end behind a value stems from the file that the Secret was made of.
-async fn headers_of_secret(secret: &str, mount: &Path, headers: &mut HeaderMap) -> Result<(), SourceError> {
+/// The keys of the Secret as headers. A newline at the end of a value comes from the file that the Secret was
+/// created from.
+async fn secret_headers_from(secret: &str, mount: &Path, headers: &mut HeaderMap) -> Result<(), SourceError> {
     let keys = read_object(mount).await?;
     if keys.is_empty() {
         return Err(SourceError::Missing(format!(
-            "Secret {secret} of client.headersFromSecret does not exist in the pod's namespace, or it has no keys: \
-             create it with a key for each header"
+            "Secret {secret} of client.headersFromSecret does not exist in the pod's namespace, or has no keys: create it \
+             with a key for each header"
         )));
     }
     for (key, value) in &keys {
-        let refused = |why| {
-            setup(format!("key {key:?} of Secret {secret}, which client.headersFromSecret names, {why}"))
+        let refused = |reason| {
+            invalid_settings(format!("key {key:?} of Secret {secret} of client.headersFromSecret {reason}"))
         };
-        let name =
-            HeaderName::from_bytes(key.as_bytes()).map_err(|_| refused("is no header's name: rename it"))?;
+        let name = HeaderName::from_bytes(key.as_bytes())
+            .map_err(|_| refused("is not a valid header name: rename it"))?;
         if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
-            return Err(refused("says how long the request is, which is boot's to say: remove it"));
+            return Err(refused("is the length of the request, which boot sets itself: remove it"));
         }
         let mut value = HeaderValue::from_bytes(value.trim_ascii_end()).map_err(|_| {
-            refused("holds bytes that no header can: remove line ends and other control characters")
+            refused("is not a valid header value: remove line breaks and other control characters")
         })?;
         value.set_sensitive(true);
         headers.insert(name, value);
@@ -103,7 +103,7 @@ fn token(path: &Path) -> Result<HeaderValue, SourceError> {
     let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
     let token = fs::read_to_string(path).map_err(unreadable)?;
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
-        .map_err(|_| setup("the projected token holds bytes that no header can"))?;
+        .map_err(|_| invalid_settings("the projected token is not a valid header value"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -113,8 +113,8 @@ async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, S
     let keys = read_object(mount).await?;
     let Some(pem) = keys.get(key) else {
         return Err(SourceError::Missing(format!(
-            "{title} of client.ca does not exist in the pod's namespace, or it has no key {key:?}: create it, or \
-             correct client.ca"
+            "{title} of client.ca does not exist in the pod's namespace, or has no key {key:?}: create it, or correct \
+             client.ca"
         )));
     };
     let mut roots = RootCertStore::empty();
@@ -123,12 +123,14 @@ async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, S
             .map_err(|error| error.to_string())
             .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
         added.map_err(|error| {
-            setup(format!("key {key:?} of {title}, which client.ca names, holds a certificate that cannot be read: {error}"))
+            invalid_settings(format!(
+                "key {key:?} of {title} of client.ca contains an invalid certificate: {error}"
+            ))
         })?;
     }
     if roots.is_empty() {
-        return Err(setup(format!(
-            "key {key:?} of {title}, which client.ca names, holds no certificate in PEM"
+        return Err(invalid_settings(format!(
+            "key {key:?} of {title} of client.ca contains no certificate: must be PEM"
         )));
     }
     Ok(roots)

@@ -1,4 +1,4 @@
-//! What one body becomes: a file, an archive's files, or what objects in JSON hold.
+//! What a response becomes: a file, the files of an archive, or the content of JSON objects.
 
 use super::SourceError;
 use crate::boot::sink::{EntryKind, Sink};
@@ -6,7 +6,7 @@ use crate::boot::{archive, json};
 use crate::http::Body;
 use bootlace_core::profile::remote::{Archive, JsonPart};
 
-/// The profile's word for it. It says exactly one of them.
+/// The settings of the profile, of which exactly one is set.
 pub(super) struct ContentKind<'a> {
     pub(super) file: Option<&'a str>,
     pub(super) archive: Option<&'a Archive>,
@@ -14,7 +14,7 @@ pub(super) struct ContentKind<'a> {
 }
 
 impl ContentKind<'_> {
-    /// Gives to `sink` what is made of `body`.
+    /// Writes the content of `body` to `sink`.
     pub(super) async fn write(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         if let Some(path) = self.file {
             sink.has_memory(body.announced().unwrap_or_default())?;
@@ -27,11 +27,11 @@ impl ContentKind<'_> {
         if let Some(archive) = self.archive {
             return archive::unpack(body, archive, sink).await;
         }
-        let answer = json::read(body, sink).await?;
+        let response = json::read(body, sink).await?;
         for part in self.json {
-            let object = json::object(&answer, &part.pointer)?;
-            let gives = EntryKind::new(part.into, part.secret);
-            json::give(object, gives, &part.prefix, &part.exclude, sink)?;
+            let object = json::object(&response, &part.pointer)?;
+            let kind = EntryKind::new(part.into, part.secret);
+            json::write_entries(object, kind, &part.prefix, &part.exclude, sink)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Why a source's content cannot be had: shared by all kinds, so that the exit codes are, too.
+//! Errors of a source, common to all kinds, so that the exit codes are the same.
 
 use std::fmt;
 use std::io;
@@ -6,96 +6,126 @@ use std::path::PathBuf;
 
 use crate::boot::volume::VolumeError;
 use crate::http::HttpError;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::entry::{EnvError, PathError};
 
-/// Why a source's content cannot be had. It names entries, never values.
+/// Why a source cannot be fetched. The messages name entries, never values.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// What the source names is not there.
+    /// An object of the source does not exist.
     #[error("{0}")]
     Missing(String),
-    /// What the source names is there and cannot be read.
-    #[error("{path:?} cannot be read: {error}")]
+    /// A file of the source cannot be read.
+    #[error("failed to read {path:?}: {error}")]
     Unreadable {
-        /// What was to be read.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// The source gives what boot does not take.
-    #[error("{entry} {name:?}: {refused}")]
+    /// The source provides an entry that is not allowed.
+    #[error("{entry} {name:?}: {reason}")]
     Refused {
-        /// A variable or a file.
+        /// The kind of entry.
         entry: EntryName,
-        /// Its name or path.
+        /// The name or path.
         name: String,
-        /// Why not.
-        refused: EntryError,
+        /// The reason.
+        reason: EntryError,
     },
-    /// One of the source's keys is at fault.
+    /// A key of the source has an error.
     #[error("key {key:?}: {error}")]
     Key {
         /// The key.
         key: String,
-        /// What is wrong with it.
+        /// The error.
         error: Box<SourceError>,
     },
-    /// The profile's time is over.
-    #[error("it was not fetched within {seconds} s{doing}: raise {field}, or find out why it is slow")]
-    TooSlow {
-        /// The time in seconds.
+    /// The time limit expired.
+    #[error("timed out after {seconds} s{in_progress}: raise {field}, or check why the source is slow")]
+    TimedOut {
+        /// The time limit in seconds.
         seconds: u32,
-        /// The field that sets it.
+        /// The field with the time limit.
         field: &'static str,
-        /// What was waited for, ready to be appended.
-        doing: String,
+        /// What was in progress, in parentheses.
+        in_progress: String,
     },
-    /// A server does not give it.
+    /// A request failed.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// A server gave it, and it is not what the profile says.
+    /// The content is not what the profile expects.
     #[error("{0}")]
     Content(String),
-    /// An archive holds what is not unpacked.
+    /// An archive cannot be unpacked.
     #[error("{0}")]
     Archive(String),
-    /// The volume does not take it.
+    /// The source is larger than its limit.
+    #[error(
+        "it has {size} bytes, which exceeds the limit of {limit} bytes for the source: raise limits.size of the source, and \
+         volume.sizeLimit with it, if the size is expected"
+    )]
+    TooLarge {
+        /// The announced size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The volume cannot be written.
     #[error(transparent)]
     Volume(#[from] VolumeError),
 }
 
+impl Coded for SourceError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Missing(_) => Code::SourceNotFound,
+            Self::Unreadable { .. } => Code::SourceUnreadable,
+            Self::Refused { reason, .. } => reason.code(),
+            Self::Key { error, .. } => error.code(),
+            Self::TimedOut { .. } => Code::SourceTimedOut,
+            Self::Http(error) => error.code(),
+            Self::Content(_) => Code::ContentInvalid,
+            Self::Archive(_) => Code::ArchiveInvalid,
+            Self::TooLarge { .. } => Code::SourceTooLarge,
+            Self::Volume(error) => error.code(),
+        }
+    }
+}
+
 impl SourceError {
-    /// The source gives what boot does not take.
-    pub(crate) fn refused(entry: EntryName, name: &str, refused: EntryError) -> Self {
-        Self::Refused { entry, name: name.to_owned(), refused }
+    /// The source provides an entry that is not allowed.
+    pub(crate) fn refused(entry: EntryName, name: &str, reason: EntryError) -> Self {
+        Self::Refused { entry, name: name.to_owned(), reason }
     }
 
-    /// A time is over, which `field` sets, while `doing` was waited for.
-    pub(crate) fn too_slow(seconds: u32, field: &'static str, doing: Option<String>) -> Self {
-        let doing = doing.map_or_else(String::new, |doing| format!(" ({doing})"));
-        Self::TooSlow { seconds, field, doing }
+    /// The time limit of `field` expired while `in_progress` was in progress.
+    pub(crate) fn timed_out(seconds: u32, field: &'static str, in_progress: Option<String>) -> Self {
+        let in_progress = in_progress.map_or_else(String::new, |in_progress| format!(" ({in_progress})"));
+        Self::TimedOut { seconds, field, in_progress }
     }
 
-    /// Whether the source could not be had, rather than that it gave what boot does not take.
+    /// Whether the source is unavailable, in contrast to invalid content.
     pub(crate) fn is_unavailable(&self) -> bool {
         match self {
-            Self::Missing(_) | Self::Unreadable { .. } | Self::TooSlow { .. } => true,
+            Self::Missing(_) | Self::Unreadable { .. } | Self::TimedOut { .. } => true,
             Self::Http(error) => !error.is_content(),
             Self::Refused { .. }
             | Self::Key { .. }
             | Self::Content(_)
             | Self::Archive(_)
+            | Self::TooLarge { .. }
             | Self::Volume(_) => false,
         }
     }
 
-    /// The same error, as one of `key`.
-    pub(crate) fn of_key(self, key: &str) -> Self {
+    /// The same error, with the key that it belongs to.
+    pub(crate) fn with_key(self, key: &str) -> Self {
         Self::Key { key: key.to_owned(), error: Box::new(self) }
     }
 }
 
-/// What a source gives.
+/// A kind of entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EntryName {
@@ -103,8 +133,8 @@ pub enum EntryName {
     Variable,
     /// A file.
     File,
-    /// What an archive holds, under its own name.
-    Packed,
+    /// An entry of an archive, with its original name.
+    ArchiveEntry,
 }
 
 impl fmt::Display for EntryName {
@@ -112,35 +142,36 @@ impl fmt::Display for EntryName {
         f.write_str(match self {
             Self::Variable => "variable",
             Self::File => "file",
-            Self::Packed => "the archive's entry",
+            Self::ArchiveEntry => "archive entry",
         })
     }
 }
 
-/// Why boot does not take an entry.
+/// Why an entry is not allowed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    /// No process can hold it, or it must not come from a source.
+    /// The variable is invalid or must not be set by a source.
     #[error(transparent)]
     Env(#[from] EnvError),
-    /// No file can lie there.
+    /// The path is invalid.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// The source has given it already.
-    #[error("the source gives it twice: rename one of them")]
-    Twice,
-    /// It is more than the source may give.
+    /// The source contains the name twice.
+    #[error("the source contains it twice: rename one of them")]
+    Duplicate,
+    /// The source exceeds its size limit.
     #[error(
-        "with it the source gives more than {limit} bytes: raise limits.size of the source, and volume.sizeLimit with it, \
-         if it should"
+        "it exceeds the limit of {limit} bytes for the source: raise limits.size of the source, and volume.sizeLimit with \
+         it, if the size is expected"
     )]
     TooLarge {
         /// The limit.
         limit: u64,
     },
-    /// They are more than the source may give.
+    /// The source exceeds its number of files.
     #[error(
-        "with it the source gives more than {limit} files: raise limits.files of the source if it should"
+        "it exceeds the limit of {limit} files for the source: raise limits.files of the source, if the number is \
+         expected"
     )]
     TooMany {
         /// The limit.
@@ -148,10 +179,22 @@ pub enum EntryError {
     },
     /// The same path would be a file and a folder.
     #[error(
-        "the source also gives the file {other:?}, and a path cannot be both a file and a folder: rename one"
+        "the source also provides the file {other:?}, but a path cannot be both a file and a folder: rename one of \
+         them"
     )]
     FileAndFolder {
-        /// The file that is in the way.
+        /// The other file.
         other: String,
     },
+}
+
+impl Coded for EntryError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Env(_) => Code::VariableNotAllowed,
+            Self::Path(_) => Code::PathNotAllowed,
+            Self::Duplicate | Self::FileAndFolder { .. } => Code::EntriesConflict,
+            Self::TooLarge { .. } | Self::TooMany { .. } => Code::SourceTooLarge,
+        }
+    }
 }

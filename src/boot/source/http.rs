@@ -1,4 +1,5 @@
-//! `http`: one request, whose answer becomes a file, an archive's files, or what a JSON object holds.
+//! `http`: one request, whose response becomes a file, the files of an archive, or the content of JSON
+//! objects.
 
 use reqwest::Method;
 
@@ -29,14 +30,14 @@ impl RemoteApi for Http {
                 remote::Method::Post => Method::POST,
             },
             body: self.body.as_deref().map(|body| (self.content_type.as_str(), body.into())),
-            sha256: self.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" }),
+            sha256: self.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile" }),
             ..Request::get(address::join(&self.url, &self.path, &self.query).map_err(HttpError::from)?, limit)
         })
     }
 
     async fn receive(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let becomes =
+        let content =
             ContentKind { file: self.file.as_deref(), archive: self.archive.as_ref(), json: &self.json };
-        becomes.write(body, sink).await
+        content.write(body, sink).await
     }
 }

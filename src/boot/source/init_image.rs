@@ -1,9 +1,9 @@
-//! What a boot image of the pod's own left: `docs/boot-images.md` is the contract.
+//! `initImage`: the output of the pod's own boot image. `docs/boot-images.md` is the contract.
 //!
-//! The image's program has ended when boot runs, and no other container mounts its folder, so what lies there does not
-//! change while it is read. What it is may be anything: each entry is looked at without following links before it is
-//! opened, and every name, path and size goes through the [`Sink`], as those of every source do. Nobody says which of its
-//! variables are secret, so all are.
+//! The program of the image has exited when boot runs, and no other container mounts its folder, so the
+//! content does not change while it is read. But it is untrusted: the type of each entry is checked without
+//! following links before it is opened, and every name, path and size passes through the [`Sink`], as for
+//! every source. The image does not declare which variables are secret, so all are.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
@@ -20,43 +20,43 @@ use bootlace_core::entry::{EnvError, MAX_RECORD_BYTES, Rename};
 use bootlace_core::names;
 use bootlace_core::plan::boot_spec::InitImageSource;
 
-/// Bytes that are read of a file at a time.
+/// Size of a read.
 const CHUNK: usize = 64 * 1024;
 
-/// The folder that the image wrote to.
+/// The output folder of the image.
 pub(super) struct InitImageFolder<'a> {
-    left: &'a InitImageSource,
+    source: &'a InitImageSource,
 }
 
 impl<'a> InitImageFolder<'a> {
-    pub(super) fn new(left: &'a InitImageSource) -> Self {
-        Self { left }
+    pub(super) fn new(source: &'a InitImageSource) -> Self {
+        Self { source }
     }
 
     fn path(&self) -> &Path {
-        Path::new(&self.left.path)
+        Path::new(&self.source.path)
     }
 
-    fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let out = self.path();
         if !out.join(layout::OUT_DONE).exists() {
             return Err(SourceError::Missing(format!(
-                "there is nothing of it in {}: {} must run before {} and succeed, so let the pod be made anew",
-                shown(out),
+                "its output in {} is incomplete: {} must succeed before {} starts; recreate the pod",
+                quoted(out),
                 names::CONTAINER_INIT,
                 names::CONTAINER_BOOT
             )));
         }
         for entry in entries(out)? {
             match entry.name.as_str() {
-                layout::OUT_ENV => give_variables(&entry, sink)?,
-                layout::OUT_ENVIRON => give_environ(&entry, sink)?,
-                layout::OUT_FILES => give_files(&entry, sink)?,
+                layout::OUT_ENV => write_variables(&entry, sink)?,
+                layout::OUT_ENVIRON => write_environ(&entry, sink)?,
+                layout::OUT_FILES => write_files(&entry, sink)?,
                 layout::OUT_TMP | layout::OUT_DONE => {}
                 _ => {
                     return Err(SourceError::Content(format!(
-                        "it left {}, and only {}, {}, {} and {} mean something there: correct the name, or work in {}",
-                        shown(&entry.path),
+                        "unexpected entry {}: must be {}, {}, {} or {}; rename it, or write temporary files to {}",
+                        quoted(&entry.path),
                         layout::OUT_ENV,
                         layout::OUT_ENVIRON,
                         layout::OUT_FILES,
@@ -72,7 +72,7 @@ impl<'a> InitImageFolder<'a> {
 
 impl FetchSource for InitImageFolder<'_> {
     fn title(&self) -> String {
-        format!("image {}", self.left.image)
+        format!("image {}", self.source.image)
     }
 
     fn rename(&self) -> Rename {
@@ -80,18 +80,18 @@ impl FetchSource for InitImageFolder<'_> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        async { self.give(sink) }.boxed_local()
+        async { self.write_to(sink) }.boxed_local()
     }
 
-    /// The folder is memory of the pod for as long as the pod lives. What says that it is whole goes first, so that a
-    /// boot that is ended here and begun again finds nothing rather than a part.
-    fn written(&self) {
+    /// The folder uses memory of the pod as long as the pod exists. The marker of a complete output is
+    /// removed first, so that a boot that is killed here finds no incomplete output when it runs again.
+    fn release(&self) {
         if fs::remove_file(self.path().join(layout::OUT_DONE)).is_err() {
             return;
         }
         for entry in entries(self.path()).unwrap_or_default() {
-            // What cannot be removed takes room, and does no other harm.
-            let _ = if entry.found.is_dir() {
+            // A file that cannot be removed only uses memory.
+            let _ = if entry.metadata.is_dir() {
                 fs::remove_dir_all(entry.path)
             } else {
                 fs::remove_file(entry.path)
@@ -100,38 +100,38 @@ impl FetchSource for InitImageFolder<'_> {
     }
 }
 
-/// One entry of a folder, not followed where it is a link.
-struct Left {
+/// An entry of a folder, without following links.
+struct FolderEntry {
     name: String,
     path: PathBuf,
-    found: Metadata,
+    metadata: Metadata,
 }
 
-/// What lies in a folder, in the order of names, so that the same content always gives the same log.
-fn entries(folder: &Path) -> Result<Vec<Left>, SourceError> {
+/// The entries of a folder, sorted by name, so that the same content always has the same log.
+fn entries(folder: &Path) -> Result<Vec<FolderEntry>, SourceError> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
         let entry = entry.map_err(unreadable(folder))?;
         let path = entry.path();
         let name = entry.file_name().into_string().map_err(|_| {
-            SourceError::Content(format!("the name of {} is not UTF-8: rename it", shown(&path)))
+            SourceError::Content(format!("the name of {} is not UTF-8: rename it", quoted(&path)))
         })?;
-        let found = entry.metadata().map_err(unreadable(&path))?;
-        entries.push(Left { name, path, found });
+        let metadata = entry.metadata().map_err(unreadable(&path))?;
+        entries.push(FolderEntry { name, path, metadata });
     }
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(entries)
 }
 
-fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-    expect(folder, folder.found.is_dir(), "a folder")?;
+fn write_variables(folder: &FolderEntry, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    expect_type(folder, folder.metadata.is_dir(), "a folder")?;
     for entry in entries(&folder.path)? {
-        let size = entry.found.len();
-        // Not read where no variable could hold it.
+        let size = entry.metadata.len();
+        // Not read if it is too large for a variable.
         if size > MAX_RECORD_BYTES as u64 {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
-            let refused = EntryError::Env(EnvError::TooLong { size });
-            return Err(SourceError::refused(EntryName::Variable, &entry.name, refused));
+            let reason = EntryError::Env(EnvError::TooLong { size });
+            return Err(SourceError::refused(EntryName::Variable, &entry.name, reason));
         }
         let mut value = Vec::new();
         open(&entry)?.read_to_end(&mut value).map_err(unreadable(&entry.path))?;
@@ -139,7 +139,7 @@ fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError>
         sink.secret(&entry.name, value)?;
         if ends_in_newline {
             sink.note(format!(
-                "the value of {:?} ends in a newline, which the task gets too: write it by printf %s if it should not",
+                "the value of {:?} ends with a newline, which is part of it: write it with printf %s to avoid the newline",
                 entry.name
             ));
         }
@@ -147,15 +147,15 @@ fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError>
     Ok(())
 }
 
-fn give_environ(file: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+fn write_environ(file: &FolderEntry, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     let mut bytes = Vec::new();
-    // As much as the sink would take in all, and one byte more, by which it is too much.
+    // One byte more than the limit, so that the sink detects the excess.
     let limit = sink.limit().saturating_add(1);
     open(file)?.take(limit).read_to_end(&mut bytes).map_err(unreadable(&file.path))?;
     let records = environ::parse(&bytes).map_err(|error| {
         SourceError::Content(format!(
-            "{} does not hold NAME=value records that each end in a NUL byte: {error}",
-            shown(&file.path)
+            "{} is invalid: must contain NAME=value records that each end with a NUL byte: {error}",
+            quoted(&file.path)
         ))
     })?;
     for record in records {
@@ -165,13 +165,13 @@ fn give_environ(file: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     Ok(())
 }
 
-fn give_files(top: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-    expect(top, top.found.is_dir(), "a folder")?;
+fn write_files(top: &FolderEntry, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    expect_type(top, top.metadata.is_dir(), "a folder")?;
     let mut folders = vec![(String::new(), top.path.clone())];
     while let Some((above, folder)) = folders.pop() {
         for entry in entries(&folder)? {
             let path = format!("{above}{}", entry.name);
-            if entry.found.is_dir() {
+            if entry.metadata.is_dir() {
                 folders.push((format!("{path}/"), entry.path));
                 continue;
             }
@@ -191,30 +191,31 @@ fn give_files(top: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// Opens a file. Nothing else is opened: a link may lead out of the folder, and a pipe would wait for its writer.
-fn open(entry: &Left) -> Result<File, SourceError> {
-    expect(entry, entry.found.is_file(), "a file")?;
+/// Opens a file. Other entries are not opened: a link may lead out of the folder, and a pipe would wait for
+/// its writer.
+fn open(entry: &FolderEntry) -> Result<File, SourceError> {
+    expect_type(entry, entry.metadata.is_file(), "a file")?;
     File::open(&entry.path).map_err(unreadable(&entry.path))
 }
 
-fn expect(entry: &Left, is: bool, what: &str) -> Result<(), SourceError> {
-    if is {
+fn expect_type(entry: &FolderEntry, is_expected: bool, expected: &str) -> Result<(), SourceError> {
+    if is_expected {
         return Ok(());
     }
-    let found = if entry.found.is_symlink() {
-        "a link, and links are not followed"
-    } else if entry.found.is_dir() {
+    let found = if entry.metadata.is_symlink() {
+        "a symbolic link, which boot does not follow"
+    } else if entry.metadata.is_dir() {
         "a folder"
-    } else if entry.found.is_file() {
+    } else if entry.metadata.is_file() {
         "a file"
     } else {
         "a device, a pipe or a socket"
     };
-    Err(SourceError::Content(format!("{} is {found}: make it {what}", shown(&entry.path))))
+    Err(SourceError::Content(format!("{} is {found}: must be {expected}", quoted(&entry.path))))
 }
 
-/// A path in quotes, with escapes: its names are the image's.
-fn shown(path: &Path) -> String {
+/// A quoted path with escapes, because the image chose the names.
+fn quoted(path: &Path) -> String {
     format!("{:?}", path.to_string_lossy())
 }
 

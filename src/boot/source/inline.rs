@@ -1,4 +1,4 @@
-//! `inline`: env and files that stand in the profile itself.
+//! `inline`: env and files in the profile itself.
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -8,7 +8,7 @@ use crate::boot::sink::Sink;
 use bootlace_core::entry::Rename;
 use bootlace_core::profile::spec::Inline;
 
-/// What the profile says itself; it came with the spec, so there is nothing to wait for.
+/// Inline content. It is part of the spec, so there is nothing to wait for.
 pub(super) struct InlineSource<'a> {
     inline: &'a Inline,
 }
@@ -18,7 +18,7 @@ impl<'a> InlineSource<'a> {
         Self { inline }
     }
 
-    fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         for (name, value) in &self.inline.env {
             sink.env(name, value.clone().into_bytes())?;
         }
@@ -39,6 +39,6 @@ impl FetchSource for InlineSource<'_> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        async { self.give(sink) }.boxed_local()
+        async { self.write_to(sink) }.boxed_local()
     }
 }

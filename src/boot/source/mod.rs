@@ -1,8 +1,9 @@
-//! Where env and files come from. Each kind of source has a file of its own here.
+//! Sources of env and files, with a file for each kind.
 //!
-//! To add one: a variant of [`From`] for what boot must be told, a file here that implements [`FetchSource`], and
-//! its line in [`source_for`]. What a source finds it gives to a [`Sink`], which checks every name, path and size;
-//! the time limit, the merge, the writing and the log are the same for all. `docs/sources.md` walks it once.
+//! To add a kind, add a variant to [`SourceKind`] with its configuration, a file here that implements
+//! [`FetchSource`], and a line to [`source_for`]. A source writes its content to a [`Sink`], which checks
+//! every name, path and size. The time limit, the merge, the volume and the log are the same for all sources.
+//! `docs/sources.md` has an example.
 
 mod attempts;
 mod client;
@@ -31,43 +32,43 @@ use bootlace_core::entry::Rename;
 use bootlace_core::plan::BootSpec;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind, SourceLimits};
 
-/// A place that env and files come from.
+/// A source of env and files.
 pub(crate) trait FetchSource {
-    /// Kind and name for the log and for errors: `inline`, `Secret db-login`. No secret.
+    /// Kind and name for the log and for errors: `inline`, `Secret db-login`. It contains no secret.
     fn title(&self) -> String;
 
-    /// Gives everything that the source has to `sink`, files chunk by chunk.
+    /// Writes all content of the source to `sink`, files in chunks.
     ///
-    /// All sources are fetched at the same time on one thread, and each future is dropped where it stands when
-    /// the profile's time is over or another source has failed. So await what may take long, and leave
-    /// nothing that must be undone.
+    /// All sources are fetched concurrently on one thread, and a future is dropped when the time limit
+    /// expires or another source fails. So await operations that may be slow, and leave nothing that must be
+    /// cleaned up.
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>>;
 
-    /// What the source's author can do about a variable's name.
+    /// How the author of the source can change the name of a variable.
     fn rename(&self) -> Rename;
 
-    /// What the fetch waits for just now, for the sentence that says why it was cut off.
-    fn doing(&self) -> Option<String> {
+    /// What the fetch is waiting for, for the error message of a timeout.
+    fn in_progress(&self) -> Option<String> {
         None
     }
 
-    /// Everything that was given lies on the volume: a source that holds a copy of it in memory may free that now.
-    fn written(&self) {}
+    /// Called when all content is on the volume: a source that has a copy in memory can free it.
+    fn release(&self) {}
 }
 
-/// A source under the name that the profile gives it.
+/// A source with its name in the profile.
 pub(crate) struct NamedSource<'a> {
     /// The name.
     pub(crate) name: &'a str,
-    /// Whether the task may start where it cannot be had.
+    /// Whether the task may start if the source is unavailable.
     pub(crate) optional: bool,
-    /// How much it may give.
+    /// The limits of the source.
     pub(crate) limits: Option<SourceLimits>,
     /// The source.
     pub(crate) source: Box<dyn FetchSource + 'a>,
 }
 
-/// What `spec` tells boot to fetch, in the profile's order.
+/// The sources of `spec`, in the order of the profile.
 pub(crate) fn all<'a>(spec: &'a BootSpec<'_>) -> Vec<NamedSource<'a>> {
     let named = |source: &'a BootSource| NamedSource {
         name: &source.name,
@@ -78,10 +79,10 @@ pub(crate) fn all<'a>(spec: &'a BootSpec<'_>) -> Vec<NamedSource<'a>> {
     spec.sources.iter().map(named).collect()
 }
 
-/// The address that boot asks, by the same code that asks it; none for what is not fetched over the network.
+/// The address of the first request, computed by the code that sends it; `None` for sources without requests.
 ///
 /// # Errors
-/// Where boot would refuse to ask there.
+/// If boot would refuse the address.
 pub(crate) fn address(from: &SourceKind) -> Option<Result<String, SourceError>> {
     match from {
         SourceKind::Http(remote) => Some(remote::address(&*remote.request)),
@@ -92,7 +93,7 @@ pub(crate) fn address(from: &SourceKind) -> Option<Result<String, SourceError>> 
     }
 }
 
-/// `seconds` is the time of the whole boot.
+/// `seconds` is the time limit of the boot.
 fn source_for(from: &SourceKind, seconds: u32) -> Box<dyn FetchSource + '_> {
     match from {
         SourceKind::Inline(inline) => Box::new(InlineSource::new(inline)),
@@ -101,6 +102,6 @@ fn source_for(from: &SourceKind, seconds: u32) -> Box<dyn FetchSource + '_> {
         SourceKind::Optimus(remote) => Box::new(RemoteSource::new(remote, seconds)),
         SourceKind::ObjectStore(remote) => Box::new(ObjectStoreSource::new(remote, seconds)),
         SourceKind::Oci(remote) => Box::new(OciSource::new(remote, seconds)),
-        SourceKind::InitImage(left) => Box::new(InitImageFolder::new(left)),
+        SourceKind::InitImage(source) => Box::new(InitImageFolder::new(source)),
     }
 }

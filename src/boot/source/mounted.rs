@@ -1,8 +1,9 @@
-//! `configMap` and `secret`: an object of the pod's namespace that the kubelet mounted, one file a key.
+//! `configMap` and `secret`: an object in the namespace of the pod, which the kubelet mounted with a file for
+//! each key.
 //!
-//! The kubelet writes an object's keys into a new folder and points the symbolic link `..data` at it, so that
-//! all keys change at once; each key is a link through `..data`. Boot resolves `..data` once and reads every
-//! key in the folder behind it: read one by one, keys of two versions could mix.
+//! The kubelet writes the keys to a new folder and points the symbolic link `..data` to it, so that all keys
+//! change at once; each key is a link through `..data`. Boot resolves `..data` once and reads all keys from
+//! that folder: if it read them one by one through the links, keys of two versions could mix.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,13 +19,13 @@ use bootlace_core::entry::Rename;
 use bootlace_core::output::ObjectKind;
 use bootlace_core::plan::boot_spec::MountedSource;
 
-/// The kubelet's link to the folder that holds the current version.
+/// The kubelet's link to the folder with the current version.
 const CURRENT: &str = "..data";
 
-/// What the kubelet's own entries begin with. No key does: the API server refuses such keys.
-const KUBELETS_OWN: &str = "..";
+/// The prefix of the kubelet's own entries. The API server refuses keys with this prefix.
+const KUBELET_PREFIX: &str = "..";
 
-/// How many of an object's keys an error lists.
+/// How many keys of an object an error lists.
 const LISTED_KEYS: usize = 20;
 
 /// An object that the kubelet mounted.
@@ -32,7 +33,7 @@ pub(super) struct MountedObject<'a> {
     object: &'a MountedSource,
 }
 
-/// An object's keys and what they hold. One object takes 1 MiB at most, so it is read whole.
+/// The keys of an object and their content. An object has at most 1 MiB, so it is read as a whole.
 pub(super) type Keys = BTreeMap<String, Vec<u8>>;
 
 impl<'a> MountedObject<'a> {
@@ -40,23 +41,23 @@ impl<'a> MountedObject<'a> {
         Self { object }
     }
 
-    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    async fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let keys = read_object(Path::new(&self.object.path)).await?;
         if keys.is_empty() {
             return self.missing(sink);
         }
         if self.object.items.is_empty() {
-            let mut excluded = ExcludedKeys::by(&self.object.exclude);
+            let mut excluded = ExcludedKeys::new(&self.object.exclude);
             for (key, content) in &keys {
-                if !excluded.leaves_out(key) {
-                    give_key(self.object, sink, key, key, content)?;
+                if !excluded.excludes(key) {
+                    write_key(self.object, sink, key, key, content)?;
                 }
             }
             excluded.note(sink);
         }
         for item in &self.object.items {
             match keys.get(&item.key) {
-                Some(content) => give_key(self.object, sink, &item.key, &item.target, content)?,
+                Some(content) => write_key(self.object, sink, &item.key, &item.target, content)?,
                 None => self.missing_key(&item.key, &keys, sink)?,
             }
         }
@@ -65,19 +66,19 @@ impl<'a> MountedObject<'a> {
 
     fn missing(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         if self.object.optional {
-            sink.note("not there, or without keys; it is optional".to_owned());
+            sink.note("skipped because it is optional: it does not exist, or has no keys".to_owned());
             return Ok(());
         }
         Err(SourceError::Missing(format!(
-            "the {} does not exist in the pod's namespace, or it has no keys (mounted, both look the same): create it \
-             with its keys, or set optional: true on the source",
+            "the {} does not exist in the pod's namespace, or has no keys: create it with its keys, or set optional: true \
+             on the source",
             self.object.kind
         )))
     }
 
     fn missing_key(&self, key: &str, keys: &Keys, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         if self.object.optional {
-            sink.note(format!("key {key:?} is not there; it is optional"));
+            sink.note(format!("skipped key {key:?} because the source is optional: it does not exist"));
             return Ok(());
         }
         let mut known = keys.keys().take(LISTED_KEYS).cloned().collect::<Vec<_>>().join(", ");
@@ -85,8 +86,8 @@ impl<'a> MountedObject<'a> {
             known.push_str(", …");
         }
         Err(SourceError::Missing(format!(
-            "it has no key {key:?}, its keys are {known}: correct items[].key, add the key to the {}, or set \
-             optional: true on the source",
+            "key {key:?} not found, only {known}: correct items[].key, add the key to the {}, or set optional: true on the \
+             source",
             self.object.kind
         )))
     }
@@ -102,12 +103,13 @@ impl FetchSource for MountedObject<'_> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        self.give(sink).boxed_local()
+        self.write_to(sink).boxed_local()
     }
 }
 
-/// Reads all keys of one version. The kubelet removes a version's folder only after it moved the link to the next
-/// one: where the link did not move, the folder was whole. An object that is not there has no keys.
+/// Reads all keys of one version. The kubelet removes the folder of a version only after it moved the link to
+/// the next one: if the link did not change, the folder was complete. An object that does not exist has no
+/// keys.
 pub(super) async fn read_object(mount: &Path) -> Result<Keys, SourceError> {
     loop {
         let version = current(mount);
@@ -119,8 +121,8 @@ pub(super) async fn read_object(mount: &Path) -> Result<Keys, SourceError> {
     }
 }
 
-/// Gives a key under the name `target`, which the profile's prefix goes in front of.
-fn give_key(
+/// Writes a key to the sink, with the name `target` after the prefix of the profile.
+fn write_key(
     object: &MountedSource,
     sink: &mut Sink<'_>,
     key: &str,
@@ -128,16 +130,16 @@ fn give_key(
     content: &[u8],
 ) -> Result<(), SourceError> {
     let name = format!("{}{target}", object.prefix);
-    let gives = EntryKind::new(object.into, object.kind == ObjectKind::Secret);
-    sink.write_entry(gives, &name, content).map_err(|error| error.of_key(key))
+    let kind = EntryKind::new(object.into, object.kind == ObjectKind::Secret);
+    sink.write_entry(kind, &name, content).map_err(|error| error.with_key(key))
 }
 
-/// The folder that holds the object's current version: the mount itself where the kubelet's link is missing.
+/// The folder with the current version of the object: the mount itself, if the kubelet's link does not exist.
 fn current(mount: &Path) -> PathBuf {
     fs::read_link(mount.join(CURRENT)).map_or_else(|_| mount.to_owned(), |version| mount.join(version))
 }
 
-/// Reads every key in `folder`; a folder that is missing holds none.
+/// Reads all keys in `folder`. A missing folder has none.
 fn read_keys(folder: &Path) -> Result<Keys, SourceError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Keys::new()),
@@ -147,16 +149,16 @@ fn read_keys(folder: &Path) -> Result<Keys, SourceError> {
     for entry in entries {
         let entry = entry.map_err(unreadable(folder))?;
         let path = entry.path();
-        // The API server allows no other bytes in a key than letters, digits, `-`, `_` and `.`.
+        // The API server allows only letters, digits, `-`, `_` and `.` in a key.
         let Ok(key) = entry.file_name().into_string() else {
             return Err(unreadable(&path)(io::ErrorKind::InvalidFilename.into()));
         };
-        if key.starts_with(KUBELETS_OWN) {
+        if key.starts_with(KUBELET_PREFIX) {
             continue;
         }
-        // Asked before it is opened, because opening a pipe waits for its writer.
+        // Checked before the file is opened, because opening a pipe waits for its writer.
         if !fs::metadata(&path).map_err(unreadable(&path))?.is_file() {
-            return Err(unreadable(&path)(io::Error::other("it is not a file")));
+            return Err(unreadable(&path)(io::Error::other("not a file")));
         }
         keys.insert(key, fs::read(&path).map_err(unreadable(&path))?);
     }
@@ -174,8 +176,8 @@ mod tests {
 
     use super::*;
 
-    /// Publishes a version as the kubelet's atomic writer does: a new folder, the link moved over, the old
-    /// folder removed.
+    /// Publishes a version as the kubelet's atomic writer does: creates a folder, moves the link to it, and
+    /// removes the old folder.
     fn publish(mount: &Path, version: u32, keys: u32) {
         let folder = format!("..2026_{version}");
         fs::create_dir(mount.join(&folder)).unwrap();
@@ -211,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_waited_for() {
+    fn a_pipe_instead_of_a_key_does_not_block() {
         let mount = tempfile::tempdir().unwrap();
         fs::create_dir(mount.path().join("folder")).unwrap();
         let error = read_keys(mount.path()).unwrap_err().to_string();
-        assert!(error.contains("folder") && error.contains("it is not a file"), "{error}");
+        assert!(error.contains("folder") && error.contains("not a file"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! `optimus`: what an Optimus server compiled for a run of a job, its `run_input`.
+//! `optimus`: the `run_input` that an Optimus server compiles for a run of a job.
 //! <https://github.com/goto/optimus/blob/main/api/proto/goto/optimus/core/v1beta1/job_run.proto>
 
 use reqwest::Method;
@@ -13,10 +13,10 @@ use bootlace_core::entry::Rename;
 use bootlace_core::profile::address;
 use bootlace_core::profile::remote::{Client, InstanceType, NoValue, Optimus};
 
-/// What Go's templates write for what is not defined.
+/// What Go templates write for an undefined variable.
 const NO_VALUE: &str = "<no value>";
 
-/// How many entries with it the log lists, of each kind.
+/// How many entries with it the log lists, for each kind.
 const LISTED: usize = 20;
 
 /// The request's body.
@@ -27,7 +27,7 @@ struct RunInput<'a> {
     instance_type: &'static str,
 }
 
-/// The answer. Fields that are not known are left alone: a newer server may have more to say.
+/// The response. Unknown fields are ignored, because a newer server may add some.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Compiled<'j> {
@@ -59,35 +59,31 @@ impl RemoteApi for Optimus {
                 InstanceType::Hook => "TYPE_HOOK",
             },
         };
-        let input = serde_json::to_string(&input).map_err(|error| json::broken(&error))?;
-        let refused = |why: &str| HttpError::Address { url: self.host.clone(), why: why.to_owned() };
+        let input = serde_json::to_string(&input).map_err(|error| json::json_error(&error))?;
+        let refused = |reason: &str| HttpError::Address { url: self.host.clone(), reason: reason.to_owned() };
         if [&self.project, &self.job].into_iter().any(|name| name == "." || name == "..") {
-            // A URL's path cannot hold them, encoded or not: they would be dropped, and another address asked.
+            // The path of a URL cannot contain them, encoded or not: they would be removed, and the request
+            // would go to another address.
             return Err(refused("project and job cannot be . or ..: correct them in the profile").into());
         }
         let mut url = address::join(&self.host, "", []).map_err(HttpError::from)?;
-        // Segment by segment, so that a project's name is one segment whatever it holds.
-        url.path_segments_mut().map_err(|()| refused("it has no path"))?.pop_if_empty().extend([
-            "api",
-            "v1beta1",
-            "project",
-            &self.project,
-            "job",
-            &self.job,
-            "run_input",
-        ]);
+        // Segment by segment, so that the name of a project is one segment, whatever it contains.
+        url.path_segments_mut()
+            .map_err(|()| refused("an address of this scheme has no path: write an HTTP address"))?
+            .pop_if_empty()
+            .extend(["api", "v1beta1", "project", &self.project, "job", &self.job, "run_input"]);
         Ok(Request {
             method: Method::POST,
             body: Some(("application/json", input.into())),
-            said,
+            message: error_message,
             ..Request::get(url, limit.min(json::MAX_BYTES))
         })
     }
 
     async fn receive(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let answer = json::read(body, sink).await?;
+        let response = json::read(body, sink).await?;
         let Compiled { envs, files, secrets } =
-            serde_json::from_slice(&answer).map_err(|error| json::broken(&error))?;
+            serde_json::from_slice(&response).map_err(|error| json::json_error(&error))?;
         let mut pairs = 0;
         for (entry, object) in
             [(EntryName::Variable, envs), (EntryName::File, files), (EntryName::Variable, secrets)]
@@ -96,58 +92,58 @@ impl RemoteApi for Optimus {
         }
         if pairs == 0 {
             return Err(SourceError::Content(
-                "the answer holds neither envs, nor files, nor secrets: is optimus.host an Optimus server?"
+                "the response has no envs, no files and no secrets: check that optimus.host is an Optimus server"
                     .to_owned(),
             ));
         }
-        json::give(envs, EntryKind::Env, "", &[], sink)?;
-        json::give(secrets, EntryKind::Secrets, "", &[], sink)?;
-        json::give(files, EntryKind::Files, "", &[], sink)
+        json::write_entries(envs, EntryKind::Env, "", &[], sink)?;
+        json::write_entries(secrets, EntryKind::Secrets, "", &[], sink)?;
+        json::write_entries(files, EntryKind::Files, "", &[], sink)
     }
 }
 
-/// Looks for what Optimus did not find, and counts the pairs.
+/// Finds undefined template variables, and counts the pairs.
 fn check(
     entry: EntryName,
     object: Object<'_>,
     no_value: NoValue,
     sink: &mut Sink<'_>,
 ) -> Result<usize, SourceError> {
-    let (mut pairs, mut without) = (0, 0_usize);
+    let (mut pairs, mut undefined) = (0, 0_usize);
     object.each(|name, value| {
         pairs += 1;
         if !JsonText::parse(&name, value)?.contains(NO_VALUE)? {
             return Ok(());
         }
-        without += 1;
-        let what = format!(
-            "the {entry} {name:?} holds {NO_VALUE}, which Optimus writes for what its template does not find"
+        undefined += 1;
+        let problem = format!(
+            "the {entry} {name:?} contains {NO_VALUE}, which Optimus writes for undefined template variables"
         );
         match no_value {
-            NoValue::Warn if without <= LISTED => sink.note(format!("warning: {what}")),
+            NoValue::Warn if undefined <= LISTED => sink.note(format!("warning: {problem}")),
             NoValue::Warn => {}
             NoValue::Error => {
                 return Err(SourceError::Content(format!(
-                    "{what}: define it for the job, or set optimus.noValue to Warn"
+                    "{problem}: define them for the job, or set optimus.noValue to Warn"
                 )));
             }
         }
         Ok(())
     })?;
-    if let Some(more) = without.checked_sub(LISTED).filter(|more| *more > 0) {
-        sink.note(format!("warning: {more} more hold {NO_VALUE}"));
+    if let Some(more) = undefined.checked_sub(LISTED).filter(|more| *more > 0) {
+        sink.note(format!("warning: {more} more contain {NO_VALUE}"));
     }
     Ok(pairs)
 }
 
-/// The sentence of an error's body: the JSON of a gRPC status.
-fn said(body: &[u8]) -> Option<String> {
+/// The message of an error response: the JSON of a gRPC status.
+fn error_message(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Status {
         code: u8,
         message: String,
     }
-    /// The codes' names, by number.
+    /// The names of the codes, by number.
     /// <https://grpc.io/docs/guides/status-codes/>
     const CODES: [&str; 17] = [
         "OK",
@@ -169,6 +165,6 @@ fn said(body: &[u8]) -> Option<String> {
         "UNAUTHENTICATED",
     ];
     let Status { code, message } = serde_json::from_slice(body).ok()?;
-    let code = CODES.get(usize::from(code)).copied().unwrap_or("a code that gRPC does not have");
+    let code = CODES.get(usize::from(code)).copied().unwrap_or("unknown gRPC code");
     Some(format!("{code}: {message}"))
 }

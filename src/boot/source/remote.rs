@@ -1,4 +1,5 @@
-//! What the sources that ask a server have in common: open a client, ask until there is an answer, begin anew with each.
+//! Common parts of sources that send one request: the client, retries, and discarding the content of a failed
+//! attempt.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,33 +15,33 @@ use bootlace_core::entry::Rename;
 use bootlace_core::plan::boot_spec::RemoteSpec;
 use bootlace_core::profile::remote;
 
-/// What a kind of server is asked, and what becomes of its answer.
+/// The request of a kind of source, and the conversion of its response.
 pub(super) trait RemoteApi {
-    /// What the source's author can do about a variable's name.
+    /// How the author of the source can change the name of a variable.
     const RENAME: Rename;
 
     /// See [`FetchSource::title`].
     fn title(&self) -> String;
 
-    /// How requests are made.
+    /// The client settings.
     fn client(&self) -> &remote::Client;
 
-    /// What is asked. The source may give `limit` bytes, so that more need not be fetched.
+    /// The request. The source can write at most `limit` bytes, so more need not be fetched.
     fn request(&self, limit: u64) -> Result<Request<'_>, SourceError>;
 
-    /// Gives what the answer holds to `sink`, which is empty.
+    /// Writes the content of the response to `sink`, which is empty.
     async fn receive(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError>;
 }
 
-/// The address that boot asks.
+/// The address of the request.
 pub(super) fn address(api: &impl RemoteApi) -> Result<String, SourceError> {
     Ok(api.request(u64::MAX)?.url.into())
 }
 
-/// A source that asks a server.
+/// A source that sends one request.
 pub(super) struct RemoteSource<'a, A> {
     remote: &'a RemoteSpec<A>,
-    /// The time of the whole boot.
+    /// The time limit of the boot.
     seconds: u32,
     progress: Arc<FetchProgress>,
 }
@@ -50,16 +51,16 @@ impl<'a, A: RemoteApi> RemoteSource<'a, A> {
         Self { remote, seconds, progress: Arc::default() }
     }
 
-    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    async fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let RemoteSpec { request: api, path } = self.remote;
         let client = client::open(api.client(), Path::new(path), self.seconds, &self.progress).await?;
         let request = api.request(sink.limit())?;
-        let take = async |mut body| {
-            // An earlier attempt may have given half of it.
+        let receive = async |mut body| {
+            // An earlier attempt may have written a part.
             sink.clear();
             api.receive(&mut body, sink).await
         };
-        fetch(&client, &request, take).await
+        fetch(&client, &request, receive).await
     }
 }
 
@@ -73,10 +74,10 @@ impl<A: RemoteApi> FetchSource for RemoteSource<'_, A> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        self.give(sink).boxed_local()
+        self.write_to(sink).boxed_local()
     }
 
-    fn doing(&self) -> Option<String> {
+    fn in_progress(&self) -> Option<String> {
         self.progress.describe()
     }
 }

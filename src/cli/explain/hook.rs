@@ -1,4 +1,4 @@
-//! How the boot env gets into a task container, and its postStart hook, in words.
+//! Describes how the boot env is delivered to a task container, and its postStart hook.
 
 use std::fmt::Write as _;
 
@@ -8,23 +8,23 @@ use super::render::is_launcher;
 use bootlace_core::profile::hook::HookWhen;
 use bootlace_core::profile::spec::Layout;
 
-/// What an injected container tells about how the boot env gets into it.
+/// The fields of an injected container that show how the boot env is delivered.
 pub(super) struct EnvArguments<'a> {
-    /// The launcher is in front of its command.
+    /// Whether the launcher starts its command.
     pub(super) launched: bool,
-    /// The Secret that it takes the env from.
+    /// The Secret with its env.
     pub(super) secret: Option<&'a str>,
-    /// The kubelet reads variables from boot's file.
+    /// Whether the kubelet reads variables from the file of boot.
     pub(super) by_file: bool,
-    /// The profile's layout.
+    /// The layout of the profile.
     pub(super) layout: Layout,
     /// The `--env` of its hook.
-    pub(super) told: Option<&'a str>,
+    pub(super) hook_env: Option<&'a str>,
 }
 
-/// How the env gets into a container.
+/// How the boot env is delivered to a container.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way<'a> {
+enum EnvDelivery<'a> {
     Launcher,
     Secret(&'a str),
     File,
@@ -34,38 +34,38 @@ enum Way<'a> {
 }
 
 impl<'a> EnvArguments<'a> {
-    fn way(&self) -> Way<'a> {
-        match (self.secret, self.told) {
-            _ if self.launched => Way::Launcher,
-            (Some(secret), _) => Way::Secret(secret),
-            (None, Some("home")) => Way::Home,
-            (None, Some("file")) => Way::File,
-            (None, Some("sourced")) => Way::Sourced,
-            (None, _) if self.by_file => Way::File,
-            // A container without a hook. In this layout nothing else is left.
-            (None, None) if self.layout == Layout::Optimus => Way::Sourced,
-            (None, _) => Way::None,
+    fn delivery(&self) -> EnvDelivery<'a> {
+        match (self.secret, self.hook_env) {
+            _ if self.launched => EnvDelivery::Launcher,
+            (Some(secret), _) => EnvDelivery::Secret(secret),
+            (None, Some("home")) => EnvDelivery::Home,
+            (None, Some("file")) => EnvDelivery::File,
+            (None, Some("sourced")) => EnvDelivery::Sourced,
+            (None, _) if self.by_file => EnvDelivery::File,
+            // A container without a hook. No other delivery is possible in this layout.
+            (None, None) if self.layout == Layout::Optimus => EnvDelivery::Sourced,
+            (None, _) => EnvDelivery::None,
         }
     }
 
     pub(super) fn describe(&self) -> String {
-        let words = match self.way() {
-            Way::Launcher => {
-                "launcher in front of its command: loads the boot env, then execs the command (same PID, no shell)"
+        let text = match self.delivery() {
+            EnvDelivery::Launcher => {
+                "the launcher loads the boot env, then executes the command (same PID, no shell)"
             }
-            Way::Secret(secret) => {
+            EnvDelivery::Secret(secret) => {
                 return format!(
-                    "env from Secret {secret}, which the store creates of the boot env before the task starts"
+                    "env from Secret {secret}, which the store creates from the boot env before the task starts"
                 );
             }
-            Way::File => "the kubelet reads the boot env from a file, variable by variable (fileKeyRef)",
-            Way::Home => "its entrypoint is to source $HOME/.env, which the hook writes",
-            Way::Sourced => {
-                "no launcher, because its command is not known: the image's entrypoint sources .env and .secret itself"
+            EnvDelivery::File => "the kubelet reads the boot env from a file (fileKeyRef)",
+            EnvDelivery::Home => "the hook writes $HOME/.env, which the entrypoint must source",
+            EnvDelivery::Sourced => {
+                "no launcher, because the command is unknown: the entrypoint of the image sources .env and .secret"
             }
-            Way::None => "no launcher, because its command is not known: the boot env is not loaded",
+            EnvDelivery::None => "no launcher, because the command is unknown: the boot env is not loaded",
         };
-        words.to_owned()
+        text.to_owned()
     }
 }
 
@@ -75,8 +75,8 @@ pub(super) struct Hook<'a> {
 }
 
 impl<'a> Hook<'a> {
-    /// Reads it from a container's `lifecycle.postStart`; none where that is the pod's own handler.
-    pub(super) fn read(post_start: &'a Value) -> Option<Self> {
+    /// Parses `lifecycle.postStart` of a container. `None` if it is a handler of the pod.
+    pub(super) fn parse(post_start: &'a Value) -> Option<Self> {
         let words = post_start.pointer("/exec/command")?.as_array()?.iter().filter_map(Value::as_str);
         let words: Vec<_> = words.collect();
         let is_ours = matches!(&*words, [program, "hook", ..] if is_launcher(program));
@@ -87,51 +87,57 @@ impl<'a> Hook<'a> {
         self.words.iter().copied().take_while(|word| *word != "--")
     }
 
-    /// What it is told of the env; none where the launcher or the kubelet puts it into the process.
+    /// Its flag `--env`. `None` if the launcher or the kubelet sets the env of the process.
     pub(super) fn env(&self) -> Option<&'a str> {
         self.flags().find_map(|word| word.strip_prefix("--env="))
     }
 
-    /// What it does, and why it is there.
+    /// What the hook does, and its reason.
     pub(super) fn describe(&self, when: HookWhen, env: &EnvArguments<'_>) -> String {
-        let limit = self.flags().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("its");
-        let does = match env.way() {
-            Way::Home => format!("writes $HOME/.env within {limit} s"),
-            Way::Sourced => {
-                format!("proves nothing, as the image loads the boot env itself, and ends within {limit} s")
+        let limit = self.flags().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("?");
+        let action = match env.delivery() {
+            EnvDelivery::Home => format!("writes $HOME/.env within {limit} s"),
+            EnvDelivery::Sourced => {
+                format!(
+                    "verifies nothing, because the image loads the boot env itself, and ends within {limit} s"
+                )
             }
-            Way::None => format!(
-                "fails the container within {limit} s where boot gives it variables, as nothing loads them"
+            EnvDelivery::None => format!(
+                "fails the container within {limit} s if the boot env is not empty, because nothing loads it"
             ),
-            Way::Launcher | Way::Secret(_) | Way::File => {
-                format!("proves within {limit} s that the process holds the boot env")
+            EnvDelivery::Launcher | EnvDelivery::Secret(_) | EnvDelivery::File => {
+                format!("verifies within {limit} s that the process has the boot env")
             }
         };
         let mut text =
-            format!("postStart hook (hook.when is {}{}): {does}", when.as_str(), self.reason(when, env));
+            format!("postStart hook (hook.when is {}{}): {action}", when.as_str(), self.reason(when, env));
         // Writing to a String cannot fail.
         for program in self.flags().filter_map(|word| word.strip_prefix("--command=")) {
-            let _ = write!(text, ", then runs the profile's {program}");
+            let _ = write!(text, ", then runs {program} of hook.commands");
         }
         if let Some(handler) = self.handler() {
-            let _ = write!(text, ", then runs the pod's own handler: {handler}");
+            let _ = write!(text, ", then runs the postStart handler of the pod: {handler}");
         }
         text
     }
 
-    /// Why it is there, where the profile leaves that to the container.
+    /// The reason for the hook, if it depends on the container.
     fn reason(&self, when: HookWhen, env: &EnvArguments<'_>) -> &'static str {
-        match (when, env.way()) {
+        match (when, env.delivery()) {
             (HookWhen::Always | HookWhen::Never, _) => "",
-            (HookWhen::Auto, Way::Home) => ", and the hook writes the env",
-            (HookWhen::Auto, Way::Secret(_) | Way::File) => ", and no launcher loads the env",
-            (HookWhen::Auto, _) if self.handler().is_some() => ", and the pod has a handler of its own",
-            (HookWhen::Auto, Way::None) => ", and nothing loads the env",
-            (HookWhen::Auto, Way::Launcher | Way::Sourced) => ", and the profile has hook.commands",
+            (HookWhen::Auto, EnvDelivery::Home) => ", and the hook writes the env",
+            (HookWhen::Auto, EnvDelivery::Secret(_) | EnvDelivery::File) => {
+                ", and the env is not loaded by the launcher"
+            }
+            (HookWhen::Auto, _) if self.handler().is_some() => ", and the pod has a postStart handler",
+            (HookWhen::Auto, EnvDelivery::None) => ", and nothing loads the env",
+            (HookWhen::Auto, EnvDelivery::Launcher | EnvDelivery::Sourced) => {
+                ", and the profile has hook.commands"
+            }
         }
     }
 
-    /// The pod's own handler.
+    /// The postStart handler of the pod.
     fn handler(&self) -> Option<String> {
         if let Some(end) = self.words.iter().position(|word| *word == "--") {
             return Some(self.words.get(end + 1..).unwrap_or_default().join(" "));
@@ -143,23 +149,24 @@ impl<'a> Hook<'a> {
     }
 }
 
-/// Why a container has no hook.
+/// Describes why a container has no hook.
 pub(super) fn describe_absent(when: HookWhen, env: &EnvArguments<'_>, has_handler: bool) -> String {
-    let because = match (when, env.way()) {
-        (HookWhen::Never, _) if has_handler => "hook.when is Never; the pod's own handler stays as it is",
+    let reason = match (when, env.delivery()) {
+        (HookWhen::Never, _) if has_handler => {
+            "hook.when is Never; the postStart handler of the pod is unchanged"
+        }
         (HookWhen::Never, _) => "hook.when is Never",
-        (HookWhen::Always, _) => {
-            "hook.when is Always, so something has removed it since Bootlace injected the pod"
+        (HookWhen::Always, _) => "it was removed after the injection, because hook.when is Always",
+        (HookWhen::Auto, EnvDelivery::Launcher) => {
+            "hook.when is Auto, and the launcher starts the task only with the boot env"
         }
-        (HookWhen::Auto, Way::Launcher) => {
-            "hook.when is Auto, and the launcher does not start the task without the boot env"
+        (HookWhen::Auto, EnvDelivery::Sourced) => {
+            "hook.when is Auto, and a hook cannot verify an env that the image loads itself"
         }
-        (HookWhen::Auto, Way::Sourced) => {
-            "hook.when is Auto, and no hook can prove what the image loads itself"
-        }
-        (HookWhen::Auto, Way::Secret(_) | Way::File | Way::Home | Way::None) => {
-            "hook.when is Auto, and the profile's sources give no env"
-        }
+        (
+            HookWhen::Auto,
+            EnvDelivery::Secret(_) | EnvDelivery::File | EnvDelivery::Home | EnvDelivery::None,
+        ) => "hook.when is Auto, and the sources of the profile provide no env",
     };
-    format!("no postStart hook: {because}")
+    format!("no postStart hook: {reason}")
 }

@@ -1,24 +1,27 @@
-//! The outputs of an injected pod, in words.
+//! Describes the outputs of an injected pod.
 
-use anyhow::Context as _;
 use serde_json::Value;
 
 use super::render::{init_container, is_named};
+use crate::command_error::CommandError;
 use bootlace_core::names;
 use bootlace_core::output::{DeclaredOutput, SidecarConfig};
 
-/// What the sidecar of a pod does: a summary, and a line for each output. Nothing where the pod has none.
-pub(super) fn describe(pod: &Value) -> anyhow::Result<Option<(String, Vec<String>)>> {
+/// Describes the sidecar of a pod: a summary, and a line for each output. `None` if the pod has no sidecar.
+pub(super) fn describe(pod: &Value) -> Result<Option<(String, Vec<String>)>, CommandError> {
     let Some(sidecar) = init_container(pod, names::CONTAINER_PIPE) else { return Ok(None) };
     let env = sidecar.get("env").and_then(Value::as_array).into_iter().flatten();
     let value = env.into_iter().find(|variable| is_named(variable, names::ENV_PIPES));
-    let value =
-        value.and_then(|variable| variable.get("value")?.as_str()).context("the sidecar has no env")?;
-    let spec: SidecarConfig<'_> = serde_json::from_str(value)
-        .with_context(|| format!("the sidecar's env {} cannot be read", names::ENV_PIPES))?;
+    let value = value.and_then(|variable| variable.get("value")?.as_str());
+    let invalid = |problem: String| CommandError::InjectedPod {
+        part: format!("env {} of container {}", names::ENV_PIPES, names::CONTAINER_PIPE),
+        problem,
+    };
+    let value = value.ok_or_else(|| invalid("not found".to_owned()))?;
+    let spec: SidecarConfig<'_> = serde_json::from_str(value).map_err(|error| invalid(error.to_string()))?;
     let summary = format!(
-        "runs beside the task, and has the store keep its outputs for later tasks of the run, for {} where no object of \
-         the run owns them:",
+        "sends the outputs of the task to the store, which keeps them for later tasks of the run, for {} if no object of the \
+         run owns them:",
         duration(spec.time_to_live_seconds)
     );
     Ok(Some((summary, spec.outputs.iter().map(output).collect())))
@@ -28,20 +31,20 @@ fn output(output: &DeclaredOutput) -> String {
     let DeclaredOutput { key, kind, container, shared_file, optional, awaited } = output;
     let twice = if *awaited { ", twice, so that pods can wait for it" } else { "" };
     let kind = format!("{}{twice}", kind.as_str());
-    let optional = if *optional { ", where it is written" } else { "" };
+    let optional = if *optional { ", if the task writes it" } else { "" };
     match shared_file {
         None => format!(
-            "{key} of container {container} becomes a {kind}{optional}: the launcher hands it over after exit 0 and ends \
-             once it is stored"
+            "{key} of container {container} becomes a {kind}{optional}: the launcher passes it to the sidecar after exit code 0, \
+             and exits when it is stored"
         ),
         Some(file) => format!(
-            "{key} of container {container} becomes a {kind}{optional}: read at {file} once the task has ended, which \
-             nothing makes the task wait for"
+            "{key} of container {container} becomes a {kind}{optional}: the sidecar reads {file} when the task has exited. The task \
+             does not wait for it"
         ),
     }
 }
 
-/// Seconds, in the largest unit that has no rest.
+/// Seconds, in the largest unit without a remainder.
 fn duration(seconds: u64) -> String {
     for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "min")] {
         if seconds > 0 && seconds.is_multiple_of(unit) {
@@ -56,11 +59,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_told_in_whole_units() {
-        for (seconds, words) in
+    fn durations_have_whole_units() {
+        for (seconds, text) in
             [(604_800, "7 d"), (7_200, "2 h"), (90, "90 s"), (120, "2 min"), (0, "0 s"), (86_460, "1441 min")]
         {
-            assert_eq!(duration(seconds), words);
+            assert_eq!(duration(seconds), text);
         }
     }
 }

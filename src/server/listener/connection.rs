@@ -1,4 +1,4 @@
-//! One connection: from its handshake to its last answer.
+//! Serves one connection, from its handshake to its last response.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,34 +22,34 @@ use crate::server::tls::Peer;
 
 use super::{HandshakeFailure, Server, ShutdownStage, Transport, handshake};
 
-/// What a connection's read buffer may hold of a request's head and of a body in transit.
-const BUFFER: usize = 64 * 1024;
+/// Maximum size of the read buffer of a connection.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Serves a connection to its end.
-pub(super) async fn serve(server: &Server, stream: TcpStream, pulse: &Arc<IdleTimer>) {
-    // Answers are written in one go; waiting for more to send would only delay them.
+/// Serves a connection until it ends.
+pub(super) async fn serve(server: &Server, stream: TcpStream, timer: &Arc<IdleTimer>) {
+    // Each response is written at once; waiting for more data would only delay it.
     if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "TCP_NODELAY cannot be set");
+        debug!(%error, "failed to set TCP_NODELAY");
     }
     match &server.transport {
-        Transport::Plain => http(server, stream, pulse, Peer::default()).await,
+        Transport::Plain => http(server, stream, timer, Peer::default()).await,
         Transport::Tls(tls) => {
-            let shaken = tokio::select! {
-                shaken = handshake::shake(tls, stream, server.limits.handshake) => shaken,
-                () = pulse.closed() => return,
+            let accepted = tokio::select! {
+                accepted = handshake::accept(tls, stream, server.limits.handshake) => accepted,
+                () = timer.closed() => return,
             };
-            match shaken {
+            match accepted {
                 Ok(stream) => {
                     let peer = Peer::of(stream.get_ref().1.peer_certificates());
-                    http(server, stream, pulse, peer).await;
+                    http(server, stream, timer, peer).await;
                 }
                 Err((failure, error)) => {
                     server.metrics.handshake_failed(failure);
                     if failure == HandshakeFailure::Untrusted {
                         warn!(
                             %error,
-                            "a caller does not trust this webhook's certificate: compare caBundle in its \
-                             MutatingWebhookConfiguration with the CA that is served under"
+                            "a caller does not trust the certificate: compare the caBundle of the \
+                             MutatingWebhookConfiguration with the CA of the certificate"
                         );
                     } else {
                         debug!(%error, reason = failure.as_str(), "TLS handshake failed");
@@ -63,34 +63,33 @@ pub(super) async fn serve(server: &Server, stream: TcpStream, pulse: &Arc<IdleTi
 async fn http<S: AsyncRead + AsyncWrite + Unpin>(
     server: &Server,
     stream: S,
-    pulse: &Arc<IdleTimer>,
+    timer: &Arc<IdleTimer>,
     peer: Peer,
 ) {
-    let stream = TokioIo::new(TimedStream::new(stream, Arc::clone(pulse)));
-    let service = hyper::service::service_fn(|request| respond(server, pulse, &peer, request));
+    let stream = TokioIo::new(TimedStream::new(stream, Arc::clone(timer)));
+    let service = hyper::service::service_fn(|request| respond(server, timer, &peer, request));
     let connection = http1::Builder::new()
-        // The pulse does this, see there.
+        // `IdleTimer` has the timeouts, and explains why.
         .header_read_timeout(None)
-        .max_buf_size(BUFFER)
+        .max_buf_size(MAX_BUFFER_BYTES)
         .serve_connection(stream, service);
     tokio::pin!(connection);
     let mut stage = server.stage.clone();
     let ended = tokio::select! {
-        // Biased, because a request that has come already is to be seen before the connection counts as idle.
+        // Biased, so that a received request is processed before the connection is regarded as idle.
         biased;
         ended = &mut connection => Some(ended),
-        () = pulse.stalled() => None,
+        () = timer.stalled() => None,
         () = stage.reached(ShutdownStage::Closing) => {
-            // Hyper would close a connection on which nothing has come at once, and with it a request that is
-            // on its way.
-            let farewell = if pulse.is_fresh() { server.limits.farewell } else { Duration::ZERO };
+            // Hyper would close a connection without a request at once, although a request may be in transit.
+            let farewell = if timer.is_fresh() { server.limits.farewell } else { Duration::ZERO };
             if let Ok(ended) = timeout(farewell, &mut connection).await {
                 Some(ended)
             } else {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = &mut connection => Some(ended),
-                    () = pulse.stalled() => None,
+                    () = timer.stalled() => None,
                     () = stage.reached(ShutdownStage::Over) => None,
                 }
             }
@@ -98,26 +97,26 @@ async fn http<S: AsyncRead + AsyncWrite + Unpin>(
     };
     match ended {
         Some(Ok(())) => {}
-        // The caller went away in the middle, or did not speak HTTP.
-        Some(Err(error)) => debug!(%error, "connection broken off"),
-        None => debug!("connection closed: the caller stalled, another needed the place, or time was up"),
+        // The caller closed the connection in a request, or did not send HTTP.
+        Some(Err(error)) => debug!(%error, "connection failed"),
+        None => debug!("connection closed: timeout, too many connections, or shutdown"),
     }
 }
 
 async fn respond(
     server: &Server,
-    pulse: &Arc<IdleTimer>,
+    timer: &Arc<IdleTimer>,
     peer: &Peer,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    pulse.request_begins();
+    timer.request_begins();
     request.extensions_mut().insert(peer.clone());
     let app: Router = server.app.clone();
-    let request = request.map(|body| Body::new(TimedBody::new(body, Arc::clone(pulse))));
+    let request = request.map(|body| Body::new(TimedBody::new(body, Arc::clone(timer))));
     let mut response = app.oneshot(request).await?;
     if server.stage.now() >= ShutdownStage::Draining {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    pulse.request_ends();
+    timer.request_ends();
     Ok(response)
 }

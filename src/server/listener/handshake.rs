@@ -1,4 +1,4 @@
-//! The TLS handshake, and in how many ways it fails.
+//! The TLS handshake, and the reasons of its failures.
 
 use std::io;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Why there is no connection.
+/// The reason of a failed handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandshakeFailure {
-    /// It took too long.
+    /// It exceeded its timeout.
     Timeout,
-    /// The caller spoke plain HTTP.
+    /// The caller sent plain HTTP.
     Plaintext,
-    /// The caller left: a TCP probe, or a port scan.
+    /// The caller closed the connection: a TCP probe, or a port scan.
     Closed,
-    /// The caller does not trust our certificate: the caBundle is not ours, or a name is missing.
+    /// The caller does not trust the certificate: the caBundle has another CA, or a name is missing.
     Untrusted,
     /// Anything else.
     Other,
 }
 
 impl HandshakeFailure {
-    /// The reason as a metric's label.
+    /// The reason as a label of metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,23 +39,23 @@ impl HandshakeFailure {
     }
 }
 
-/// First byte of a TLS record that holds a handshake (RFC 8446, section 5.1).
+/// The first byte of a TLS record with a handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 45\r\n\
-    Connection: close\r\n\r\nThis port speaks TLS: call it with https://.\n";
+const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 47\r\n\
+    Connection: close\r\n\r\nThis port requires TLS: call it with https://.\n";
 
 /// How much of a plain request is read before the connection is closed.
-const PLAIN_REQUEST: u64 = 64 * 1024;
+const MAX_PLAIN_REQUEST_BYTES: u64 = 64 * 1024;
 
-/// Shakes hands within `limit`.
+/// Performs the handshake with a timeout.
 ///
 /// # Errors
-/// Where it fails, and what the library said.
-pub(super) async fn shake(
+/// The reason of the failure, and the error of the library.
+pub(super) async fn accept(
     tls: &TlsAcceptor,
     mut stream: TcpStream,
-    limit: Duration,
+    handshake_timeout: Duration,
 ) -> Result<TlsStream<TcpStream>, (HandshakeFailure, io::Error)> {
     let handshake = async {
         let mut first = [0];
@@ -64,23 +64,23 @@ pub(super) async fn shake(
             return Err(closed(io::ErrorKind::UnexpectedEof.into()));
         }
         let [first] = first;
-        // Every method of HTTP is written in capitals, and no TLS record begins with one.
+        // Every HTTP method starts with a capital letter, and no TLS record does.
         if first != TLS_HANDSHAKE && first.is_ascii_uppercase() {
-            let told = tell_to_speak_tls(&mut stream).await;
-            let error = told.err().unwrap_or_else(|| io::ErrorKind::InvalidData.into());
+            let sent = send_use_https(&mut stream).await;
+            let error = sent.err().unwrap_or_else(|| io::ErrorKind::InvalidData.into());
             return Err((HandshakeFailure::Plaintext, error));
         }
         tls.accept(stream).await.map_err(|error| (classify(&error), error))
     };
-    let late = |_| Err((HandshakeFailure::Timeout, io::ErrorKind::TimedOut.into()));
-    timeout(limit, handshake).await.unwrap_or_else(late)
+    let timed_out = |_| Err((HandshakeFailure::Timeout, io::ErrorKind::TimedOut.into()));
+    timeout(handshake_timeout, handshake).await.unwrap_or_else(timed_out)
 }
 
-async fn tell_to_speak_tls(stream: &mut TcpStream) -> io::Result<()> {
-    stream.write_all(SPEAK_TLS).await?;
+async fn send_use_https(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(USE_HTTPS).await?;
     stream.shutdown().await?;
-    // Closing over unread bytes would reset the connection, and the caller would not see the answer.
-    tokio::io::copy(&mut stream.take(PLAIN_REQUEST), &mut tokio::io::sink()).await?;
+    // If unread bytes remained, closing would reset the connection, and the caller would not get the response.
+    tokio::io::copy(&mut stream.take(MAX_PLAIN_REQUEST_BYTES), &mut tokio::io::sink()).await?;
     Ok(())
 }
 
@@ -97,7 +97,7 @@ fn classify(error: &io::Error) -> HandshakeFailure {
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateRevoked
         | AlertDescription::UnsupportedCertificate
-        // A CA of the same name, with another key.
+        // A CA with the same name, but another key.
         | AlertDescription::DecryptError => HandshakeFailure::Untrusted,
         _ => HandshakeFailure::Other,
     }
@@ -108,8 +108,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_plain_answer_is_as_long_as_it_says() {
-        let text = std::str::from_utf8(SPEAK_TLS).unwrap();
+    fn the_content_length_of_the_plain_response_is_correct() {
+        let text = std::str::from_utf8(USE_HTTPS).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
     }

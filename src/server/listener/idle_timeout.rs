@@ -1,8 +1,7 @@
-//! How long a connection has been in which phase, so that a caller who stalls is let go and one who idles is
-//! kept.
+//! The timeouts of a connection: a stalled request is ended soon, but an idle connection is kept.
 //!
-//! Hyper's own `header_read_timeout` runs while a connection idles too: short, it would close connections that
-//! the API server means to use again; long, it would let a caller send its head byte by byte.
+//! The `header_read_timeout` of hyper also applies to idle connections. A short one would close connections that the API server
+//! wants to reuse, and a long one would let a caller send the head of a request byte by byte.
 
 use std::io;
 use std::net::IpAddr;
@@ -20,52 +19,52 @@ use tokio::time::{Duration, Instant};
 use super::Limits;
 use super::open::Connections;
 
-/// What a connection is doing.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing yet, or a handshake. Go's client opens connections ahead of need and may keep one unused.
+    /// New, or in the handshake. Go's client opens connections in advance, and may never use one.
     Fresh,
-    /// Nothing any more: it may be used again.
+    /// Between requests.
     Idle,
-    /// A request's head has begun.
+    /// Receiving the head of a request.
     Head,
-    /// A request's body is awaited.
+    /// Receiving the body of a request.
     Body,
-    /// A request is being answered.
+    /// Processing a request.
     Answer,
 }
 
-/// A connection on which the next move is the caller's.
+/// A connection that waits for its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waits {
-    /// Since when.
+    /// When it started to wait.
     pub(super) since: Instant,
-    /// Whether it is in the middle of a request.
+    /// Whether it is receiving a request.
     pub(super) in_request: bool,
 }
 
-/// A connection's phase, and since when; whose it is, and what it holds.
+/// The phase of a connection and its start, the address of the caller, and the bytes of pending requests.
 #[derive(Debug)]
 pub(super) struct IdleTimer {
     limits: Limits,
     peer: IpAddr,
     connections: Arc<Connections>,
     phase: Mutex<(Phase, Instant)>,
-    /// Bytes that came of requests that are not answered yet.
-    held: AtomicUsize,
+    /// Bytes of requests without a response.
+    pending_bytes: AtomicUsize,
     closed: AtomicBool,
     close: Notify,
 }
 
 impl IdleTimer {
-    /// Of a connection that has just been opened.
+    /// The timer of a new connection.
     pub(super) fn new(limits: Limits, peer: IpAddr, connections: Arc<Connections>) -> Arc<Self> {
         Arc::new(Self {
             limits,
             peer,
             connections,
             phase: Mutex::new((Phase::Fresh, Instant::now())),
-            held: AtomicUsize::new(0),
+            pending_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             close: Notify::new(),
         })
@@ -75,73 +74,73 @@ impl IdleTimer {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The caller's address.
+    /// The address of the caller.
     pub(super) fn peer(&self) -> IpAddr {
         self.peer
     }
 
-    /// Bytes that came of requests that are not answered yet.
-    pub(super) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+    /// Bytes of requests without a response.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes were received.
-    pub(super) fn bytes_came(&self, bytes: usize) {
+    /// Records received bytes.
+    pub(super) fn bytes_received(&self, bytes: usize) {
         let mut phase = self.lock();
         if matches!(phase.0, Phase::Fresh | Phase::Idle) {
             *phase = (Phase::Head, Instant::now());
         }
         drop(phase);
-        self.connections.received(bytes, &self.held);
+        self.connections.received(bytes, &self.pending_bytes);
     }
 
-    /// What has come is not held any more.
+    /// Releases the bytes of this connection.
     pub(super) fn release(&self) {
-        self.connections.released(self.held.swap(0, Ordering::Relaxed));
+        self.connections.released(self.pending_bytes.swap(0, Ordering::Relaxed));
     }
 
-    /// Whether nothing has come on the connection so far.
+    /// Whether no bytes were received on the connection yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.lock().0 == Phase::Fresh
     }
 
-    /// A request's head is complete.
+    /// The head of a request is complete.
     pub(super) fn request_begins(&self) {
         *self.lock() = (Phase::Body, Instant::now());
     }
 
-    /// Its body has come. The time for the answer goes on from the end of the head.
+    /// The body is complete. The timeout of the request still counts from the end of the head.
     pub(super) fn body_ends(&self) {
         self.lock().0 = Phase::Answer;
     }
 
-    /// Its answer is ready.
+    /// The response is ready.
     pub(super) fn request_ends(&self) {
         *self.lock() = (Phase::Idle, Instant::now());
         self.release();
     }
 
-    /// Since when the connection has waited for its caller; `None` while a request is being answered, or where the
-    /// connection is being closed already.
+    /// Since when the connection has waited for its caller; `None` if a request is being processed, or the connection is being
+    /// closed.
     pub(super) fn waits_for_caller(&self) -> Option<Waits> {
         let (phase, since) = *self.lock();
         let waits = phase != Phase::Answer && !self.is_closed();
         waits.then_some(Waits { since, in_request: matches!(phase, Phase::Head | Phase::Body) })
     }
 
-    /// Has the connection closed. What it holds counts no longer, so that no other is closed for the same bytes.
+    /// Closes the connection. Its bytes are released at once, so that no other connection is closed because of them.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.release();
         self.close.notify_one();
     }
 
-    /// Whether it is being closed.
+    /// Whether the connection is being closed.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Waits until the connection is to be closed to make room.
+    /// Waits until the connection must be closed.
     pub(super) async fn closed(&self) {
         while !self.is_closed() {
             self.close.notified().await;
@@ -158,35 +157,35 @@ impl IdleTimer {
         since + limit
     }
 
-    /// Waits until the connection has stalled. Looks every now and then instead of moving a timer with each
-    /// phase, which would cost every review; so it may be late by as much as the shortest limit.
+    /// Waits until the connection exceeds its timeout. Polls instead of resetting a timer in each phase, which would make every
+    /// request slower. So it can be late by the shortest timeout.
     pub(super) async fn stalled(&self) {
-        let every = self.limits.head.min(self.limits.request).max(Duration::from_millis(1));
+        let interval = self.limits.head.min(self.limits.request).max(Duration::from_millis(1));
         loop {
             let (now, deadline) = (Instant::now(), self.deadline());
             if deadline <= now {
                 return;
             }
             tokio::select! {
-                () = tokio::time::sleep_until(deadline.min(now + every)) => {}
+                () = tokio::time::sleep_until(deadline.min(now + interval)) => {}
                 () = self.closed() => return,
             }
         }
     }
 }
 
-/// A request's body that tells its connection when it has come whole.
+/// A request body that notifies the timer when it is complete.
 pub(super) struct TimedBody<B> {
     body: B,
-    pulse: Arc<IdleTimer>,
+    timer: Arc<IdleTimer>,
 }
 
 impl<B: Body> TimedBody<B> {
-    pub(super) fn new(body: B, pulse: Arc<IdleTimer>) -> Self {
+    pub(super) fn new(body: B, timer: Arc<IdleTimer>) -> Self {
         if body.is_end_stream() {
-            pulse.body_ends();
+            timer.body_ends();
         }
-        Self { body, pulse }
+        Self { body, timer }
     }
 }
 
@@ -200,7 +199,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TimedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
-            self.pulse.body_ends();
+            self.timer.body_ends();
         }
         Poll::Ready(frame)
     }
@@ -214,15 +213,15 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TimedBody<B> {
     }
 }
 
-/// A stream that tells its pulse when bytes come in.
+/// A stream that notifies the timer when it receives bytes.
 pub(super) struct TimedStream<S> {
     stream: S,
-    pulse: Arc<IdleTimer>,
+    timer: Arc<IdleTimer>,
 }
 
 impl<S> TimedStream<S> {
-    pub(super) fn new(stream: S, pulse: Arc<IdleTimer>) -> Self {
-        Self { stream, pulse }
+    pub(super) fn new(stream: S, timer: Arc<IdleTimer>) -> Self {
+        Self { stream, timer }
     }
 }
 
@@ -234,9 +233,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let came = buf.filled().len() - before;
-        if came > 0 {
-            self.pulse.bytes_came(came);
+        let received = buf.filled().len() - before;
+        if received > 0 {
+            self.timer.bytes_received(received);
         }
         polled
     }
@@ -277,48 +276,48 @@ mod tests {
         Limits { head: seconds(10), request: seconds(35), idle: seconds(180), ..Limits::default() }
     }
 
-    fn pulse() -> Arc<IdleTimer> {
+    fn timer() -> Arc<IdleTimer> {
         IdleTimer::new(limits(), std::net::Ipv4Addr::LOCALHOST.into(), Connections::new(limits()))
     }
 
     /// Time is paused in these tests: the clock jumps to the next timer.
-    async fn stalls_after(pulse: &IdleTimer) -> u64 {
+    async fn stalls_after(timer: &IdleTimer) -> u64 {
         let from = Instant::now();
-        pulse.stalled().await;
+        timer.stalled().await;
         (Instant::now() - from).as_secs()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_phase_has_its_own_limit() {
-        let pulse = pulse();
-        assert!(pulse.is_fresh());
-        assert_eq!(stalls_after(&pulse).await, 180);
-        pulse.bytes_came(1);
-        assert!(!pulse.is_fresh());
-        assert_eq!(stalls_after(&pulse).await, 10);
-        pulse.request_begins();
-        assert_eq!(stalls_after(&pulse).await, 35);
-        pulse.request_ends();
-        assert_eq!(stalls_after(&pulse).await, 180);
+    async fn each_phase_has_a_timeout() {
+        let timer = timer();
+        assert!(timer.is_fresh());
+        assert_eq!(stalls_after(&timer).await, 180);
+        timer.bytes_received(1);
+        assert!(!timer.is_fresh());
+        assert_eq!(stalls_after(&timer).await, 10);
+        timer.request_begins();
+        assert_eq!(stalls_after(&timer).await, 35);
+        timer.request_ends();
+        assert_eq!(stalls_after(&timer).await, 180);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_that_begins_while_idle_is_not_given_the_idle_time() {
-        let pulse = pulse();
-        pulse.request_ends();
+    async fn a_head_that_begins_while_idle_has_the_timeout_of_a_head() {
+        let timer = timer();
+        timer.request_ends();
         let begins = async {
             tokio::time::sleep(Duration::from_secs(95)).await;
-            pulse.bytes_came(1);
+            timer.bytes_received(1);
         };
-        let (after, ()) = tokio::join!(stalls_after(&pulse), begins);
+        let (after, ()) = tokio::join!(stalls_after(&timer), begins);
         assert!((105..=115).contains(&after), "{after}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn bytes_of_a_request_that_is_being_read_do_not_prolong_it() {
-        let pulse = pulse();
-        pulse.request_begins();
-        pulse.bytes_came(1);
-        assert_eq!(stalls_after(&pulse).await, 35);
+        let timer = timer();
+        timer.request_begins();
+        timer.bytes_received(1);
+        assert_eq!(stalls_after(&timer).await, 35);
     }
 }

@@ -1,4 +1,4 @@
-//! What a caller may take: time, connections, memory.
+//! Limits on what a caller can use: time, connections and memory.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use crate::server::memory;
 /// Limits of the accept loop and its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once. For one more, another that waits for its caller is closed. API servers keep 25 idle ones each.
+    /// Concurrent connections. For another one, one that waits for its caller is closed. Each API server keeps 25 idle ones.
     pub connections: usize,
-    /// Bytes of requests that are not answered yet, over all connections. For more, a connection that has not sent all of
-    /// its request is closed.
+    /// Bytes of requests without a response, of all connections. If there are more, a connection with an incomplete request is
+    /// closed.
     pub bytes: usize,
-    /// Time for a TLS handshake.
+    /// Timeout of a TLS handshake.
     pub handshake: Duration,
-    /// Time from the first byte of a request to the end of its head.
+    /// Timeout from the first byte of a request to the end of its head.
     pub head: Duration,
-    /// Time from the end of a request's head to its answer. Above the 30 s that an API server waits at most.
+    /// Timeout from the end of the head of a request to its response. More than the 30 s that an API server waits at most.
     pub request: Duration,
-    /// How long a connection may idle. Above the 90 s after which Go's client closes it by itself: who closes
-    /// first would break a request that is just being sent.
+    /// How long a connection may be idle. More than the 90 s after which Go's client closes it: if this side closed it first,
+    /// a request that is just being sent could fail.
     pub idle: Duration,
-    /// How long, at the end, a connection on which nothing has come so far is kept: its caller has perhaps just
-    /// shaken hands and is about to send.
+    /// How long a connection without any request is kept open during shutdown: its caller may have just completed the
+    /// handshake, and may be about to send a request.
     pub farewell: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// For the second port, where a scraper and the kubelet call now and then.
+    /// For the status port, which only Prometheus and the kubelet call.
     #[must_use]
     pub fn of_status() -> Self {
         Self { connections: 32, bytes: 256 * 1024, ..Self::default() }

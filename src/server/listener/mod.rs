@@ -1,7 +1,7 @@
 //! The accept loop.
 //!
-//! Hand-written, because `axum::serve` times no handshake, caps no connections and does not tell callers to go elsewhere
-//! before it stops.
+//! Implemented here, because `axum::serve` has no timeout for handshakes and no limit on connections, and does not ask callers to
+//! reconnect before it stops.
 
 mod connection;
 mod handshake;
@@ -30,45 +30,45 @@ pub use shutdown::{ShutdownController, ShutdownSignal, ShutdownStage};
 use self::open::Connections;
 use super::metrics::{Counted, ServerMetrics};
 
-/// What lies under HTTP.
+/// The transport below HTTP.
 #[derive(Clone)]
 pub enum Transport {
-    /// Nothing.
+    /// TCP.
     Plain,
-    /// TLS.
+    /// TLS over TCP.
     Tls(TlsAcceptor),
 }
 
-/// What is served on a listener, and within which limits.
+/// The configuration of a listener.
 pub struct Server {
-    /// What lies under HTTP.
+    /// The transport.
     pub transport: Transport,
-    /// What answers requests.
+    /// The routes.
     pub app: Router,
-    /// What a caller may take.
+    /// The limits for callers.
     pub limits: Limits,
-    /// Where connections and handshakes are counted.
+    /// Counts connections and handshakes.
     pub metrics: ServerMetrics,
-    /// When to end.
+    /// The stage of the shutdown.
     pub stage: ShutdownSignal,
 }
 
-/// Pause after an error that the next accept would meet again, such as a full table of file descriptors.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Delay after an error that is likely to happen again immediately, such as too many open files.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How often a listener that is full looks for a connection to close.
-const MAKE_ROOM_AGAIN: Duration = Duration::from_millis(50);
+/// How often a listener at its limit tries to close a connection.
+const MAKE_ROOM_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A listener's connections, and a slot for each.
-struct Places {
+/// The connections of a listener, and a slot for each.
+struct ConnectionSlots {
     connections: Arc<Connections>,
     slots: Arc<Semaphore>,
     count: u32,
 }
 
-impl Places {
+impl ConnectionSlots {
     fn new(limits: Limits) -> Self {
-        // One more than the limit: a connection is accepted before another is closed for it.
+        // One more than the limit, because a connection is accepted before another one is closed for it.
         let count = u32::try_from(limits.connections).unwrap_or(u32::MAX - 1).saturating_add(1);
         let slots = Arc::new(Semaphore::new(count as usize));
         Self { connections: Connections::new(limits), slots, count }
@@ -81,10 +81,10 @@ impl Places {
     ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let slot = loop {
             let slot = Arc::clone(&self.slots).acquire_owned();
-            if let Ok(slot) = timeout(MAKE_ROOM_AGAIN, slot).await {
+            if let Ok(slot) = timeout(MAKE_ROOM_INTERVAL, slot).await {
                 break slot.map_err(io::Error::other)?;
             }
-            // All of them were being answered a moment ago.
+            // All connections had a request in progress before.
             self.connections.make_room();
         };
         let (stream, peer) = listener.accept().await?;
@@ -96,39 +96,39 @@ impl Server {
     /// Serves until [`ShutdownStage::Closing`], and then until every connection has ended, or [`ShutdownStage::Over`].
     pub async fn serve(self, listener: TcpListener) {
         let server = Arc::new(self);
-        let places = Places::new(server.limits);
+        let slots = ConnectionSlots::new(server.limits);
         let mut stage = server.stage.clone();
         loop {
             tokio::select! {
-                accepted = places.accept(&listener) => match accepted {
-                    Ok((stream, peer, slot)) => Self::spawn(&server, &places, stream, peer, slot),
+                accepted = slots.accept(&listener) => match accepted {
+                    Ok((stream, peer, slot)) => Self::spawn(&server, &slots, stream, peer, slot),
                     Err(error) => {
-                        warn!(%error, "a connection cannot be accepted");
-                        tokio::time::sleep(ACCEPT_AGAIN).await;
+                        warn!(%error, "failed to accept a connection");
+                        tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     }
                 },
                 () = stage.reached(ShutdownStage::Closing) => break,
             }
         }
-        let late = Self::accept_the_rest(&server, listener, &places);
-        // When the late ones are through and every slot is free again, every connection has ended.
+        let late = Self::accept_backlog(&server, listener, &slots);
+        // When the late connections have ended and all slots are free, every connection has ended.
         tokio::select! {
-            _ = async { (late.join_all().await, places.slots.acquire_many(places.count).await.is_ok()) } => {}
+            _ = async { (late.join_all().await, slots.slots.acquire_many(slots.count).await.is_ok()) } => {}
             () = stage.reached(ShutdownStage::Over) => {}
         }
     }
 
-    /// Takes in the connections that the kernel has opened already: closing the listener would reset them.
-    fn accept_the_rest(server: &Arc<Self>, listener: TcpListener, places: &Places) -> JoinSet<()> {
+    /// Accepts the connections that the kernel has opened already: closing the listener would reset them.
+    fn accept_backlog(server: &Arc<Self>, listener: TcpListener, slots: &ConnectionSlots) -> JoinSet<()> {
         let mut late = JoinSet::new();
-        // The standard library's listener, because tokio's asks the kernel only once it was told of something.
+        // The listener of the standard library, because tokio's only calls accept after it was notified of a connection.
         let Ok(listener) = listener.into_std() else { return late };
         while let Ok((stream, peer)) = listener.accept() {
-            let (server, slots) = (Arc::clone(server), Arc::clone(&places.slots));
-            let connections = Arc::clone(&places.connections);
+            let (server, connections) = (Arc::clone(server), Arc::clone(&slots.connections));
+            let slots = Arc::clone(&slots.slots);
             late.spawn(async move {
-                let taken = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-                if let (Ok(stream), Ok(_slot)) = (taken, slots.acquire().await) {
+                let accepted = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                if let (Ok(stream), Ok(_slot)) = (accepted, slots.acquire().await) {
                     let _counted = Counted::of(&server.metrics.connections);
                     connection::serve(&server, stream, &connections.open(peer.ip())).await;
                 }
@@ -139,16 +139,16 @@ impl Server {
 
     fn spawn(
         server: &Arc<Self>,
-        places: &Places,
+        slots: &ConnectionSlots,
         stream: TcpStream,
         peer: SocketAddr,
         slot: OwnedSemaphorePermit,
     ) {
         let server = Arc::clone(server);
-        let open = places.connections.open(peer.ip());
+        let open = slots.connections.open(peer.ip());
         tokio::spawn(async move {
             let _counted = (slot, Counted::of(&server.metrics.connections));
-            // Dropped before the slot is given back, so that the next connection finds the place free.
+            // Dropped before the slot is released, so that the next connection is not above the limit.
             let open = open;
             connection::serve(&server, stream, &open).await;
         });

@@ -1,8 +1,8 @@
-//! The open connections, and which of them is closed when a new one finds no place or when they hold too many bytes.
+//! The open connections, and the selection of one to close if there are too many of them, or if their requests have too many bytes.
 //!
-//! Whoever reaches the port can open connections and send half a request on each. Waiting until they end would keep the
-//! API server and the kubelet's probes out, so one that waits for its caller is closed instead: of the address that holds
-//! the most, the oldest. A caller that holds few is not affected by one that holds many.
+//! Anyone who reaches the port can open connections and send half a request on each. To wait until they end would block the API
+//! server and the probes of the kubelet. So a connection that waits for its caller is closed instead: the oldest one of the
+//! address that uses the most. A caller that uses little is not affected by one that uses much.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -19,83 +19,82 @@ use super::idle_timeout::IdleTimer;
 #[derive(Debug)]
 pub(super) struct Connections {
     limits: Limits,
-    /// Bytes of requests that are not answered yet, of all connections.
-    held: AtomicUsize,
+    /// Bytes of requests without a response, of all connections.
+    pending_bytes: AtomicUsize,
     open: Mutex<Table>,
 }
 
-/// The connections by the order in which they were opened.
+/// The connections, in the order in which they were opened.
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
     by_id: BTreeMap<u64, Arc<IdleTimer>>,
 }
 
-/// An open connection. It counts until it is dropped.
+/// An open connection, which is counted until this is dropped.
 pub(super) struct Open {
     id: u64,
-    pulse: Arc<IdleTimer>,
+    timer: Arc<IdleTimer>,
     connections: Arc<Connections>,
 }
 
 impl Connections {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, held: AtomicUsize::new(0), open: Mutex::default() })
+        Arc::new(Self { limits, pending_bytes: AtomicUsize::new(0), open: Mutex::default() })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a connection that was accepted. Where it is one too many, another is closed.
+    /// Adds an accepted connection. If the limit is exceeded, another one is closed.
     pub(super) fn open(self: &Arc<Self>, peer: IpAddr) -> Open {
-        let pulse = IdleTimer::new(self.limits, peer.to_canonical(), Arc::clone(self));
+        let timer = IdleTimer::new(self.limits, peer.to_canonical(), Arc::clone(self));
         let mut table = self.table();
         let id = table.next;
         table.next += 1;
-        table.by_id.insert(id, Arc::clone(&pulse));
-        let full = table.by_id.len() > self.limits.connections;
+        table.by_id.insert(id, Arc::clone(&timer));
+        let is_full = table.by_id.len() > self.limits.connections;
         drop(table);
-        if full {
+        if is_full {
             self.make_room();
         }
-        Open { id, pulse, connections: Arc::clone(self) }
+        Open { id, timer, connections: Arc::clone(self) }
     }
 
     /// Closes a connection that waits for its caller, if there is one.
     pub(super) fn make_room(&self) {
-        self.close_one("all connections are taken", |_| 1);
+        self.close_one("too many connections", |_| 1);
     }
 
-    /// Counts bytes that were received, also among those that their connection holds. Where they are too many, connections
-    /// that hold some are closed.
-    pub(super) fn received(&self, bytes: usize, held: &AtomicUsize) {
-        // The sum first: it is never less than its parts.
-        self.held.fetch_add(bytes, Ordering::Relaxed);
-        held.fetch_add(bytes, Ordering::Relaxed);
-        while self.held.load(Ordering::Relaxed) > self.limits.bytes
-            && self.close_one("requests that have not arrived whole hold too many bytes", IdleTimer::held)
-        {
-        }
+    /// Adds received bytes to the sum and to those of their connection. If the limit is exceeded, connections with pending bytes
+    /// are closed.
+    pub(super) fn received(&self, bytes: usize, of_connection: &AtomicUsize) {
+        // The sum first, so that it is never less than its parts.
+        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        of_connection.fetch_add(bytes, Ordering::Relaxed);
+        while self.pending_bytes.load(Ordering::Relaxed) > self.limits.bytes
+            && self.close_one("incomplete requests have too many bytes", IdleTimer::pending_bytes)
+        {}
     }
 
-    /// The bytes of a request that is answered are not held any more.
+    /// Removes the bytes of a request that has a response.
     pub(super) fn released(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Of the address whose connections have the greatest `weight` together, closes the one that has waited longest; one
-    /// that is between requests before one that is in the middle of sending one. Returns whether there was one.
+    /// Closes a connection of the address whose connections have the greatest `weight` in total: the one that has waited
+    /// longest, but those between requests before those in a request. Returns whether there was one.
     fn close_one(&self, reason: &'static str, weight: impl Fn(&IdleTimer) -> usize) -> bool {
         let table = self.table();
         let mut weights: HashMap<IpAddr, usize> = HashMap::new();
-        for pulse in table.by_id.values() {
-            *weights.entry(pulse.peer()).or_default() += weight(pulse);
+        for timer in table.by_id.values() {
+            *weights.entry(timer.peer()).or_default() += weight(timer);
         }
-        let waiting = table.by_id.values().filter(|pulse| weight(pulse) > 0);
-        let waiting = waiting.filter_map(|pulse| Some((pulse, pulse.waits_for_caller()?)));
-        let victim = waiting.max_by_key(|(pulse, waits)| {
-            let weight = weights.get(&pulse.peer()).copied().unwrap_or_default();
+        let waiting = table.by_id.values().filter(|timer| weight(timer) > 0);
+        let waiting = waiting.filter_map(|timer| Some((timer, timer.waits_for_caller()?)));
+        let victim = waiting.max_by_key(|(timer, waits)| {
+            let weight = weights.get(&timer.peer()).copied().unwrap_or_default();
             (weight, !waits.in_request, std::cmp::Reverse(waits.since))
         });
         let Some((victim, _)) = victim else { return false };
@@ -109,13 +108,13 @@ impl Deref for Open {
     type Target = Arc<IdleTimer>;
 
     fn deref(&self) -> &Arc<IdleTimer> {
-        &self.pulse
+        &self.timer
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.pulse.release();
+        self.timer.release();
         self.connections.table().by_id.remove(&self.id);
     }
 }
@@ -135,16 +134,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_address_with_the_most_connections_loses_its_oldest_one() {
+    async fn the_oldest_connection_of_the_address_with_the_most_is_closed() {
         let connections = Connections::new(Limits { connections: 4, ..Limits::default() });
         let open: Vec<_> = [1, 2, 2, 2].map(|last| connections.open(peer(last))).into();
         assert!(closed(&open).is_empty());
-        let _honest = connections.open(peer(1));
+        let _other = connections.open(peer(1));
         assert_eq!(closed(&open), [1]);
     }
 
     #[tokio::test]
-    async fn a_request_that_is_being_answered_is_never_closed_and_one_between_requests_goes_first() {
+    async fn connections_between_requests_are_closed_first_and_those_that_await_a_response_never() {
         let connections = Connections::new(Limits { connections: 3, ..Limits::default() });
         let open: Vec<_> = [1, 1, 1].map(|last| connections.open(peer(last))).into();
         open[0].request_begins();
@@ -162,19 +161,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_are_bounded_over_all_connections_and_freed_with_the_answer() {
+    async fn bytes_of_all_connections_are_limited_and_released_with_the_response() {
         let connections = Connections::new(Limits { bytes: 1000, ..Limits::default() });
         let open: Vec<_> = [1, 2, 2].map(|last| connections.open(peer(last))).into();
         for one in &open {
-            one.bytes_came(300);
+            one.bytes_received(300);
         }
-        open[0].bytes_came(50);
+        open[0].bytes_received(50);
         assert!(closed(&open).is_empty());
-        open[0].bytes_came(100);
+        open[0].bytes_received(100);
         assert_eq!(closed(&open), [1]);
         open[0].request_begins();
         open[0].request_ends();
         drop(open);
-        assert_eq!(connections.held.load(Ordering::Relaxed), 0);
+        assert_eq!(connections.pending_bytes.load(Ordering::Relaxed), 0);
     }
 }

@@ -1,51 +1,51 @@
-//! The way of the webhook to its end, as every connection sees it.
+//! The stages of a shutdown, as every connection sees them.
 
 use tokio::sync::watch;
 
-/// How far the end has come.
+/// A stage of the shutdown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShutdownStage {
-    /// Reviews are served.
+    /// Requests are served.
     #[default]
     Serving,
-    /// The end is near: everybody is still served, and told to come back on a new connection, which the
-    /// Service will lead to another replica.
+    /// Requests are still served, but responses ask callers to open a new connection, which the Service routes to another
+    /// replica.
     Draining,
-    /// Nobody new is let in; what is being answered is answered, and idle connections are closed.
+    /// New connections are not accepted, requests in progress are completed, and idle connections are closed.
     Closing,
-    /// Time is up: what is left is dropped.
+    /// The timeout has expired, and remaining connections are dropped.
     Over,
 }
 
-/// Who decides on the stage.
+/// Sets the stage.
 #[derive(Debug, Default)]
 pub struct ShutdownController(watch::Sender<ShutdownStage>);
 
 impl ShutdownController {
-    /// Goes on to `stage`.
+    /// Enters `stage`.
     pub fn enter(&self, stage: ShutdownStage) {
         self.0.send_replace(stage);
     }
 
-    /// Somebody who follows.
+    /// A signal that follows this controller.
     #[must_use]
     pub fn follower(&self) -> ShutdownSignal {
         ShutdownSignal(self.0.subscribe())
     }
 }
 
-/// Who follows the stage.
+/// Follows the stage.
 #[derive(Debug, Clone)]
 pub struct ShutdownSignal(watch::Receiver<ShutdownStage>);
 
 impl ShutdownSignal {
-    /// The stage now.
+    /// The current stage.
     #[must_use]
     pub fn now(&self) -> ShutdownStage {
         *self.0.borrow()
     }
 
-    /// Waits until `stage` or a later one. A director who is gone is a program that ends.
+    /// Waits until `stage` or a later one. Returns too if the controller was dropped, because the program then ends.
     pub async fn reached(&mut self, stage: ShutdownStage) {
         let _ = self.0.wait_for(|now| *now >= stage).await;
     }

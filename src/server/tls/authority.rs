@@ -1,4 +1,4 @@
-//! Makes the CA and the serving certificate. Pure but for the randomness of keys: the time is an argument.
+//! Issues the CA and the serving certificate. Pure functions, except for the randomness of keys: the time is an argument.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -10,10 +10,10 @@ use time::{Duration, OffsetDateTime};
 use super::Names;
 use super::certificate::{self, CertificateError, Facts};
 
-/// How long certificates live.
+/// The lifetimes of certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
-    /// The CA. Long, because everybody who trusts it has to be told of a new one.
+    /// The CA. Long, because a new CA has to be distributed to all clients.
     pub ca: Duration,
     /// The serving certificate.
     pub serving: Duration,
@@ -25,10 +25,10 @@ impl Default for Lifetimes {
     }
 }
 
-/// Certificates hold from a little before they were made, because clocks differ between machines.
+/// Certificates are valid from one hour before they are issued, because the clocks of machines differ.
 pub const CLOCK_SKEW: Duration = Duration::hours(1);
 
-/// A CA with its key, as PEM. Not `Debug`, because it holds the key.
+/// A CA with its key, in PEM format. Not `Debug`, because it contains the key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ca {
     /// The certificate.
@@ -37,48 +37,47 @@ pub struct Ca {
     pub key: String,
 }
 
-/// A CA and a serving certificate that it signed, all as PEM. Not `Debug`, because it holds the keys.
+/// A CA and a serving certificate that it signed, all in PEM format. Not `Debug`, because it contains the keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Issued {
-    /// The certificates of all CAs that are to be trusted; first the one that signs.
+    /// The certificates of all trusted CAs; the first one is the signing CA.
     pub ca_cert: String,
-    /// The key of the one that signs, PKCS #8.
+    /// The key of the signing CA, PKCS #8.
     pub ca_key: String,
     /// The serving certificate, followed by `cross`.
     pub cert: String,
-    /// The serving certificate's key, PKCS #8.
+    /// The key of the serving certificate, PKCS #8.
     pub key: String,
-    /// The CA that will sign once everybody trusts it. Its certificate is in `ca_cert` too.
+    /// The next signing CA, which does not sign until all clients trust it. Its certificate is in `ca_cert` too.
     pub next: Option<Ca>,
-    /// The CA that signs, signed by the CA before it, and so on: by them a client that trusts an earlier CA alone finds
-    /// its way to it. Empty before the first change of the CA.
+    /// The signing CA, signed by the previous CA, and so on. With these, a client that only trusts an earlier CA can verify the
+    /// serving certificate. Empty before the first rotation of the CA.
     pub cross: String,
 }
 
-/// Why no certificate can be made.
+/// A certificate cannot be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// A name cannot stand in a certificate.
-    #[error("{0:?} cannot stand in a certificate: DNS names are ASCII (write punycode)")]
+    /// A name is not allowed in a certificate.
+    #[error("{0:?} is invalid in a certificate: must be ASCII (use punycode for other DNS names)")]
     Name(String),
-    /// What was kept of the CA cannot be used.
-    #[error("the CA's certificate or key cannot be used ({0})")]
+    /// The certificate or the key of the CA is invalid.
+    #[error("the certificate or the key of the CA is invalid: {0}")]
     Ca(#[source] rcgen::Error),
-    /// The CA's key is another CA's.
-    #[error("the CA's certificate or key cannot be used ({0})")]
+    /// The key belongs to another CA.
+    #[error("the certificate or the key of the CA is invalid: {0}")]
     Mismatch(#[source] CertificateError),
-    /// The library cannot make it.
-    #[error("no certificate could be made ({0})")]
+    /// The library failed.
+    #[error("failed to issue a certificate: {0}")]
     Other(#[from] rcgen::Error),
 }
 
-/// Makes a new CA.
+/// Issues a new CA.
 ///
 /// # Errors
-/// None that is known: the library's.
+/// The library failed, which is not known to happen.
 pub fn ca(now: OffsetDateTime, lifetimes: Lifetimes) -> Result<Ca, IssueError> {
-    // The time keeps the names of two generations of CAs apart: a client that trusts both finds the right one
-    // by its name.
+    // The name contains the time, so that a client that trusts two generations of CAs finds the right one by its name.
     let mut params = ca_params(&format!("bootlace CA {}", now.unix_timestamp_nanos() / 1_000_000));
     params.not_before = now - CLOCK_SKEW;
     params.not_after = now + lifetimes.ca;
@@ -88,26 +87,26 @@ pub fn ca(now: OffsetDateTime, lifetimes: Lifetimes) -> Result<Ca, IssueError> {
 
 fn ca_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name = named(name);
-    // Not constrained to sign serving certificates only: it signs the CA that comes after it.
+    params.distinguished_name = distinguished_name(name);
+    // No path length constraint, because it signs the next CA.
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages =
         vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     params
 }
 
-/// Makes a new CA, and under it a certificate for `names`.
+/// Issues a new CA, and a certificate of this CA for `names`.
 ///
 /// # Errors
-/// Where a name cannot stand in a certificate.
+/// A name is not allowed in a certificate.
 pub fn issue(names: &Names, now: OffsetDateTime, lifetimes: Lifetimes) -> Result<Issued, IssueError> {
     under(ca(now, lifetimes)?, names, now, lifetimes)
 }
 
-/// Makes a certificate for `names` under a CA that is the only one to be trusted.
+/// Issues a certificate for `names` by a CA that is the only trusted one.
 ///
 /// # Errors
-/// Where the CA cannot be used, or a name cannot stand in a certificate.
+/// The CA is invalid, or a name is not allowed in a certificate.
 pub fn under(ca: Ca, names: &Names, now: OffsetDateTime, lifetimes: Lifetimes) -> Result<Issued, IssueError> {
     let issued = Issued {
         ca_cert: ca.cert,
@@ -120,10 +119,10 @@ pub fn under(ca: Ca, names: &Names, now: OffsetDateTime, lifetimes: Lifetimes) -
     reissue(&issued, names, now, lifetimes)
 }
 
-/// Makes a new certificate for `names` under the CA that signs in `issued`. It ends no later than that CA.
+/// Issues a new certificate for `names` by the signing CA of `issued`. It expires no later than this CA.
 ///
 /// # Errors
-/// Where the CA cannot be used, or a name cannot stand in a certificate.
+/// The CA is invalid, or a name is not allowed in a certificate.
 pub fn reissue(
     issued: &Issued,
     names: &Names,
@@ -133,7 +132,7 @@ pub fn reissue(
     let authority = signing(issued)?;
     let mut params = CertificateParams::default();
     let common = names.dns.first().cloned().or_else(|| names.ip.first().map(ToString::to_string));
-    params.distinguished_name = named(&common.unwrap_or_default());
+    params.distinguished_name = distinguished_name(&common.unwrap_or_default());
     for name in &names.dns {
         let ascii = name.as_str().try_into().map_err(|_| IssueError::Name(name.clone()))?;
         params.subject_alt_names.push(SanType::DnsName(ascii));
@@ -149,10 +148,10 @@ pub fn reissue(
     Ok(Issued { cert, key: key.serialize_pem(), ..issued.clone() })
 }
 
-/// Signs the certificate of `next` with the CA that signs in `issued`. It ends when the first of the two does.
+/// Signs the certificate of `next` with the signing CA of `issued`. The result expires when the first of the two does.
 ///
 /// # Errors
-/// Where one of them cannot be used.
+/// One of them is invalid.
 pub fn cross(next: &Ca, issued: &Issued) -> Result<String, IssueError> {
     let authority = signing(issued)?;
     let (_, facts) = first(&next.cert)?;
@@ -191,14 +190,14 @@ impl Signing {
     fn sign(&self, mut params: CertificateParams, key: &KeyPair) -> Result<String, IssueError> {
         params.use_authority_key_identifier_extension = true;
         let signed = params.signed_by(key, &self.key)?;
-        // With another CA's key beside the certificate this signs, and nobody trusts what it signed.
+        // Signing succeeds even if the key belongs to another CA, but clients would not trust the result.
         certificate::verify(signed.der(), &self.certificate).map_err(IssueError::Mismatch)?;
         Ok(signed.pem())
     }
 }
 
-fn named(common: &str) -> DistinguishedName {
-    // A common name holds at most 64 characters (RFC 5280, appendix A). Nobody judges by it.
+fn distinguished_name(common: &str) -> DistinguishedName {
+    // A common name has at most 64 characters (RFC 5280, appendix A). Clients do not evaluate it.
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common.chars().take(64).collect::<String>());
     name
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_issued_carries_its_names_and_times() {
+    fn an_issued_certificate_contains_its_names_and_times() {
         let names = Names::of_service("bootlace", "bootlace-system");
         let issued = issue(&names, NOW, Lifetimes::default()).unwrap();
         let (ca, leaf) = (facts(&issued.ca_cert), facts(&issued.cert));
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_certificate_stands_under_the_same_ca() {
+    fn a_new_certificate_has_the_same_ca() {
         let old = issue(&Names::of_service("old", "ns"), NOW, Lifetimes::default()).unwrap();
         let names = Names::of_service("new", "ns");
         let new = reissue(&old, &names, NOW + Duration::days(300), Lifetimes::default()).unwrap();
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_ca_signs_nothing() {
+    fn a_key_of_another_ca_cannot_sign() {
         let names = Names::of_service("bootlace", "ns");
         let (old, other) = (
             issue(&names, NOW, Lifetimes::default()).unwrap(),
@@ -266,7 +265,7 @@ mod tests {
         );
         let mixed = Issued { ca_key: other.ca_key, ..old };
         let Err(error) = reissue(&mixed, &names, NOW, Lifetimes::default()) else { panic!("it was signed") };
-        assert!(error.to_string().contains("CA's certificate or key cannot be used"), "{error}");
+        assert!(matches!(error, IssueError::Ca(_) | IssueError::Mismatch(_)), "{error}");
     }
 
     fn facts_of(pem: &str) -> CertificateDer<'static> {
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_cannot_be_is_told() {
+    fn an_error_contains_the_invalid_name() {
         let names = Names { dns: ["bøotlace.svc".to_owned()].into(), ..Names::default() };
         let Err(error) = issue(&names, NOW, Lifetimes::default()) else { panic!("it was made") };
         assert!(error.to_string().contains("bøotlace.svc"), "{error}");

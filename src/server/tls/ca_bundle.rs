@@ -1,7 +1,7 @@
-//! Tells the API server whom to trust: `caBundle` of every webhook in our own `MutatingWebhookConfiguration`.
+//! Configures the API server to trust the CA: sets the `caBundle` of every webhook in the `MutatingWebhookConfiguration`.
 //!
-//! Set by server-side apply, as a field of our own: Helm and GitOps tools own the rest of the object, and since
-//! the chart never writes `caBundle`, nobody fights over it. Whoever resets it gets it put back.
+//! It uses server-side apply and owns only this field. Helm and GitOps tools own the rest of the object, and there is no conflict,
+//! because the chart never sets `caBundle`. If another program changes it, it is restored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,48 +24,48 @@ use crate::server::liveness::Heartbeat;
 use crate::server::readiness::{Part, Readiness};
 use crate::server::watch_errors::{self, WatchedResource};
 
-/// Who owns the field, in the object's `managedFields`.
+/// The owner of the field in the `managedFields` of the object.
 const MANAGER: &str = "bootlace-ca-bundle";
 
-/// How often a failed write is tried again.
-const EVERY: Duration = Duration::from_secs(10);
+/// How often a failed write is retried.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
 const WATCHING: WatchedResource = WatchedResource {
     resource: "mutatingwebhookconfigurations.admissionregistration.k8s.io",
-    absent: "this API server has no admission webhooks",
+    absent: "this API server does not support admission webhooks",
 };
 
 /// A bundle that all webhooks of the configuration have.
 #[derive(Debug, Clone)]
 pub struct PublishedBundle {
-    /// PEM.
+    /// The CAs, in PEM format.
     pub bundle: Vec<u8>,
-    /// When this was seen first.
+    /// When the bundle was seen first.
     pub since: Instant,
 }
 
-/// Keeps the bundle.
+/// Manages the bundle.
 pub struct CaBundleController {
     /// Configurations of the cluster.
     pub api: Api<MutatingWebhookConfiguration>,
-    /// The configuration's name.
+    /// The name of the configuration.
     pub name: String,
-    /// Where the CA is kept.
+    /// Secrets of the namespace with the CA.
     pub secrets: Api<Secret>,
-    /// The Secret's name.
+    /// The name of the Secret.
     pub secret: String,
-    /// Tells of a new CA.
+    /// Notifies of a new CA.
     pub bundle: watch::Receiver<Option<Vec<u8>>>,
-    /// Told which bundle is in place.
+    /// The bundle that is in place.
     pub published: watch::Sender<Option<PublishedBundle>>,
-    /// Told when the bundle is in place, or why not.
+    /// Receives whether the bundle is in place, or why not.
     pub readiness: Arc<Readiness>,
-    /// Shows that the keeper runs.
+    /// Shows that the controller runs.
     pub beat: Heartbeat,
 }
 
 impl CaBundleController {
-    /// For a configuration, a Secret and its namespace.
+    /// A controller for a configuration, a Secret and its namespace.
     #[must_use]
     pub fn new(
         client: &Client,
@@ -80,12 +80,12 @@ impl CaBundleController {
         Self { api: Api::all(client.clone()), name, secrets, secret, bundle, published, readiness, beat }
     }
 
-    /// Keeps the bundle, for ever.
+    /// Runs until the process ends.
     pub async fn run(mut self) {
         let selector = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let events = watch_objects(self.api.clone(), selector).default_backoff();
         let mut events = std::pin::pin!(events);
-        let mut ticks = tokio::time::interval(EVERY);
+        let mut ticks = tokio::time::interval(RETRY_INTERVAL);
         let mut known: Option<MutatingWebhookConfiguration> = None;
         loop {
             self.beat.now();
@@ -102,13 +102,13 @@ impl CaBundleController {
                     Some(Ok(Event::InitDone)) => {
                         if known.is_none() {
                             let name = &self.name;
-                            self.complain(format!("there is no MutatingWebhookConfiguration {name}: install it, or \
+                            self.report_error(format!("MutatingWebhookConfiguration {name:?} not found: install it, or \
                                 correct --configuration"));
                         }
                         continue;
                     }
                     Some(Err(error)) => {
-                        if let Some(why) = WATCHING.trouble(&error) { self.missing(why) }
+                        if let Some(reason) = WATCHING.trouble(&error) { self.missing(reason) }
                         continue;
                     }
                     None => return,
@@ -124,7 +124,7 @@ impl CaBundleController {
         }
     }
 
-    /// Puts the bundle in where it is not. Returns the object where it was changed.
+    /// Sets the bundle if it is not in place. Returns the object if it was changed.
     async fn reconcile(&self, found: &MutatingWebhookConfiguration) -> Option<MutatingWebhookConfiguration> {
         let bundle = self.bundle.borrow().clone()?;
         if differing(found, &bundle).is_none() {
@@ -132,12 +132,12 @@ impl CaBundleController {
             return None;
         }
         self.published.send_replace(None);
-        // Read afresh: a replica that has not heard of a new CA yet must not put the old one back.
+        // Read again, so that a replica that does not know a new CA yet does not restore the old one.
         let bundle = match self.secrets.get_opt(&self.secret).await {
             Ok(secret) => secret.and_then(|secret| secret.data?.remove(CA)).map(|ca| ca.0)?,
             Err(error) => {
-                self.complain(watch_errors::describe_api_error(
-                    &format!("Secret {} cannot be read", self.secret),
+                self.report_error(watch_errors::describe_api_error(
+                    &format!("failed to read Secret {:?}", self.secret),
                     &error,
                 ));
                 return None;
@@ -147,16 +147,17 @@ impl CaBundleController {
         let params = PatchParams::apply(MANAGER).force();
         match self.api.patch(&self.name, &params, &Patch::Apply(patch)).await {
             Ok(patched) => {
-                info!(configuration = self.name, "caBundle set");
-                // What the API server made of it, not what was asked for.
+                info!(configuration = self.name, "set the caBundle");
+                // The response of the API server, because other admission webhooks can change the object.
                 if differing(&patched, &bundle).is_none() {
                     self.in_place(bundle);
                 }
                 Some(patched)
             }
             Err(error) => {
-                let doing = format!("caBundle of MutatingWebhookConfiguration {} cannot be set", self.name);
-                self.complain(watch_errors::describe_api_error(&doing, &error));
+                let problem =
+                    format!("failed to set the caBundle of MutatingWebhookConfiguration {:?}", self.name);
+                self.report_error(watch_errors::describe_api_error(&problem, &error));
                 None
             }
         }
@@ -173,29 +174,28 @@ impl CaBundleController {
         self.readiness.in_place(Part::CaBundle);
     }
 
-    fn complain(&self, why: String) {
-        warn!("{why}");
-        self.missing(why);
+    fn report_error(&self, error: String) {
+        warn!("{error}");
+        self.missing(error);
     }
 
-    /// Says so in `/readyz` while the bundle has never been in place. Later trouble is for the log: reviews are
-    /// still answered, and an unready replica would make things worse.
-    fn missing(&self, why: String) {
+    /// Reports the reason in `/readyz` until the bundle was in place once. Later errors are only logged: reviews still work, and a
+    /// replica that is not ready would make it worse.
+    fn missing(&self, reason: String) {
         if self.readiness.is_missing(Part::CaBundle) {
-            self.readiness.missing(Part::CaBundle, why);
+            self.readiness.missing(Part::CaBundle, reason);
         }
     }
 }
 
-/// What to apply so that every webhook trusts `bundle`; nothing where all of them do.
+/// The patch that sets `bundle` in every webhook; `None` if all of them have it.
 fn differing(found: &MutatingWebhookConfiguration, bundle: &[u8]) -> Option<Value> {
     let webhooks = found.webhooks.as_deref().unwrap_or_default();
     let differs = |bytes: &Option<ByteString>| bytes.as_ref().is_none_or(|bytes| bytes.0 != bundle);
     if !webhooks.iter().any(|webhook| differs(&webhook.client_config.ca_bundle)) {
         return None;
     }
-    // All of them, not only those that differ: applying takes away what an earlier apply set and this one
-    // leaves out.
+    // All webhooks, not only those that differ: server-side apply removes fields that an earlier apply set and this one does not.
     let bundle = ByteString(bundle.to_vec());
     let webhooks: Vec<_> = webhooks
         .iter()
@@ -228,12 +228,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_that_is_in_place_is_left_alone() {
+    fn a_bundle_that_is_in_place_is_not_changed() {
         assert_eq!(differing(&configuration(&[Some("ca"), Some("ca")]), b"ca"), None);
     }
 
     #[test]
-    fn one_that_differs_has_all_of_them_applied_and_nothing_else() {
+    fn if_one_bundle_differs_all_are_applied_and_nothing_else() {
         for bundles in [[None, Some("ca")], [Some("old"), Some("ca")], [Some(""), None]] {
             let patch = differing(&configuration(&bundles), b"ca").unwrap();
             let expected = json!([

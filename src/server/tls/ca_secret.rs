@@ -1,7 +1,7 @@
-//! The self-managed certificate: CA and serving certificate in one Secret that all replicas share.
+//! Manages the CA and the serving certificate of the webhook in one Secret that all replicas share.
 //!
-//! Whichever replica comes first makes it; the others find it. Every write goes through the API server's
-//! optimistic concurrency: who comes second is refused, and reads what the first one wrote.
+//! The first replica creates it. Every write uses the optimistic concurrency control of the API server: if two replicas write at
+//! the same time, the second write is refused, and that replica reads what the first one wrote.
 
 use std::sync::Arc;
 
@@ -27,57 +27,57 @@ use crate::server::readiness::{Part, Readiness};
 use crate::server::watch_errors::{self, WatchedResource};
 use bootlace_core::names;
 
-/// What Bootlace's own Secrets are labelled with.
+/// The label of Secrets that Bootlace manages.
 pub(super) const MANAGED_BY: (&str, &str) = (names::LABEL_MANAGED_BY, names::MANAGED_BY);
 
 const WATCHING: WatchedResource =
-    WatchedResource { resource: "secrets", absent: "create the webhook's namespace" };
+    WatchedResource { resource: "secrets", absent: "create the namespace of the webhook" };
 
-/// Keeps the Secret, and serves with it.
+/// Manages the Secret, and serves with its certificate.
 pub struct CaSecretController {
-    /// Secrets of the webhook's namespace.
+    /// Secrets of the namespace of the webhook.
     pub api: Api<Secret>,
-    /// The Secret's name.
+    /// The name of the Secret.
     pub name: String,
-    /// What the certificate has to be for.
+    /// The required names of the certificate.
     pub names: Names,
-    /// Where the certificate is served.
+    /// Serves the certificate.
     pub serving: Arc<CertResolver>,
-    /// Where the CA is told on: PEM, for caBundle.
+    /// Receives the CAs for caBundle, in PEM format.
     pub bundle: watch::Sender<Option<Vec<u8>>>,
-    /// The times that a rotation keeps to.
+    /// The times of a rotation.
     pub timing: Timing,
-    /// Tells whom the API server trusts; nothing where that is not looked after.
+    /// The CAs that the API server trusts; `None` if another program sets them.
     pub published: Option<watch::Receiver<Option<PublishedBundle>>>,
-    /// Told when there is a certificate, or why not.
+    /// Receives whether there is a certificate, or why not.
     pub readiness: Arc<Readiness>,
-    /// Told when it expires.
+    /// Receives the expiration of the certificate.
     pub metrics: ServerMetrics,
-    /// Shows that the keeper runs.
+    /// Shows that the controller runs.
     pub beat: Heartbeat,
 }
 
-/// What is known of the Secret.
-enum Known {
-    /// Nothing yet.
-    Nothing,
-    /// It is not there.
+/// The last known state of the Secret.
+enum SecretState {
+    /// Not read yet.
+    Unknown,
+    /// It does not exist.
     Absent,
-    /// It was this.
-    There(Box<Secret>),
+    /// It exists.
+    Present(Box<Secret>),
 }
 
 impl CaSecretController {
-    /// Keeps the Secret, for ever.
+    /// Runs until the process ends.
     pub async fn run(self) {
-        // RBAC grants a list and a watch of a single name only with this selector.
+        // With RBAC for a single name, a list or watch must have this selector.
         let selector = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let events = watch_objects(self.api.clone(), selector).default_backoff();
         let mut events = std::pin::pin!(events);
         let mut ticks = tokio::time::interval(self.timing.look);
-        let mut known = Known::Nothing;
+        let mut known = SecretState::Unknown;
         let mut listed = None;
-        // What was served is put back where it is lost: a new CA would have to reach every API server first.
+        // If the Secret is lost, the served one is restored, because a new CA would first have to reach every API server.
         let mut served: Option<Secret> = None;
         loop {
             self.beat.now();
@@ -86,36 +86,36 @@ impl CaSecretController {
                     Some(Ok(Event::Init)) => { listed = None; continue }
                     Some(Ok(Event::InitApply(secret))) => { listed = Some(secret); continue }
                     Some(Ok(Event::InitDone)) => {
-                        known = listed.take().map_or(Known::Absent, |secret| Known::There(Box::new(secret)));
+                        known = listed.take().map_or(SecretState::Absent, |secret| SecretState::Present(Box::new(secret)));
                     }
-                    Some(Ok(Event::Apply(secret))) => known = Known::There(Box::new(secret)),
-                    Some(Ok(Event::Delete(_))) => known = Known::Absent,
-                    Some(Err(error)) => { self.complain(WATCHING.trouble(&error)); continue }
+                    Some(Ok(Event::Apply(secret))) => known = SecretState::Present(Box::new(secret)),
+                    Some(Ok(Event::Delete(_))) => known = SecretState::Absent,
+                    Some(Err(error)) => { self.report_error(WATCHING.trouble(&error)); continue }
                     None => return,
                 },
                 _ = ticks.tick() => {}
             }
             if let Some(written) = self.reconcile(&known, &mut served).await {
-                known = Known::There(Box::new(written));
-                // What was written is served at once, not when the watch tells of it.
+                known = SecretState::Present(Box::new(written));
+                // The written certificate is served at once, before the watch reports it.
                 self.reconcile(&known, &mut served).await;
             }
         }
     }
 
-    /// Serves what is good, and writes what is missing. Returns what was written.
-    async fn reconcile(&self, known: &Known, served: &mut Option<Secret>) -> Option<Secret> {
+    /// Serves a valid certificate, and writes changes that are due. Returns the written Secret.
+    async fn reconcile(&self, known: &SecretState, served: &mut Option<Secret>) -> Option<Secret> {
         let now = OffsetDateTime::now_utc();
         let secret = match known {
-            Known::Nothing => return None,
-            Known::Absent => {
-                let issued = self.still_good(served.as_ref(), now);
-                let change = Change { issued, because: "it is not there".to_owned(), fulfils: true };
+            SecretState::Unknown => return None,
+            SecretState::Absent => {
+                let issued = self.still_valid(served.as_ref(), now);
+                let change = Change { issued, reason: "it does not exist".to_owned(), fulfils: true };
                 return self.write(None, change, now).await;
             }
-            Known::There(secret) => secret.as_ref(),
+            SecretState::Present(secret) => secret.as_ref(),
         };
-        match secret_state::evaluate(secret, self.around(secret, now)) {
+        match secret_state::evaluate(secret, self.context(secret, now)) {
             Verdict::Good { good, change } => {
                 self.serve(*good);
                 *served = Some(secret.clone());
@@ -123,14 +123,14 @@ impl CaSecretController {
             }
             Verdict::Unusable(mut change) => {
                 if change.issued.is_none() {
-                    change.issued = self.still_good(served.as_ref(), now);
+                    change.issued = self.still_valid(served.as_ref(), now);
                 }
                 self.write(Some(secret), change, now).await
             }
             Verdict::Foreign => {
-                self.complain(Some(format!(
-                    "Secret {} holds a certificate without {}, so it is not Bootlace's: give another name with \
-                     --tls-secret, or serve with that one through --tls-dir",
+                self.report_error(Some(format!(
+                    "Secret {:?} was not created by Bootlace, because it has no {}: set another name with --tls-secret, or \
+                     serve its certificate with --tls-dir",
                     self.name,
                     secret_state::CA_KEY
                 )));
@@ -139,22 +139,22 @@ impl CaSecretController {
         }
     }
 
-    /// The content of a Secret that can still be served with.
-    fn still_good(&self, secret: Option<&Secret>, now: OffsetDateTime) -> Option<Issued> {
+    /// The content of a Secret whose certificate is still valid.
+    fn still_valid(&self, secret: Option<&Secret>, now: OffsetDateTime) -> Option<Issued> {
         let secret = secret?;
-        let is_good =
-            matches!(secret_state::evaluate(secret, self.around(secret, now)), Verdict::Good { .. });
-        is_good.then(|| secret_state::content(secret)).flatten()
+        let is_valid =
+            matches!(secret_state::evaluate(secret, self.context(secret, now)), Verdict::Good { .. });
+        is_valid.then(|| secret_state::content(secret)).flatten()
     }
 
-    fn around(&self, secret: &Secret, now: OffsetDateTime) -> RotationContext<'_> {
+    fn context(&self, secret: &Secret, now: OffsetDateTime) -> RotationContext<'_> {
         let request = match secret_state::request(secret) {
             None => None,
             Some(Ok(request)) => Some(request),
             Some(Err(text)) => {
                 let name = &self.name;
                 warn!(
-                    "Secret {name}: annotation {} {text:?} is unknown: use bootlace certs rotate",
+                    "Secret {name:?}: annotation {} {text:?} is unknown: use `bootlace certs rotate`",
                     names::ANNOTATION_ROTATE
                 );
                 None
@@ -162,7 +162,7 @@ impl CaSecretController {
         };
         let ca = secret.data.as_ref().and_then(|data| data.get(CA));
         let published = match &self.published {
-            None => Published::Unseen,
+            None => Published::Unknown,
             Some(published) => match published.borrow().as_ref() {
                 Some(PublishedBundle { bundle, since })
                     if ca.is_some_and(|ca| ca.0 == *bundle) && since.elapsed() >= self.timing.settle =>
@@ -185,7 +185,7 @@ impl CaSecretController {
             return;
         }
         let facts = &certificate.facts;
-        info!(secret = self.name, expires = %facts.not_after, "serving with the Secret's certificate");
+        info!(secret = self.name, expires = %facts.not_after, "serving the certificate in the Secret");
         self.metrics.certificate_expires(facts.not_after.unix_timestamp());
         self.serving.swap(&certificate);
         self.readiness.in_place(Part::Certificate);
@@ -194,25 +194,25 @@ impl CaSecretController {
     async fn write(
         &self,
         found: Option<&Secret>,
-        Change { issued, because, fulfils }: Change,
+        Change { issued, reason, fulfils }: Change,
         now: OffsetDateTime,
     ) -> Option<Secret> {
-        let anew = || authority::issue(&self.names, now, self.timing.lifetimes);
-        let issued = match issued.map_or_else(anew, Ok) {
+        let issue_all = || authority::issue(&self.names, now, self.timing.lifetimes);
+        let issued = match issued.map_or_else(issue_all, Ok) {
             Ok(issued) => issued,
             Err(error) => {
-                self.complain(Some(format!("{error}: change --service or --namespace")));
+                self.report_error(Some(format!("{error}: change --service or --namespace")));
                 return None;
             }
         };
         let params = PostParams::default();
-        let (doing, written) = if let Some(found) = found {
+        let (verb, written) = if let Some(found) = found {
             let mut secret = found.clone();
             secret.data = Some(secret_state::data(&issued));
             if fulfils && let Some(annotations) = &mut secret.metadata.annotations {
                 annotations.remove(names::ANNOTATION_ROTATE);
             }
-            ("updated", self.api.replace(&self.name, &params, &secret).await)
+            ("update", self.api.replace(&self.name, &params, &secret).await)
         } else {
             let labels = [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())];
             let secret = Secret {
@@ -225,18 +225,18 @@ impl CaSecretController {
                 data: Some(secret_state::data(&issued)),
                 ..Secret::default()
             };
-            ("created", self.api.create(&params, &secret).await)
+            ("create", self.api.create(&params, &secret).await)
         };
         match written {
             Ok(secret) => {
-                info!(secret = secret.name_any(), because, "Secret {doing}");
+                info!(secret = secret.name_any(), reason, "{verb}d the Secret");
                 Some(secret)
             }
-            // Another replica was faster; the watch tells what it wrote.
+            // Another replica was faster; the watch reports what it wrote.
             Err(kube::Error::Api(status)) if status.code == 409 => None,
             Err(error) => {
-                self.complain(Some(watch_errors::describe_api_error(
-                    &format!("Secret {} cannot be {doing}", self.name),
+                self.report_error(Some(watch_errors::describe_api_error(
+                    &format!("failed to {verb} Secret {:?}", self.name),
                     &error,
                 )));
                 None
@@ -244,12 +244,12 @@ impl CaSecretController {
         }
     }
 
-    /// Logs, and says so in `/readyz` while there is no certificate yet.
-    fn complain(&self, why: Option<String>) {
-        let Some(why) = why else { return };
-        warn!("{why}");
+    /// Logs an error, and reports it in `/readyz` until there is a certificate.
+    fn report_error(&self, error: Option<String>) {
+        let Some(error) = error else { return };
+        warn!("{error}");
         if self.readiness.is_missing(Part::Certificate) {
-            self.readiness.missing(Part::Certificate, why);
+            self.readiness.missing(Part::Certificate, error);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The certificate that handshakes are answered with. It is swapped while serving: connections that are open
-//! keep theirs, the next handshake gets the new one.
+//! The certificate of the next handshake. It can be replaced while serving: open connections keep the old certificate.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,8 +10,8 @@ use rustls::sign::CertifiedKey;
 
 use super::{Certificate, ClientVerifier};
 
-/// What the next handshake gets; nothing at first.
-// A lock and an Arc, no crate for it: it is taken once a handshake, for the time of a count.
+/// The certificate of the next handshake, which is empty at first.
+// A lock and an Arc are enough: each handshake holds the lock only to increment a reference count.
 #[derive(Debug, Default)]
 pub struct CertResolver(RwLock<Option<Arc<CertifiedKey>>>);
 
@@ -22,17 +21,17 @@ impl CertResolver {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&certificate.key));
     }
 
-    /// Whether `certificate` is what is served.
+    /// Whether `certificate` is the current one.
     #[must_use]
     pub fn holds(&self, certificate: &Certificate) -> bool {
-        let served = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        served.as_ref().is_some_and(|served| served.cert == certificate.key.cert)
+        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().is_some_and(|current| current.cert == certificate.key.cert)
     }
 
-    /// The TLS settings of a port, which asks callers for a certificate where there are `clients`.
+    /// The TLS configuration of a port. With `clients`, it requests a certificate from callers.
     ///
     /// # Errors
-    /// None that is known: ring speaks the versions that rustls has by default.
+    /// No error is known: ring supports the default versions of rustls.
     pub fn config(
         self: &Arc<Self>,
         clients: Option<Arc<ClientVerifier>>,
@@ -45,9 +44,9 @@ impl CertResolver {
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
-        // The API server speaks HTTP/1.1 to Services.
+        // The API server uses HTTP/1.1 for Services.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // It never resumes a session either (Go's client keeps none unless told to), so none is kept here.
+        // The API server never resumes a session (Go's client only does if it is configured to), so none is stored.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)

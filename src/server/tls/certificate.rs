@@ -1,4 +1,4 @@
-//! Certificates and keys as PEM, and what a certificate says.
+//! Parses certificates and keys in PEM format.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,37 +17,35 @@ use x509_parser::prelude::FromDer as _;
 
 use super::Names;
 
-/// Why a certificate or its key cannot be used.
+/// A certificate or its key is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// No certificate in the PEM.
-    #[error("holds no certificate: it must hold PEM, -----BEGIN CERTIFICATE-----")]
+    /// There is no certificate in the PEM.
+    #[error("no certificate found: must be PEM with -----BEGIN CERTIFICATE-----")]
     NoCertificate,
-    /// No key in the PEM.
-    #[error("the key file holds no private key that can be read ({0}): it must hold PEM, PKCS #8 or SEC 1")]
+    /// There is no valid key in the PEM.
+    #[error("no private key found ({0}): must be PEM with a key in PKCS #8 or SEC 1 format")]
     NoKey(pem::Error),
-    /// The PEM itself is broken.
-    #[error("cannot be read as PEM ({0})")]
+    /// The PEM is invalid.
+    #[error("the PEM is invalid: {0}")]
     Pem(pem::Error),
-    /// The certificate inside of the PEM is broken.
-    #[error("cannot be read as an X.509 certificate ({0})")]
+    /// The certificate in the PEM is invalid.
+    #[error("the X.509 certificate is invalid: {0}")]
     X509(String),
-    /// The key is not the certificate's, or of a kind that cannot be used.
-    #[error(
-        "certificate and key cannot be used together ({0}): give the key that the certificate was made for"
-    )]
+    /// The key does not belong to the certificate, or its kind is not supported.
+    #[error("the key does not match the certificate ({0}): use the key for which the certificate was issued")]
     Key(rustls::Error),
-    /// Somebody else signed it.
-    #[error("was not signed by the CA beside it ({0})")]
+    /// Another CA signed the certificate.
+    #[error("the CA did not sign the certificate: {0}")]
     Stranger(String),
 }
 
 /// A certificate with its chain and its key, ready to serve.
 #[derive(Clone)]
 pub struct Certificate {
-    /// What handshakes are answered with.
+    /// The chain and the key for handshakes.
     pub(super) key: Arc<CertifiedKey>,
-    /// What the certificate says.
+    /// The fields of the certificate.
     pub facts: Facts,
 }
 
@@ -58,10 +56,10 @@ impl fmt::Debug for Certificate {
 }
 
 impl Certificate {
-    /// Reads a certificate (with its chain, itself first) and its key.
+    /// Parses a certificate, followed by its chain, and its key.
     ///
     /// # Errors
-    /// Where either cannot be read, or they do not belong together.
+    /// One of them is invalid, or the key does not belong to the certificate.
     pub fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
         let chain = chain(cert)?;
         let facts = facts(chain.first().ok_or(CertificateError::NoCertificate)?)?;
@@ -72,22 +70,22 @@ impl Certificate {
     }
 }
 
-/// The certificates of a PEM file, in its order; at least one.
+/// The certificates of a PEM file in their order, at least one.
 ///
 /// # Errors
-/// Where there is none, or the PEM is broken.
+/// There is no certificate, or the PEM is invalid.
 pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let chain: Vec<_> =
         CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(CertificateError::Pem)?;
     if chain.is_empty() { Err(CertificateError::NoCertificate) } else { Ok(chain) }
 }
 
-/// A certificate as PEM.
+/// A certificate in PEM format.
 #[must_use]
 pub fn pem(der: &CertificateDer<'_>) -> String {
     let text = STANDARD.encode(der);
     let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    // Lines of 64, as RFC 7468 has them.
+    // Lines of 64 characters, as in RFC 7468.
     for (position, character) in text.chars().enumerate() {
         if position > 0 && position % 64 == 0 {
             pem.push('\n');
@@ -97,27 +95,27 @@ pub fn pem(der: &CertificateDer<'_>) -> String {
     pem + "\n-----END CERTIFICATE-----\n"
 }
 
-/// What a certificate says.
+/// The fields of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// Whose it is.
+    /// The subject.
     pub subject: String,
-    /// Who signed it.
+    /// The issuer.
     pub issuer: String,
-    /// Which names it is for.
+    /// The subject alternative names.
     pub names: Names,
-    /// From when it holds.
+    /// The start of its validity.
     pub not_before: OffsetDateTime,
-    /// Until when it holds.
+    /// The end of its validity.
     pub not_after: OffsetDateTime,
-    /// Whether it may sign others.
+    /// Whether it may sign other certificates.
     pub is_ca: bool,
 }
 
-/// Reads what a certificate says.
+/// The fields of a certificate.
 ///
 /// # Errors
-/// Where it is no X.509 certificate.
+/// It is not a valid X.509 certificate.
 pub fn facts(der: &CertificateDer<'_>) -> Result<Facts, CertificateError> {
     let certificate = parse(der)?;
     let mut names = Names::default();
@@ -142,10 +140,10 @@ pub fn facts(der: &CertificateDer<'_>) -> Result<Facts, CertificateError> {
     })
 }
 
-/// Checks that `ca` signed `certificate`. Neither times nor names are looked at.
+/// Checks that `ca` signed `certificate`, but not its validity or its names.
 ///
 /// # Errors
-/// Where it did not, or one of them cannot be read.
+/// It did not sign it, or one of them is invalid.
 pub fn verify(certificate: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> Result<(), CertificateError> {
     let ca = parse(ca)?;
     parse(certificate)?
@@ -172,16 +170,16 @@ mod tests {
     use crate::server::tls::{Lifetimes, authority};
 
     #[test]
-    fn what_cannot_be_used_says_what_it_must_be() {
+    fn invalid_certificates_and_keys_have_an_error_with_the_required_format() {
         let now = OffsetDateTime::UNIX_EPOCH;
         let ours = authority::issue(&Names::of_loopback(), now, Lifetimes::default()).unwrap();
         let other = authority::issue(&Names::of_loopback(), now, Lifetimes::default()).unwrap();
         for (cert, key, hint) in [
-            ("", ours.key.as_str(), "holds no certificate"),
-            (ours.key.as_str(), ours.key.as_str(), "holds no certificate"),
+            ("", ours.key.as_str(), "no certificate"),
+            (ours.key.as_str(), ours.key.as_str(), "no certificate"),
             (ours.cert.as_str(), "", "no private key"),
             (ours.cert.as_str(), ours.cert.as_str(), "no private key"),
-            (ours.cert.as_str(), other.key.as_str(), "give the key that the certificate was made for"),
+            (ours.cert.as_str(), other.key.as_str(), "does not match the certificate"),
             ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ours.key.as_str(), "X.509"),
         ] {
             let error = Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap_err().to_string();

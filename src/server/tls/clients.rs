@@ -1,5 +1,5 @@
-//! Certificates of callers: who shows one under the given CA is known by the names in it, and who shows none may speak all the
-//! same. What either may ask for, the role decides.
+//! Certificates of callers. A certificate of the configured CA identifies a caller by its names. A connection without one is
+//! accepted too; the role decides what each caller may request.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,12 +15,12 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::{certificate, files};
 
-/// The names in the certificate that a caller has shown and that was verified; none where it has shown none.
+/// The names in the verified certificate of a caller; empty if it sent none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peer(Arc<[String]>);
 
 impl Peer {
-    /// Reads the certificate of a caller, its common name and its DNS names.
+    /// The common name and the DNS names in the certificate of a caller.
     #[must_use]
     pub fn of(certificates: Option<&[CertificateDer<'_>]>) -> Self {
         let Some(leaf) = certificates.and_then(<[_]>::first) else { return Self::default() };
@@ -42,34 +42,34 @@ impl Peer {
     }
 }
 
-/// Verifies callers' certificates under the CAs of a file, and keeps up with its changes.
+/// Verifies the certificates of callers. The CAs can be reloaded from a file.
 #[derive(Debug)]
 pub struct ClientVerifier(RwLock<Arc<dyn ClientCertVerifier>>);
 
 impl ClientVerifier {
-    /// Verifies under these CAs, as PEM.
+    /// Verifies certificates of these CAs, in PEM format.
     ///
     /// # Errors
-    /// Where there is no certificate in it.
+    /// There is no valid certificate.
     pub fn under(ca: &[u8]) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self(RwLock::new(verifier(ca)?))))
     }
 
-    /// Verifies under the CAs of a file, which is followed for ever.
+    /// Verifies certificates of the CAs in a file, which is reloaded when it changes.
     ///
     /// # Errors
-    /// Where it cannot be read or holds no certificate.
+    /// The file is unreadable, or contains no valid certificate.
     pub fn watch(file: PathBuf) -> anyhow::Result<Arc<Self>> {
         let ca = std::fs::read(&file).with_context(|| {
-            format!("{} cannot be read: give another file with --client-ca", file.display())
+            format!("failed to read {:?}: set another file with --client-ca", file.display())
         })?;
-        let clients = Self::under(&ca).with_context(|| file.display().to_string())?;
-        let follower = Arc::clone(&clients);
-        tokio::spawn(async move { follower.keep_up(&file, ca).await });
+        let clients = Self::under(&ca).with_context(|| format!("{:?} is invalid", file.display()))?;
+        let reloaded = Arc::clone(&clients);
+        tokio::spawn(async move { reloaded.reload(&file, ca).await });
         Ok(clients)
     }
 
-    async fn keep_up(&self, file: &Path, ca: Vec<u8>) {
+    async fn reload(&self, file: &Path, ca: Vec<u8>) {
         files::follow_ca(file, files::EVERY, ca, |ca| {
             if let Ok(verifier) = verifier(ca) {
                 *self.0.write().unwrap_or_else(PoisonError::into_inner) = verifier;
@@ -78,7 +78,7 @@ impl ClientVerifier {
         .await;
     }
 
-    fn now(&self) -> Arc<dyn ClientCertVerifier> {
+    fn current(&self) -> Arc<dyn ClientCertVerifier> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -95,12 +95,12 @@ fn verifier(ca: &[u8]) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
 
 impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        // Who shows none is answered in words.
+        // A caller without a certificate gets an HTTP error instead of a TLS alert.
         false
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // The CAs may change; without hints a client shows the certificate that it has.
+        // The CAs can change; without hints, a client sends the certificate that it has.
         &[]
     }
 
@@ -110,7 +110,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.now().verify_client_cert(end_entity, intermediates, now)
+        self.current().verify_client_cert(end_entity, intermediates, now)
     }
 
     fn verify_tls12_signature(
@@ -119,7 +119,7 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.now().verify_tls12_signature(message, certificate, signed)
+        self.current().verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -128,10 +128,10 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.now().verify_tls13_signature(message, certificate, signed)
+        self.current().verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.now().supported_verify_schemes()
+        self.current().supported_verify_schemes()
     }
 }

@@ -1,8 +1,7 @@
-//! A certificate in files that somebody else writes and renews: cert-manager through a mounted Secret, or a
-//! person.
+//! A certificate in files that another program writes and renews, for example cert-manager, through a mounted Secret.
 //!
-//! The files' content is read every few seconds and compared. A mounted Secret changes by a swap of the symlink
-//! `..data`, of which an inotify watch on a file sees the first and none after it.
+//! The files are read every few seconds and compared. An update of a mounted Secret replaces the symlink `..data`, and an inotify
+//! watch on a file would only see the first update.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,33 +11,33 @@ use tracing::{info, warn};
 
 use super::{Certificate, CertificateError};
 
-/// The certificate with its chain, below the folder.
+/// The file of the certificate and its chain.
 pub const CERT: &str = "tls.crt";
-/// Its key, below the folder.
+/// The file of its key.
 pub const KEY: &str = "tls.key";
-/// The CA beside them. Not read with them: whoever makes the files sets caBundle too.
+/// The file of the CA. It is not read, because the creator of the files also sets the caBundle.
 pub const CA: &str = "ca.crt";
 
-/// How often files are looked at.
+/// How often files are read.
 pub const EVERY: Duration = Duration::from_secs(5);
 
-/// Why a folder's certificate cannot be used.
+/// The certificate in a folder is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// A file cannot be read.
-    #[error("{path}: cannot be read ({source}): mount a Secret with {CERT} and {KEY} there", path = path.display())]
+    #[error("failed to read {path:?}: {source}; mount a Secret with {CERT} and {KEY} there")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A file's content cannot be used.
-    #[error("{path}: {source}", path = path.display())]
+    /// The content of a file is invalid.
+    #[error("{path:?} is invalid: {source}")]
     Unusable {
-        /// The certificate's file.
+        /// The file of the certificate.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: CertificateError,
     },
 }
@@ -51,10 +50,10 @@ pub struct CertificateFiles {
 }
 
 impl CertificateFiles {
-    /// Reads a folder.
+    /// Reads the files in a folder.
     ///
     /// # Errors
-    /// Where a file that must be there is not.
+    /// A file is missing or unreadable.
     pub fn read(folder: &Path) -> Result<Self, FilesError> {
         let read = |name: &str| {
             let path = folder.join(name);
@@ -63,18 +62,17 @@ impl CertificateFiles {
         Ok(Self { cert: read(CERT)?, key: read(KEY)? })
     }
 
-    /// The certificate in it.
+    /// The certificate in the files.
     ///
     /// # Errors
-    /// Where the files cannot be used together.
+    /// The content is invalid, or the key does not belong to the certificate.
     pub fn certificate(&self, folder: &Path) -> Result<Certificate, FilesError> {
         Certificate::from_pem(&self.cert, &self.key)
             .map_err(|source| FilesError::Unusable { path: folder.join(CERT), source })
     }
 }
 
-/// Calls `changed` with each new content that can be used, for ever; the one in force stays where it cannot.
-/// `current` is what is in force already.
+/// Calls `changed` with each new valid certificate, forever; invalid ones are ignored. `current` is the current content.
 pub async fn watch(
     folder: &Path,
     every: Duration,
@@ -82,38 +80,37 @@ pub async fn watch(
     mut changed: impl FnMut(Certificate),
 ) {
     let mut ticks = tokio::time::interval(every);
-    let mut complained = String::new();
+    let mut last_error = String::new();
     loop {
         ticks.tick().await;
-        // Three small files on a memory-backed volume: no need for another thread.
+        // Reading two small files on a memory-backed volume does not need another thread.
         let read = CertificateFiles::read(folder).and_then(|files| {
             if files == current { Ok(None) } else { Ok(Some((files.certificate(folder)?, files))) }
         });
         match read {
-            Ok(None) => complained.clear(),
+            Ok(None) => last_error.clear(),
             Ok(Some((certificate, files))) => {
-                info!(folder = %folder.display(), expires = %certificate.facts.not_after, "certificate reloaded");
+                info!(folder = %folder.display(), expires = %certificate.facts.not_after, "reloaded the certificate");
                 changed(certificate);
                 current = files;
-                complained.clear();
+                last_error.clear();
             }
-            // Also seen for a moment when the files change between two reads: the next look settles it.
+            // Can also happen if the files change between two reads; the next iteration then succeeds.
             Err(error) => {
                 let error = error.to_string();
-                if error != complained {
-                    warn!("{error}; the certificate in force stays");
-                    complained = error;
+                if error != last_error {
+                    warn!("failed to reload the certificate, keeping the previous one: {error}");
+                    last_error = error;
                 }
             }
         }
     }
 }
 
-/// Calls `changed` with each new content of a file of CAs that can be read, for ever. `current` is what is in force
-/// already.
+/// Calls `changed` with each new valid content of a file with CAs, forever. `current` is the current content.
 pub async fn follow_ca(file: &Path, every: Duration, mut current: Vec<u8>, mut changed: impl FnMut(&[u8])) {
     let mut ticks = tokio::time::interval(every);
-    let mut complained = String::new();
+    let mut last_error = String::new();
     loop {
         ticks.tick().await;
         let unreadable = |source| FilesError::Unreadable { path: file.to_owned(), source };
@@ -124,17 +121,17 @@ pub async fn follow_ca(file: &Path, every: Duration, mut current: Vec<u8>, mut c
         match read {
             Ok(ca) => {
                 if ca != current {
-                    info!(file = %file.display(), "CA reloaded");
+                    info!(file = %file.display(), "reloaded the CA");
                     changed(&ca);
                     current = ca;
                 }
-                complained.clear();
+                last_error.clear();
             }
             Err(error) => {
                 let error = error.to_string();
-                if error != complained {
-                    warn!("{error}; the CA in force stays");
-                    complained = error;
+                if error != last_error {
+                    warn!("failed to reload the CA, keeping the previous one: {error}");
+                    last_error = error;
                 }
             }
         }

@@ -1,6 +1,7 @@
-//! A serving certificate for another role, in a Secret of its own, under the CA that [`super::ca_secret`] keeps.
+//! Manages the serving certificate of another role in a separate Secret. The CA is that of [`super::ca_secret`].
 //!
-//! Whoever holds the CA's key signs for the others, so that they need no right over Secrets: the store mounts this one.
+//! The webhook has the key of the CA and signs for other roles, so that they need no permission for Secrets: the store mounts its
+//! Secret.
 
 use std::time::Duration;
 
@@ -19,32 +20,32 @@ use crate::server::liveness::Heartbeat;
 use crate::server::watch_errors;
 use bootlace_core::names;
 
-/// How often is looked whether the certificate is still good.
-const EVERY: Duration = Duration::from_secs(10);
+/// How often the certificate is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Keeps the Secret.
+/// Manages the Secret.
 pub struct LeafSecretController {
     /// Secrets of the namespace.
     pub api: Api<Secret>,
-    /// The Secret that holds the CA and its key.
+    /// The name of the Secret with the CA and its key.
     pub authority: String,
-    /// The Secret that is kept.
+    /// The name of the managed Secret.
     pub name: String,
-    /// What the certificate has to be for.
+    /// The required names of the certificate.
     pub names: Names,
-    /// How long it lives.
+    /// The lifetimes of certificates.
     pub lifetimes: Lifetimes,
-    /// Tells of a new CA.
+    /// Notifies of a new CA.
     pub bundle: watch::Receiver<Option<Vec<u8>>>,
-    /// Shows that the keeper runs.
+    /// Shows that the controller runs.
     pub beat: Heartbeat,
 }
 
 impl LeafSecretController {
-    /// Keeps the Secret, for ever.
+    /// Runs until the process ends.
     pub async fn run(mut self) {
-        let mut ticks = tokio::time::interval(EVERY);
-        let mut complained = String::new();
+        let mut ticks = tokio::time::interval(CHECK_INTERVAL);
+        let mut last_error = String::new();
         loop {
             self.beat.now();
             tokio::select! {
@@ -52,11 +53,11 @@ impl LeafSecretController {
                 Ok(()) = self.bundle.changed() => {}
             }
             match self.reconcile().await {
-                Ok(()) => complained.clear(),
-                Err(why) => {
-                    if why != complained {
-                        warn!("{why}");
-                        complained = why;
+                Ok(()) => last_error.clear(),
+                Err(error) => {
+                    if error != last_error {
+                        warn!("{error}");
+                        last_error = error;
                     }
                 }
             }
@@ -66,29 +67,34 @@ impl LeafSecretController {
     async fn reconcile(&self) -> Result<(), String> {
         let Some(authority) = self.read(&self.authority).await?.as_ref().and_then(secret_state::content)
         else {
-            // Not made yet; of anything else its own keeper tells.
+            // It does not exist yet, or it is invalid, which its controller reports.
             return Ok(());
         };
         let found = self.read(&self.name).await?;
         let now = OffsetDateTime::now_utc();
-        let (data, because) =
-            match secret_state::judge_leaf(found.as_ref(), &authority, &self.names, now, self.lifetimes)? {
-                Leaf::Good => return Ok(()),
-                Leaf::Foreign => {
-                    return Err(format!(
-                        "Secret {} is not Bootlace's: give another name with --store-tls-secret",
-                        self.name
-                    ));
-                }
-                Leaf::Write { data, because } => (data, because),
-            };
+        let (data, reason) = match secret_state::evaluate_leaf(
+            found.as_ref(),
+            &authority,
+            &self.names,
+            now,
+            self.lifetimes,
+        )? {
+            Leaf::Good => return Ok(()),
+            Leaf::Foreign => {
+                return Err(format!(
+                    "Secret {:?} was not created by Bootlace: set another name with --store-tls-secret",
+                    self.name
+                ));
+            }
+            Leaf::Write { data, reason } => (data, reason),
+        };
         let params = PostParams::default();
-        let (doing, written) = if let Some(mut secret) = found {
+        let (verb, written) = if let Some(mut secret) = found {
             secret.data = Some(data);
             if let Some(annotations) = &mut secret.metadata.annotations {
                 annotations.remove(names::ANNOTATION_ROTATE);
             }
-            ("updated", self.api.replace(&self.name, &params, &secret).await)
+            ("update", self.api.replace(&self.name, &params, &secret).await)
         } else {
             let secret = Secret {
                 metadata: ObjectMeta {
@@ -100,25 +106,25 @@ impl LeafSecretController {
                 data: Some(data),
                 ..Secret::default()
             };
-            ("created", self.api.create(&params, &secret).await)
+            ("create", self.api.create(&params, &secret).await)
         };
         match written {
             Ok(_) => {
-                info!(secret = self.name, because, "Secret {doing}");
+                info!(secret = self.name, reason, "{verb}d the Secret");
                 Ok(())
             }
             // Another replica was faster.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
             Err(error) => Err(watch_errors::describe_api_error(
-                &format!("Secret {} cannot be {doing}", self.name),
+                &format!("failed to {verb} Secret {:?}", self.name),
                 &error,
             )),
         }
     }
 
     async fn read(&self, name: &str) -> Result<Option<Secret>, String> {
-        let unreadable =
-            |error| watch_errors::describe_api_error(&format!("Secret {name} cannot be read"), &error);
-        self.api.get_opt(name).await.map_err(unreadable)
+        let failed =
+            |error| watch_errors::describe_api_error(&format!("failed to read Secret {name:?}"), &error);
+        self.api.get_opt(name).await.map_err(failed)
     }
 }

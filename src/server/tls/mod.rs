@@ -1,18 +1,18 @@
-//! The serving certificate: where it comes from, and how it is swapped while serving.
+//! The serving certificate: its source, and its replacement while serving.
 //!
-//! | module | what it answers |
+//! | module | content |
 //! |---|---|
-//! | [`names`] | which names must the certificate carry |
-//! | [`authority`] | make a CA and a certificate (pure: the clock is an argument) |
-//! | [`certificate`] | read certificates and keys from PEM, and what they say |
-//! | [`cert_resolver`] | which certificate does the next handshake get |
-//! | [`clients`] | who is it that calls, where callers are asked for a certificate |
-//! | [`files`] | keep up with files that somebody else renews |
-//! | [`secret_state`] | is what a Secret holds still good (pure) |
-//! | [`rotation`] | when are certificates and their CA renewed, in which order (pure) |
-//! | [`ca_secret`] | keep one in a Secret that all replicas share |
-//! | [`leaf_secret`] | keep one for another role, under the same CA |
-//! | [`ca_bundle`] | tell the API server whom to trust |
+//! | [`names`] | the names in the certificate |
+//! | [`authority`] | issues a CA and certificates (pure: the time is an argument) |
+//! | [`certificate`] | parses certificates and keys from PEM |
+//! | [`cert_resolver`] | selects the certificate of the next handshake |
+//! | [`clients`] | verifies the certificates of callers |
+//! | [`files`] | reads a certificate from files, and reloads it when they change |
+//! | [`secret_state`] | whether the content of a Secret is valid (pure) |
+//! | [`rotation`] | when, and in which order, certificates and their CA are renewed (pure) |
+//! | [`ca_secret`] | manages the CA and a certificate in a Secret that all replicas share |
+//! | [`leaf_secret`] | manages the certificate of another role, of the same CA |
+//! | [`ca_bundle`] | configures the API server to trust the CA |
 
 pub mod authority;
 pub mod ca_bundle;

@@ -1,9 +1,9 @@
-//! The names that a certificate is for.
+//! The names in a certificate.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// DNS names and addresses, in a subject's alternative names.
+/// DNS names and addresses, in the subject alternative names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
     /// DNS names.
@@ -13,8 +13,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of a Service. The API server calls `<service>.<namespace>.svc`; the longer one is for clients
-    /// that resolve it.
+    /// The names of a Service. The API server uses `<service>.<namespace>.svc`; other clients can use the longer name.
     #[must_use]
     pub fn of_service(service: &str, namespace: &str) -> Self {
         let short = format!("{service}.{namespace}.svc");
@@ -22,7 +21,7 @@ impl Names {
         Self { dns: [short, long].into(), ip: BTreeSet::new() }
     }
 
-    /// The names of this machine to itself.
+    /// The names and addresses of the loopback interface.
     #[must_use]
     pub fn of_loopback() -> Self {
         Self {
@@ -31,7 +30,7 @@ impl Names {
         }
     }
 
-    /// Whether a certificate for `self` serves everybody who asks for `other`.
+    /// Whether a certificate for `self` is valid for all names of `other`.
     #[must_use]
     pub fn cover(&self, other: &Self) -> bool {
         self.dns.is_superset(&other.dns) && self.ip.is_superset(&other.ip)

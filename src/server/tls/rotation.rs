@@ -1,13 +1,12 @@
-//! When certificates and their CA are renewed, and in which order. Pure: the clock is an argument.
+//! When certificates and their CA are renewed, and in which order. Pure functions: the time is an argument.
 //!
-//! A certificate is renewed when two thirds of its life are over. So is a CA, in steps, each of which is one write of the
-//! Secret:
+//! A certificate is renewed after two thirds of its lifetime. A CA is too, in steps, each of which is one write of the Secret:
 //!
-//! 1. *Announced*: the new CA is trusted beside the old one, which still signs. Everybody who is told whom to trust is told
-//!    of both.
-//! 2. *In use*: once the API server has been told, the new CA signs. The serving certificate comes with the new CA signed by
-//!    the old one, for clients that were told of the old one alone: pods that were running before.
-//! 3. *Dropped*: the old CA is no longer trusted, once it has ended, or when somebody asks for it.
+//! 1. *Announced*: clients trust the new CA in addition to the old one, which still signs. All configuration for clients contains
+//!    both.
+//! 2. *In use*: when the API server trusts the new CA, the new CA signs. The chain of the serving certificate contains the new CA,
+//!    signed by the old one, for clients that only trust the old one: pods that were running before.
+//! 3. *Dropped*: the old CA is no longer trusted, when it has expired, or on request.
 
 use std::time::Duration;
 
@@ -18,20 +17,23 @@ use super::authority::{self, CLOCK_SKEW, Ca, IssueError, Issued, Lifetimes};
 use super::certificate::{self, Facts};
 use super::{Names, files};
 
-/// The times that a rotation keeps to.
+/// The times of a rotation.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// How long certificates live.
+    /// The lifetimes of certificates.
     pub lifetimes: Lifetimes,
-    /// How often is looked whether something is due, and a failed write is tried again.
+    /// How often the state is checked, and a failed write is retried.
     pub look: Duration,
-    /// How long a new CA has to be in every webhook's caBundle before it signs. API servers learn of a changed
-    /// configuration by a watch, which takes a moment, and some of several may lag.
+    /// How long a new CA must be in the caBundle of every webhook before it signs. API servers get a changed configuration from a
+    /// watch, and some of them can be late.
     pub settle: Duration,
-    /// How long a CA has to be in use before the one before it is dropped on request: until then mounted Secrets may still
-    /// hold certificates of the old one. The kubelet takes up to two minutes, and [`files::EVERY`] comes on top.
+    /// How long a CA must be in use before the previous one is dropped on request, because mounted Secrets can still contain
+    /// certificates of the old one. The kubelet needs up to two minutes, and the process up to [`files::EVERY`].
     pub spread: Duration,
 }
+
+/// The reason to renew a certificate.
+pub(super) const CERTIFICATE_DUE: &str = "its certificate is past two thirds of its lifetime";
 
 impl Default for Timing {
     fn default() -> Self {
@@ -44,26 +46,27 @@ impl Default for Timing {
     }
 }
 
-/// How long a new CA is announced before it signs where nobody can see who trusts it: somebody has to pass it on by hand.
-const UNSEEN: time::Duration = time::Duration::DAY;
+/// How long a new CA is announced before it signs, if it is unknown which CAs the API server trusts: an administrator has to
+/// distribute it.
+const ANNOUNCEMENT_PERIOD: time::Duration = time::Duration::DAY;
 
-/// CAs that are kept beside the one that signs and the next: more happen only where somebody asks for one change after the
-/// other, and every task pod's spec holds them all.
+/// How many previous CAs are kept in addition to the signing and the next one. More can only exist after several requests in a
+/// row, and the spec of every task pod contains all of them.
 const MAX_PREVIOUS: usize = 3;
 
-/// What somebody asks for, by [`bootlace_core::names::ANNOTATION_ROTATE`] on the Secret.
+/// A request in the annotation [`bootlace_core::names::ANNOTATION_ROTATE`] of the Secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RotationRequest {
-    /// A new serving certificate, under the CA that there is.
+    /// Issue a new serving certificate of the current CA.
     Certificate,
-    /// A new CA, and a serving certificate under it.
+    /// Issue a new CA, and a serving certificate of this CA.
     Ca,
-    /// Earlier CAs are no longer trusted. Pods that were told of them alone can no longer reach the store.
+    /// Stop trusting earlier CAs. Pods that only trust those can no longer use the store.
     DropOldCas,
 }
 
 impl RotationRequest {
-    /// As the annotation says it.
+    /// The value of the annotation.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,81 +76,82 @@ impl RotationRequest {
         }
     }
 
-    /// What the annotation asks for.
+    /// Parses the value of the annotation.
     #[must_use]
-    pub fn read(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         [Self::Certificate, Self::Ca, Self::DropOldCas].into_iter().find(|one| one.as_str() == text)
     }
 }
 
-/// Whether those who verify the serving certificate trust all CAs of the Secret.
+/// Whether the API server trusts all CAs of the Secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// They do.
+    /// All API servers do.
     Everywhere,
-    /// Some do not yet.
+    /// Some API servers do not yet.
     NotYet,
-    /// Nobody looks: caBundle is somebody else's to set.
-    Unseen,
+    /// Another program sets the caBundle.
+    Unknown,
 }
 
-/// What a step makes of the Secret.
+/// A change of the Secret.
 pub struct Change {
-    /// The new content; nothing where everything is to be made anew.
+    /// The new content; `None` if everything must be issued again.
     pub issued: Option<Issued>,
     /// Why.
-    pub because: String,
-    /// Whether this is what was asked for, so that the request is taken off.
+    pub reason: String,
+    /// Whether this change completes the request, so that its annotation is removed.
     pub fulfils: bool,
 }
 
 impl Change {
-    fn to(issued: Issued, because: &str) -> Self {
-        Self { issued: Some(issued), because: because.to_owned(), fulfils: false }
+    fn new(issued: Issued, reason: &str) -> Self {
+        Self { issued: Some(issued), reason: reason.to_owned(), fulfils: false }
     }
 }
 
-/// What is known of those who look at the Secret, and what they want.
+/// The conditions of a rotation.
 #[derive(Debug, Clone, Copy)]
 pub struct RotationContext<'a> {
-    /// What the certificate has to be for.
+    /// The required names of the certificate.
     pub names: &'a Names,
-    /// The time.
+    /// The current time.
     pub now: OffsetDateTime,
-    /// The times to keep to.
+    /// The times of a rotation.
     pub timing: &'a Timing,
-    /// Who trusts the CAs.
+    /// Whether the API server trusts the CAs.
     pub published: Published,
-    /// What was asked for.
+    /// The request in the annotation.
     pub request: Option<RotationRequest>,
 }
 
-/// When two thirds of a certificate's life are over.
+/// Whether a certificate is past two thirds of its lifetime.
 #[must_use]
 pub fn is_due(facts: &Facts, now: OffsetDateTime) -> bool {
     let begun = facts.not_before + CLOCK_SKEW;
     now >= begun + (facts.not_after - begun) * 2 / 3
 }
 
-/// A CA's certificate, and what it says.
-type Known = (CertificateDer<'static>, Facts);
+/// The certificate of a CA, and its fields.
+type CaCertificate = (CertificateDer<'static>, Facts);
 
 /// The CAs of a Secret.
 struct Cas {
-    signing: Known,
-    next: Option<(Known, Ca)>,
+    signing: CaCertificate,
+    next: Option<(CaCertificate, Ca)>,
     /// The newest first.
-    previous: Vec<Known>,
+    previous: Vec<CaCertificate>,
 }
 
 impl Cas {
-    /// None where the first one cannot be read.
-    fn of(issued: &Issued) -> Option<Self> {
+    /// `None` if the first one is invalid.
+    fn parse(issued: &Issued) -> Option<Self> {
         let chain = certificate::chain(issued.ca_cert.as_bytes()).ok()?;
         let mut all =
             chain.into_iter().filter_map(|der| certificate::facts(&der).ok().map(|facts| (der, facts)));
         let signing = all.next()?;
-        let mut next = issued.next.as_ref().and_then(|next| Some((known(&next.cert)?, next.clone())));
+        let mut next =
+            issued.next.as_ref().and_then(|next| Some((ca_certificate(&next.cert)?, next.clone())));
         let mut previous = Vec::new();
         let mut is_announced = false;
         for one in all {
@@ -163,7 +167,7 @@ impl Cas {
         Some(Self { signing, next, previous })
     }
 
-    /// All that are to be trusted, as PEM.
+    /// All trusted CAs, in PEM format.
     fn bundle(&self) -> String {
         let next = self.next.iter().map(|(next, _)| next);
         let all = std::iter::once(&self.signing).chain(next).chain(&self.previous);
@@ -171,38 +175,37 @@ impl Cas {
     }
 }
 
-/// The next step of a Secret whose serving certificate is good; nothing where none is due.
+/// The next change of a Secret whose serving certificate is valid; `None` if nothing is due.
 ///
 /// # Errors
-/// Where a certificate is due and cannot be made.
+/// A certificate is due, but cannot be issued.
 pub fn step(
     issued: &Issued,
     leaf: &Facts,
-    around: RotationContext<'_>,
+    context: RotationContext<'_>,
 ) -> Result<Option<Change>, IssueError> {
-    let RotationContext { names, now, timing, request, .. } = around;
-    let Some(cas) = Cas::of(issued) else { return Ok(None) };
+    let RotationContext { names, now, timing, request, .. } = context;
+    let Some(cas) = Cas::parse(issued) else { return Ok(None) };
     if cas.next.is_some() {
-        if let Some(because) = promotion_because(&cas, around) {
-            let promoted = promoted(issued, &cas, names, now, timing.lifetimes)?;
+        if let Some(reason) = promotion_reason(&cas, context) {
+            let promoted = promote(issued, &cas, names, now, timing.lifetimes)?;
             let fulfils = request == Some(RotationRequest::Ca);
-            return Ok(Some(Change { fulfils, ..Change::to(promoted, because) }));
+            return Ok(Some(Change { fulfils, ..Change::new(promoted, reason) }));
         }
-    } else if let Some(because) = announcement_because(issued, &cas, leaf, around) {
-        return announced(issued, cas, now, timing.lifetimes).map(|issued| Some(Change::to(issued, because)));
+    } else if let Some(reason) = announcement_reason(issued, &cas, leaf, context) {
+        return announce(issued, cas, now, timing.lifetimes).map(|issued| Some(Change::new(issued, reason)));
     }
-    if let Some(change) = dropped(issued, &cas, leaf, around) {
+    if let Some(change) = drop_previous(issued, &cas, leaf, context) {
         return Ok(Some(change));
     }
-    let is_asked = request == Some(RotationRequest::Certificate);
-    // One that ends with its CA cannot be renewed to live longer, and the CA is renewed before it ends.
+    let is_requested = request == Some(RotationRequest::Certificate);
+    // If it expires together with its CA, a new one would not expire later, and the CA is renewed before that.
     let is_due = is_due(leaf, now) && leaf.not_after < cas.signing.1.not_after;
-    if is_asked || is_due {
-        let because =
-            if is_asked { "it was asked for" } else { "two thirds of its certificate's life are over" };
+    if is_requested || is_due {
+        let reason = if is_requested { "it was requested" } else { CERTIFICATE_DUE };
         return match authority::reissue(issued, names, now, timing.lifetimes) {
-            Ok(renewed) => Ok(Some(Change { fulfils: is_asked, ..Change::to(renewed, because) })),
-            // It comes with the next CA.
+            Ok(renewed) => Ok(Some(Change { fulfils: is_requested, ..Change::new(renewed, reason) })),
+            // The next CA will issue it.
             Err(IssueError::Ca(_) | IssueError::Mismatch(_)) if cas.next.is_some() => Ok(None),
             Err(error) => Err(error),
         };
@@ -210,65 +213,64 @@ pub fn step(
     Ok(None)
 }
 
-/// Makes the announced CA the one that signs, for a Secret whose signing CA cannot be used any more; nothing where none was
-/// announced.
+/// Promotes the announced CA, for a Secret whose signing CA is no longer valid; `None` if no CA was announced.
 #[must_use]
-pub fn rescue(issued: &Issued, around: RotationContext<'_>) -> Option<Change> {
-    let cas = Cas::of(issued)?;
+pub fn rescue(issued: &Issued, context: RotationContext<'_>) -> Option<Change> {
+    let cas = Cas::parse(issued)?;
     let ((_, facts), _) = cas.next.as_ref()?;
-    if facts.not_after <= around.now {
+    if facts.not_after <= context.now {
         return None;
     }
-    let promoted = promoted(issued, &cas, around.names, around.now, around.timing.lifetimes).ok()?;
-    Some(Change::to(promoted, "its CA cannot be used any more, and the next one was announced"))
+    let promoted = promote(issued, &cas, context.names, context.now, context.timing.lifetimes).ok()?;
+    Some(Change::new(promoted, "its CA is no longer valid, and the next one was announced"))
 }
 
-fn announcement_because(
+fn announcement_reason(
     issued: &Issued,
     cas: &Cas,
     leaf: &Facts,
-    around: RotationContext<'_>,
+    context: RotationContext<'_>,
 ) -> Option<&'static str> {
-    if around.request == Some(RotationRequest::Ca) {
-        return Some("it was asked for");
+    if context.request == Some(RotationRequest::Ca) {
+        return Some("it was requested");
     }
-    if is_due(&cas.signing.1, around.now) {
-        return Some("two thirds of its CA's life are over");
+    if is_due(&cas.signing.1, context.now) {
+        return Some("its CA is past two thirds of its lifetime");
     }
     let cannot_sign =
-        || authority::reissue(issued, around.names, around.now, around.timing.lifetimes).is_err();
-    (is_due(leaf, around.now) && cannot_sign()).then_some("its CA can sign no certificate any more")
+        || authority::reissue(issued, context.names, context.now, context.timing.lifetimes).is_err();
+    (is_due(leaf, context.now) && cannot_sign()).then_some("its CA can no longer sign certificates")
 }
 
-fn announced(
+fn announce(
     issued: &Issued,
     mut cas: Cas,
     now: OffsetDateTime,
     lifetimes: Lifetimes,
 ) -> Result<Issued, IssueError> {
     let next = authority::ca(now, lifetimes)?;
-    cas.next = known(&next.cert).map(|known| (known, next.clone()));
-    // The one that signs will be one of them.
+    cas.next = ca_certificate(&next.cert).map(|certificate| (certificate, next.clone()));
+    // The signing CA will become one of them.
     cas.previous.truncate(MAX_PREVIOUS - 1);
     Ok(Issued { ca_cert: cas.bundle(), next: Some(next), ..issued.clone() })
 }
 
-fn promotion_because(cas: &Cas, around: RotationContext<'_>) -> Option<&'static str> {
-    let RotationContext { now, published, .. } = around;
+fn promotion_reason(cas: &Cas, context: RotationContext<'_>) -> Option<&'static str> {
+    let RotationContext { now, published, .. } = context;
     let ((_, next), _) = cas.next.as_ref()?;
     if next.not_after <= now {
         return None;
     }
     let begun = next.not_before + CLOCK_SKEW;
-    let has_waited = now >= begun + UNSEEN.min((next.not_after - begun) / 12);
+    let has_waited = now >= begun + ANNOUNCEMENT_PERIOD.min((next.not_after - begun) / 12);
     match published {
-        Published::Everywhere => Some("its next CA is trusted everywhere"),
-        Published::Unseen if has_waited => Some("its next CA was announced long enough ago"),
-        Published::Unseen | Published::NotYet => None,
+        Published::Everywhere => Some("all API servers trust its next CA"),
+        Published::Unknown if has_waited => Some("the announcement period of its next CA has ended"),
+        Published::Unknown | Published::NotYet => None,
     }
 }
 
-fn promoted(
+fn promote(
     issued: &Issued,
     cas: &Cas,
     names: &Names,
@@ -276,7 +278,7 @@ fn promoted(
     lifetimes: Lifetimes,
 ) -> Result<Issued, IssueError> {
     let Some((next, ca)) = cas.next.clone() else { return Ok(issued.clone()) };
-    // Where the old CA cannot sign any more, those who were told of it alone are lost. All others go on.
+    // If the old CA can no longer sign, clients that only trust the old CA lose their trust. All others do not.
     let cross = authority::cross(&ca, issued).unwrap_or_default() + &issued.cross;
     let previous = std::iter::once(&cas.signing).chain(&cas.previous).take(MAX_PREVIOUS).cloned().collect();
     let cas = Cas { signing: next, next: None, previous };
@@ -284,42 +286,42 @@ fn promoted(
         ca_cert: cas.bundle(),
         ca_key: ca.key,
         next: None,
-        cross: still_of_use(&cross, &cas),
+        cross: still_trusted(&cross, &cas),
         ..issued.clone()
     };
     authority::reissue(&promoted, names, now, lifetimes)
 }
 
-/// Without CAs that have ended, or, where that is asked for, without any but the one that signs and the next.
-fn dropped(issued: &Issued, cas: &Cas, leaf: &Facts, around: RotationContext<'_>) -> Option<Change> {
-    let RotationContext { now, timing, request, .. } = around;
-    let is_asked =
+/// Removes expired CAs, or, on request, all CAs except the signing one and the next one.
+fn drop_previous(issued: &Issued, cas: &Cas, leaf: &Facts, context: RotationContext<'_>) -> Option<Change> {
+    let RotationContext { now, timing, request, .. } = context;
+    let is_requested =
         request == Some(RotationRequest::DropOldCas) && now >= leaf.not_before + CLOCK_SKEW + timing.spread;
-    // An hour later than it says, for those whose clock is behind.
-    let lives = |(_, facts): &&Known| facts.not_after + CLOCK_SKEW > now;
-    let previous: Vec<_> = cas.previous.iter().filter(lives).filter(|_| !is_asked).cloned().collect();
-    if !is_asked && previous.len() == cas.previous.len() {
+    // An hour after the expiration, for clients whose clock is behind.
+    let is_valid = |(_, facts): &&CaCertificate| facts.not_after + CLOCK_SKEW > now;
+    let previous: Vec<_> = cas.previous.iter().filter(is_valid).filter(|_| !is_requested).cloned().collect();
+    if !is_requested && previous.len() == cas.previous.len() {
         return None;
     }
-    let because = if is_asked { "earlier CAs were asked to be dropped" } else { "an earlier CA has ended" };
+    let reason = if is_requested { "a request to drop earlier CAs" } else { "an earlier CA has expired" };
     let cas = Cas { signing: cas.signing.clone(), next: cas.next.clone(), previous };
-    let cross = still_of_use(&issued.cross, &cas);
+    let cross = still_trusted(&issued.cross, &cas);
     let leaf = certificate::chain(issued.cert.as_bytes()).ok()?.first().map(certificate::pem)?;
     let kept = Issued { ca_cert: cas.bundle(), cert: leaf + &cross, cross, ..issued.clone() };
-    Some(Change { fulfils: is_asked, ..Change::to(kept, because) })
+    Some(Change { fulfils: is_requested, ..Change::new(kept, reason) })
 }
 
-/// Those of the signed CAs whose signer is still trusted.
-fn still_of_use(cross: &str, cas: &Cas) -> String {
-    let trusted = |der: &CertificateDer<'_>| {
+/// The cross-signed CAs whose issuer is still trusted.
+fn still_trusted(cross: &str, cas: &Cas) -> String {
+    let is_trusted = |der: &CertificateDer<'_>| {
         let issuer = certificate::facts(der).ok().map(|facts| facts.issuer);
         issuer.is_some_and(|issuer| cas.previous.iter().any(|(_, ca)| ca.subject == issuer))
     };
     let chain = certificate::chain(cross.as_bytes()).unwrap_or_default();
-    chain.iter().filter(|der| trusted(der)).map(certificate::pem).collect()
+    chain.iter().filter(|der| is_trusted(der)).map(certificate::pem).collect()
 }
 
-fn known(pem: &str) -> Option<Known> {
+fn ca_certificate(pem: &str) -> Option<CaCertificate> {
     let der = certificate::chain(pem.as_bytes()).ok()?.into_iter().next()?;
     let facts = certificate::facts(&der).ok()?;
     Some((der, facts))
@@ -360,7 +362,7 @@ mod tests {
             .unwrap()
     }
 
-    /// Whether a client that trusts `roots`, and whose clock says `now`, takes `cert` with its chain.
+    /// Whether a client that trusts `roots`, at the time `now`, accepts `cert` with its chain.
     fn trusts(roots: &str, cert: &str, now: OffsetDateTime) -> Result<(), String> {
         let mut store = rustls::RootCertStore::empty();
         for root in certificate::chain(roots.as_bytes()).unwrap() {
@@ -379,15 +381,15 @@ mod tests {
         certificate::chain(pem.as_bytes()).map_or(0, |chain| chain.len())
     }
 
-    /// A Secret over many years, and everybody who looks at it.
+    /// Simulates a Secret over many years, and all its clients.
     struct Years {
         timing: Timing,
         issued: Issued,
-        /// What the store's pods have mounted: a step behind.
+        /// The certificate that the pods of the store have mounted, one step late.
         mounted: String,
-        /// What the API server trusts: a step behind.
+        /// The CAs that the API server trusts, one step late.
         trusted: String,
-        /// What pods were told when, and until when the oldest CA in it holds.
+        /// The CAs that pods trust, and the earliest expiration of these CAs.
         pods: Vec<(String, OffsetDateTime)>,
         announced: usize,
         promoted: usize,
@@ -422,31 +424,31 @@ mod tests {
                 self.promoted += usize::from(self.issued.ca_key != before.ca_key);
                 self.leaves += usize::from(self.issued.key != before.key);
             }
-            // Each verification takes a while, and nothing changes in most turns.
+            // Verification is slow, and nothing changes in most turns.
             self.turns += 1;
             if before != self.issued || self.trusted != trusted || self.turns.is_multiple_of(30) {
-                self.look(now);
+                self.verify(now);
             }
             (self.trusted, self.mounted) = (trusted, mounted);
-            let ends = |der: &CertificateDer<'_>| certificate::facts(der).unwrap().not_after;
-            let told = certificate::chain(self.issued.ca_cert.as_bytes()).unwrap();
-            // A CA that has ended already is in the bundle for those whose clock is behind.
-            let end = told.iter().map(ends).filter(|end| *end > now).min().unwrap();
+            let expires = |der: &CertificateDer<'_>| certificate::facts(der).unwrap().not_after;
+            let bundle = certificate::chain(self.issued.ca_cert.as_bytes()).unwrap();
+            // The bundle can contain a CA that has expired, for clients whose clock is behind.
+            let end = bundle.iter().map(expires).filter(|end| *end > now).min().unwrap();
             self.pods.retain(|(_, end)| *end > now);
             if self.pods.last().is_none_or(|(last, _)| *last != self.issued.ca_cert) {
                 self.pods.push((self.issued.ca_cert.clone(), end));
             }
         }
 
-        /// Everybody who calls now, with a clock that is an hour behind, right, or an hour ahead.
-        fn look(&self, now: OffsetDateTime) {
+        /// Verifies the certificates as all clients do, with a clock that is an hour behind, correct, or an hour ahead.
+        fn verify(&self, now: OffsetDateTime) {
             for skew in [-CLOCK_SKEW, Duration::ZERO, CLOCK_SKEW] {
                 let clock = now + skew;
                 trusts(&self.trusted, &self.issued.cert, clock)
                     .unwrap_or_else(|error| panic!("the API server at {now} ({skew}): {error}"));
-                for (told, _) in self.pods.iter().filter(|(_, end)| *end > clock) {
+                for (bundle, _) in self.pods.iter().filter(|(_, end)| *end > clock) {
                     for cert in [&self.mounted, &self.issued.cert] {
-                        trusts(told, cert, clock)
+                        trusts(bundle, cert, clock)
                             .unwrap_or_else(|error| panic!("a pod at {now} ({skew}): {error}"));
                     }
                 }
@@ -454,13 +456,13 @@ mod tests {
             assert!(
                 count(&self.issued.ca_cert) <= MAX_PREVIOUS + 2 && count(&self.issued.cross) <= MAX_PREVIOUS
             );
-            let ca = known(&self.issued.ca_cert).unwrap().1;
+            let ca = ca_certificate(&self.issued.ca_cert).unwrap().1;
             assert!(leaf(&self.issued).not_after <= ca.not_after, "a leaf outlives its CA");
         }
     }
 
     #[test]
-    fn everybody_trusts_what_is_served_for_thirty_years() {
+    fn all_clients_trust_the_certificate_for_thirty_years() {
         let mut years = Years::new(Lifetimes::default());
         for day in 0..30 * 365 {
             years.turn(NOW + Duration::days(day), None);
@@ -471,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn short_lives_and_requests_on_top_change_nothing_of_that() {
+    fn all_clients_trust_certificates_with_short_lifetimes_and_requests() {
         let lifetimes = Lifetimes { ca: Duration::days(9), serving: Duration::days(3) };
         let mut years = Years::new(lifetimes);
         for hour in 0..24 * 30 {
@@ -483,7 +485,7 @@ mod tests {
             years.turn(NOW + Duration::hours(hour), request);
         }
         assert!(years.promoted >= 7 && years.leaves >= 14, "{} {}", years.promoted, years.leaves);
-        // A leaf that lives as long as its CA is renewed with it.
+        // A leaf that expires together with its CA is renewed with it.
         let mut years = Years::new(Lifetimes { ca: Duration::days(9), serving: Duration::days(90) });
         for hour in 0..24 * 30 {
             years.turn(NOW + Duration::hours(hour), None);
@@ -492,31 +494,31 @@ mod tests {
     }
 
     #[test]
-    fn a_new_ca_signs_once_it_is_trusted_everywhere_and_not_before() {
+    fn a_new_ca_signs_when_all_api_servers_trust_it_and_not_before() {
         let timing = Timing::default();
         let old = authority::issue(&names(), NOW, timing.lifetimes).unwrap();
-        let asked = Some(RotationRequest::Ca);
-        let change = next(&old, &timing, NOW, Published::Everywhere, asked).unwrap();
+        let requested = Some(RotationRequest::Ca);
+        let change = next(&old, &timing, NOW, Published::Everywhere, requested).unwrap();
         assert!(!change.fulfils, "the request stays until the new CA signs");
         let announced = change.issued.unwrap();
         assert_eq!(announced.ca_cert, old.ca_cert.clone() + &announced.next.as_ref().unwrap().cert);
         assert!(announced.cert == old.cert && announced.ca_key == old.ca_key);
-        assert!(next(&announced, &timing, NOW, Published::NotYet, asked).is_none());
-        assert!(next(&announced, &timing, NOW, Published::Unseen, asked).is_none());
+        assert!(next(&announced, &timing, NOW, Published::NotYet, requested).is_none());
+        assert!(next(&announced, &timing, NOW, Published::Unknown, requested).is_none());
         let day = NOW + Duration::DAY;
-        assert!(next(&announced, &timing, day, Published::NotYet, asked).is_none());
-        let unseen = next(&announced, &timing, day, Published::Unseen, asked).unwrap();
-        assert!(unseen.because.contains("long enough ago"), "{}", unseen.because);
-        let change = next(&announced, &timing, NOW, Published::Everywhere, asked).unwrap();
+        assert!(next(&announced, &timing, day, Published::NotYet, requested).is_none());
+        let waited = next(&announced, &timing, day, Published::Unknown, requested).unwrap();
+        assert!(waited.reason.contains("announcement period"), "{}", waited.reason);
+        let change = next(&announced, &timing, NOW, Published::Everywhere, requested).unwrap();
         assert!(change.fulfils);
         let promoted = change.issued.unwrap();
         assert!(promoted.next.is_none() && count(&promoted.ca_cert) == 2 && count(&promoted.cert) == 2);
         let only_old = &old.ca_cert;
         trusts(only_old, &promoted.cert, NOW).unwrap();
-        // Without the chain they would not.
+        // Without the chain, they would not trust it.
         let alone = certificate::pem(&certificate::chain(promoted.cert.as_bytes()).unwrap()[0]);
         trusts(only_old, &alone, NOW).unwrap_err();
-        // Dropped on request: only once mounted Secrets have come after.
+        // Dropped on request, but only after mounted Secrets were updated.
         let drop = Some(RotationRequest::DropOldCas);
         assert!(next(&promoted, &timing, NOW + Duration::minutes(3), Published::Everywhere, drop).is_none());
         let later = NOW + Duration::minutes(4);
@@ -529,9 +531,9 @@ mod tests {
         trusts(&promoted.ca_cert, &dropped.cert, NOW).unwrap();
     }
 
-    /// Written by the version before: one CA, which may sign serving certificates only, and nothing else.
+    /// The previous version issued a single CA, which may only sign serving certificates.
     #[test]
-    fn what_the_version_before_made_is_renewed_without_a_break() {
+    fn the_certificates_of_the_previous_version_are_renewed_without_an_interruption() {
         let timing = Timing::default();
         let mut params = rcgen::CertificateParams::default();
         params.distinguished_name.push(rcgen::DnType::CommonName, "bootlace CA 1795255200");
@@ -550,43 +552,40 @@ mod tests {
             years.turn(NOW + Duration::days(day), None);
         }
         assert_eq!(years.promoted, 1);
-        assert!(
-            years.pods.iter().any(|(told, _)| *told == old.ca_cert),
-            "nobody was told of the old one alone"
-        );
+        assert!(years.pods.iter().any(|(bundle, _)| *bundle == old.ca_cert), "no pod only trusts the old CA");
     }
 
     #[test]
-    fn a_ca_that_cannot_sign_any_more_is_replaced_by_the_announced_one() {
+    fn a_ca_that_can_no_longer_sign_is_replaced_by_the_announced_one() {
         let timing = Timing::default();
         let mut old = authority::issue(&names(), NOW, timing.lifetimes).unwrap();
         old.ca_key.clear();
         assert!(next(&old, &timing, NOW, Published::Everywhere, None).is_none(), "nothing is due");
         let later = NOW + Duration::days(250);
         let announced = next(&old, &timing, later, Published::Everywhere, None).unwrap();
-        assert!(announced.because.contains("can sign no certificate"), "{}", announced.because);
+        assert!(announced.reason.contains("can no longer sign"), "{}", announced.reason);
         let announced = announced.issued.unwrap();
         assert!(next(&announced, &timing, later, Published::NotYet, None).is_none());
         let promoted = next(&announced, &timing, later, Published::Everywhere, None).unwrap().issued.unwrap();
         trusts(&announced.ca_cert, &promoted.cert, later).unwrap();
-        // The webhook was away until the old CA had ended.
+        // The webhook did not run until the old CA had expired.
         let names = names();
         let long_after = NOW + Duration::days(3653);
         let published = Published::NotYet;
-        let around =
+        let context =
             RotationContext { names: &names, now: long_after, timing: &timing, published, request: None };
-        let rescued = rescue(&announced, around).unwrap().issued.unwrap();
+        let rescued = rescue(&announced, context).unwrap().issued.unwrap();
         trusts(&announced.ca_cert, &rescued.cert, long_after).unwrap();
-        assert!(rescue(&old, around).is_none());
+        assert!(rescue(&old, context).is_none());
     }
 
     #[test]
-    fn requests_are_read_as_they_are_written() {
+    fn requests_are_parsed() {
         for request in [RotationRequest::Certificate, RotationRequest::Ca, RotationRequest::DropOldCas] {
-            assert_eq!(RotationRequest::read(request.as_str()), Some(request));
+            assert_eq!(RotationRequest::parse(request.as_str()), Some(request));
             let value = clap::ValueEnum::to_possible_value(&request).unwrap();
             assert_eq!(value.get_name(), request.as_str());
         }
-        assert_eq!(RotationRequest::read("everything"), None);
+        assert_eq!(RotationRequest::parse("everything"), None);
     }
 }

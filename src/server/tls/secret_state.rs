@@ -1,4 +1,4 @@
-//! What a Secret holds, and whether it is still good. Pure but for the log: the clock is an argument.
+//! The content of a Secret, and whether it is valid. Pure functions, except for the log: the time is an argument.
 
 use std::collections::BTreeMap;
 
@@ -16,160 +16,164 @@ use super::rotation::{self, Change, RotationContext, RotationRequest, is_due};
 use super::{Certificate, Names};
 use bootlace_core::names;
 
-/// The CA's key, in the Secret's data beside [`CERT`], [`KEY`] and [`CA`].
+/// The key of the CA, in the data of the Secret, in addition to [`CERT`], [`KEY`] and [`CA`].
 pub const CA_KEY: &str = "ca.key";
 
-/// The CA that signs next, and its key.
+/// The next signing CA, and its key.
 const NEXT_CA: &str = "next-ca.crt";
 const NEXT_CA_KEY: &str = "next-ca.key";
-/// The CA that signs, signed by those before it.
+/// The signing CA, signed by the previous ones.
 const CROSS: &str = "cross.crt";
 
-/// What to do about a Secret.
+/// What to do with a Secret.
 pub enum Verdict {
     /// Serve with it.
     Good {
         /// Its content.
         good: Box<Good>,
-        /// What is due all the same.
+        /// A change that is due nevertheless.
         change: Option<Change>,
     },
-    /// It cannot be served with: change it.
+    /// It is not valid: change it.
     Unusable(Change),
-    /// Leave it alone: it holds somebody else's certificate.
+    /// It contains the certificate of another program: do not change it.
     Foreign,
 }
 
-/// A Secret's content, ready to serve.
+/// The content of a Secret, ready to serve.
 pub struct Good {
     /// The serving certificate.
     pub certificate: Certificate,
-    /// For caBundle: PEM.
+    /// The CAs for caBundle, in PEM format.
     pub ca: Vec<u8>,
 }
 
-/// Judges a Secret by its content, the names that are served under, and the time.
+/// Evaluates a Secret by its content, the required names, and the time.
 #[must_use]
-pub fn evaluate(secret: &Secret, around: RotationContext<'_>) -> Verdict {
-    let RotationContext { names, now, timing, .. } = around;
-    let anew = |because| Verdict::Unusable(Change { issued: None, because, fulfils: true });
+pub fn evaluate(secret: &Secret, context: RotationContext<'_>) -> Verdict {
+    let RotationContext { names, now, timing, .. } = context;
+    let replace_all = |reason| Verdict::Unusable(Change { issued: None, reason, fulfils: true });
     let Some(issued) = content(secret) else {
-        // An empty Secret is one that was made for us to fill.
-        let empty = secret.data.as_ref().is_none_or(BTreeMap::is_empty);
-        return if empty { anew("it is empty".to_owned()) } else { Verdict::Foreign };
+        // An administrator can create an empty Secret for Bootlace to fill.
+        let is_empty = secret.data.as_ref().is_none_or(BTreeMap::is_empty);
+        return if is_empty { replace_all("it is empty".to_owned()) } else { Verdict::Foreign };
     };
-    let (ca, facts) = match usable_ca(&issued, now) {
+    let (ca, facts) = match valid_ca(&issued, now) {
         Ok(ca) => ca,
-        Err(because) => {
-            return rotation::rescue(&issued, around).map_or_else(|| anew(because), Verdict::Unusable);
+        Err(reason) => {
+            return rotation::rescue(&issued, context).map_or_else(|| replace_all(reason), Verdict::Unusable);
         }
     };
-    match usable_leaf(&issued, &ca, &facts, names, now) {
+    match valid_leaf(&issued, &ca, &facts, names, now) {
         Ok(certificate) => {
-            let change = rotation::step(&issued, &certificate.facts, around).unwrap_or_else(|error| {
-                // Nothing that is served now is at fault, so it is served on.
-                warn!("the certificate that is due cannot be made: {error}");
+            let change = rotation::step(&issued, &certificate.facts, context).unwrap_or_else(|error| {
+                // The current certificate is valid, so it is still served.
+                warn!("failed to renew the certificate: {error}");
                 None
             });
             let good = Box::new(Good { certificate, ca: issued.ca_cert.into_bytes() });
             Verdict::Good { good, change }
         }
-        Err(because) => match authority::reissue(&issued, names, now, timing.lifetimes) {
-            Ok(issued) => Verdict::Unusable(Change { issued: Some(issued), because, fulfils: false }),
-            Err(error) => rotation::rescue(&issued, around)
-                .map_or_else(|| anew(format!("{because}, and {error}")), Verdict::Unusable),
+        Err(reason) => match authority::reissue(&issued, names, now, timing.lifetimes) {
+            Ok(issued) => Verdict::Unusable(Change { issued: Some(issued), reason, fulfils: false }),
+            Err(error) => rotation::rescue(&issued, context)
+                .map_or_else(|| replace_all(format!("{reason}, and {error}")), Verdict::Unusable),
         },
     }
 }
 
-fn usable_ca(issued: &Issued, now: OffsetDateTime) -> Result<(CertificateDer<'static>, Facts), String> {
-    let unusable = |error: &dyn std::fmt::Display| format!("its CA {error}");
-    let chain = certificate::chain(issued.ca_cert.as_bytes()).map_err(|error| unusable(&error))?;
-    let ca = chain.into_iter().next().ok_or("it holds no CA")?;
-    let facts = certificate::facts(&ca).map_err(|error| unusable(&error))?;
+fn valid_ca(issued: &Issued, now: OffsetDateTime) -> Result<(CertificateDer<'static>, Facts), String> {
+    let invalid = |error: &dyn std::fmt::Display| format!("its CA is invalid: {error}");
+    let chain = certificate::chain(issued.ca_cert.as_bytes()).map_err(|error| invalid(&error))?;
+    let ca = chain.into_iter().next().ok_or("it contains no CA")?;
+    let facts = certificate::facts(&ca).map_err(|error| invalid(&error))?;
     if facts.not_after <= now {
         return Err(format!("its CA expired on {}", facts.not_after));
     }
     Ok((ca, facts))
 }
 
-fn usable_leaf(
+fn valid_leaf(
     issued: &Issued,
     ca: &CertificateDer<'_>,
     ca_facts: &Facts,
     names: &Names,
     now: OffsetDateTime,
 ) -> Result<Certificate, String> {
-    let unusable = |error: &dyn std::fmt::Display| format!("its certificate {error}");
+    let invalid = |error: &dyn std::fmt::Display| format!("its certificate is invalid: {error}");
     let certificate = Certificate::from_pem(issued.cert.as_bytes(), issued.key.as_bytes())
-        .map_err(|error| unusable(&error))?;
+        .map_err(|error| invalid(&error))?;
     let facts = &certificate.facts;
     if !facts.names.cover(names) {
-        let wanted: Vec<_> = names.dns.iter().map(String::as_str).collect();
-        return Err(format!("its certificate is not for {}", wanted.join(", ")));
+        let required: Vec<_> = names.dns.iter().map(String::as_str).collect();
+        return Err(format!("its certificate is not valid for {}", required.join(", ")));
     }
     if facts.not_after <= now || facts.not_before > now {
-        return Err(format!("its certificate holds from {} to {}", facts.not_before, facts.not_after));
+        return Err(format!(
+            "its certificate is only valid from {} to {}",
+            facts.not_before, facts.not_after
+        ));
     }
     if facts.issuer != ca_facts.subject {
-        return Err("its certificate was issued by another CA".to_owned());
+        return Err("another CA issued its certificate".to_owned());
     }
-    let leaf = certificate::chain(issued.cert.as_bytes()).map_err(|error| unusable(&error))?;
-    let leaf = leaf.first().ok_or("it holds no certificate")?;
-    certificate::verify(leaf, ca).map_err(|error| unusable(&error))?;
+    let leaf = certificate::chain(issued.cert.as_bytes()).map_err(|error| invalid(&error))?;
+    let leaf = leaf.first().ok_or("it contains no certificate")?;
+    certificate::verify(leaf, ca).map_err(|error| invalid(&error))?;
     Ok(certificate)
 }
 
-/// What to do about a Secret that holds a certificate for another role.
+/// What to do with a Secret that contains the certificate of another role.
 pub enum Leaf {
     /// Nothing.
     Good,
-    /// Write this into it.
+    /// Write this data.
     Write {
-        /// The Secret's data.
+        /// The data of the Secret.
         data: BTreeMap<String, ByteString>,
         /// Why.
-        because: String,
+        reason: String,
     },
-    /// Leave it alone: it is somebody else's.
+    /// It belongs to another program: do not change it.
     Foreign,
 }
 
-/// Judges a Secret that should hold a certificate for `names` under the CA of `authority`, and not its key.
+/// Evaluates a Secret that should contain a certificate for `names` of the CA in `authority`, but not the key of the CA.
 ///
 /// # Errors
-/// Where a new certificate is needed and cannot be made.
-pub fn judge_leaf(
+/// A new certificate is required, but cannot be issued.
+pub fn evaluate_leaf(
     found: Option<&Secret>,
     authority: &Issued,
     names: &Names,
     now: OffsetDateTime,
     lifetimes: Lifetimes,
 ) -> Result<Leaf, String> {
-    let ours = |secret: &Secret| {
+    let is_ours = |secret: &Secret| {
         let labels = secret.metadata.labels.as_ref();
         labels.and_then(|labels| labels.get(MANAGED_BY.0)).is_some_and(|value| value == MANAGED_BY.1)
     };
-    if found.is_some_and(|secret| !ours(secret)) {
+    if found.is_some_and(|secret| !is_ours(secret)) {
         return Ok(Leaf::Foreign);
     }
-    let (ca, facts) = usable_ca(authority, now)?;
-    let because = match found {
-        None => "it is not there".to_owned(),
-        Some(secret) => match fresh_leaf(secret, authority, (&ca, &facts), names, now) {
+    let (ca, facts) = valid_ca(authority, now)?;
+    let reason = match found {
+        None => "it does not exist".to_owned(),
+        Some(secret) => match check_leaf(secret, authority, (&ca, &facts), names, now) {
             Ok(()) if request(secret) != Some(Ok(RotationRequest::Certificate)) => return Ok(Leaf::Good),
-            Ok(()) => "it was asked for".to_owned(),
-            Err(because) => because,
+            Ok(()) => "it was requested".to_owned(),
+            Err(reason) => reason,
         },
     };
     let issued = authority::reissue(authority, names, now, lifetimes)
-        .map_err(|error| format!("no certificate can be made for the store: {error}"))?;
+        .map_err(|error| format!("failed to issue a certificate for the store: {error}"))?;
     let mut data = data(&issued);
     data.retain(|key, _| [CA, CERT, KEY].contains(&key.as_str()));
-    Ok(Leaf::Write { data, because })
+    Ok(Leaf::Write { data, reason })
 }
 
-fn fresh_leaf(
+/// Checks that the certificate in a Secret is valid and not due for renewal.
+fn check_leaf(
     secret: &Secret,
     authority: &Issued,
     (ca, ca_facts): (&CertificateDer<'static>, &Facts),
@@ -178,25 +182,25 @@ fn fresh_leaf(
 ) -> Result<(), String> {
     let text = |key| {
         let bytes = secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.clone());
-        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| format!("it holds no {key}"))
+        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| format!("it contains no {key}"))
     };
     if text(CA)? != authority.ca_cert {
-        return Err("the CA is another one now".to_owned());
+        return Err("the CA has changed".to_owned());
     }
     let leaf = Issued { cert: text(CERT)?, key: text(KEY)?, ..authority.clone() };
-    let facts = usable_leaf(&leaf, ca, ca_facts, names, now)?.facts;
-    // A version that knows nothing of earlier CAs wrote it.
+    let facts = valid_leaf(&leaf, ca, ca_facts, names, now)?.facts;
+    // A version without support for earlier CAs wrote it.
     if !leaf.cert.ends_with(&authority.cross) {
-        return Err("it does not lead to earlier CAs".to_owned());
+        return Err("its chain does not include earlier CAs".to_owned());
     }
-    // Long before its end: the kubelet takes a minute or two to bring a change to whoever mounts it.
+    // Long before it expires, because the kubelet needs a minute or two to update mounted Secrets.
     if is_due(&facts, now) && facts.not_after < ca_facts.not_after {
-        return Err("two thirds of its certificate's life are over".to_owned());
+        return Err(rotation::CERTIFICATE_DUE.to_owned());
     }
     Ok(())
 }
 
-/// What a Secret holds, where it holds all of it. One that was written by an earlier version has no next CA and none before.
+/// The content of a Secret, if it is complete. If an earlier version wrote it, it has no next CA and no earlier ones.
 #[must_use]
 pub fn content(secret: &Secret) -> Option<Issued> {
     let data = secret.data.as_ref()?;
@@ -212,7 +216,7 @@ pub fn content(secret: &Secret) -> Option<Issued> {
     })
 }
 
-/// The Secret's data for what was issued.
+/// The data of the Secret for issued certificates.
 #[must_use]
 pub fn data(issued: &Issued) -> BTreeMap<String, ByteString> {
     let Issued { ca_cert, ca_key, cert, key, next, cross } = issued;
@@ -226,11 +230,11 @@ pub fn data(issued: &Issued) -> BTreeMap<String, ByteString> {
         .collect()
 }
 
-/// What somebody asks for with the Secret's annotation; an error where it cannot be read.
+/// The request in the annotation of the Secret; its text as error if it is unknown.
 #[must_use]
 pub fn request(secret: &Secret) -> Option<Result<RotationRequest, String>> {
     let text = secret.metadata.annotations.as_ref()?.get(names::ANNOTATION_ROTATE)?;
-    Some(RotationRequest::read(text).ok_or_else(|| text.clone()))
+    Some(RotationRequest::parse(text).ok_or_else(|| text.clone()))
 }
 
 #[cfg(test)]
@@ -260,116 +264,116 @@ mod tests {
         evaluate(secret, RotationContext { names: &names, now, timing: &timing, published, request: None })
     }
 
-    fn told(secret: &Secret, now: OffsetDateTime) -> (&'static str, String) {
+    fn summary(secret: &Secret, now: OffsetDateTime) -> (&'static str, String) {
         match verdict(secret, now) {
             Verdict::Good { change: None, .. } => ("good", String::new()),
-            Verdict::Good { change: Some(change), .. } => ("due", change.because),
-            Verdict::Unusable(Change { issued: Some(_), because, .. }) => ("renew", because),
-            Verdict::Unusable(Change { issued: None, because, .. }) => ("replace", because),
+            Verdict::Good { change: Some(change), .. } => ("due", change.reason),
+            Verdict::Unusable(Change { issued: Some(_), reason, .. }) => ("renew", reason),
+            Verdict::Unusable(Change { issued: None, reason, .. }) => ("replace", reason),
             Verdict::Foreign => ("foreign", String::new()),
         }
     }
 
     #[test]
-    fn what_was_made_is_good_for_two_thirds_of_its_life_and_served_until_it_expires() {
+    fn a_certificate_is_renewed_after_two_thirds_of_its_lifetime_and_served_until_it_expires() {
         let secret = secret(&issue_all(&names(), NOW));
-        assert_eq!(told(&secret, NOW).0, "good");
-        assert_eq!(told(&secret, NOW + Duration::days(243)).0, "good");
-        let (what, why) = told(&secret, NOW + Duration::days(244));
-        assert!(what == "due" && why.contains("two thirds"), "{what} {why}");
-        assert_eq!(told(&secret, NOW + Duration::days(364)).0, "due");
-        let (what, why) = told(&secret, NOW + Duration::days(366));
-        assert!(what == "renew" && why.contains("holds from"), "{what} {why}");
-        let (what, why) = told(&secret, NOW + Duration::days(4000));
-        assert!(what == "replace" && why.contains("CA expired"), "{what} {why}");
+        assert_eq!(summary(&secret, NOW).0, "good");
+        assert_eq!(summary(&secret, NOW + Duration::days(243)).0, "good");
+        let (action, reason) = summary(&secret, NOW + Duration::days(244));
+        assert!(action == "due" && reason.contains("two thirds"), "{action} {reason}");
+        assert_eq!(summary(&secret, NOW + Duration::days(364)).0, "due");
+        let (action, reason) = summary(&secret, NOW + Duration::days(366));
+        assert!(action == "renew" && reason.contains("only valid from"), "{action} {reason}");
+        let (action, reason) = summary(&secret, NOW + Duration::days(4000));
+        assert!(action == "replace" && reason.contains("CA expired"), "{action} {reason}");
     }
 
     #[test]
-    fn other_names_take_a_new_certificate_under_the_same_ca() {
+    fn other_names_need_a_new_certificate_of_the_same_ca() {
         let issued = issue_all(&Names::of_service("old", "ns"), NOW);
-        let Verdict::Unusable(Change { issued: Some(renewed), because, .. }) = verdict(&secret(&issued), NOW)
+        let Verdict::Unusable(Change { issued: Some(renewed), reason, .. }) = verdict(&secret(&issued), NOW)
         else {
             panic!("not renewed")
         };
-        assert!(because.contains("bootlace.bootlace-system.svc"), "{because}");
+        assert!(reason.contains("bootlace.bootlace-system.svc"), "{reason}");
         assert_eq!(renewed.ca_cert, issued.ca_cert);
-        assert_eq!(told(&secret(&renewed), NOW).0, "good");
+        assert_eq!(summary(&secret(&renewed), NOW).0, "good");
     }
 
     fn leaf(found: Option<&Secret>, authority: &Issued, now: OffsetDateTime) -> (String, Option<Secret>) {
-        match judge_leaf(found, authority, &names(), now, Lifetimes::default()).unwrap() {
+        match evaluate_leaf(found, authority, &names(), now, Lifetimes::default()).unwrap() {
             Leaf::Good => ("good".to_owned(), None),
             Leaf::Foreign => ("foreign".to_owned(), None),
-            Leaf::Write { data, because } => {
+            Leaf::Write { data, reason } => {
                 let labels = [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())];
                 let mut secret = Secret { data: Some(data), ..Secret::default() };
                 secret.metadata.labels = Some(labels.into());
-                (because, Some(secret))
+                (reason, Some(secret))
             }
         }
     }
 
     #[test]
-    fn anothers_certificate_is_under_the_same_ca_without_its_key_and_renewed_in_time() {
+    fn the_secret_of_another_role_has_no_ca_key_and_is_renewed_in_time() {
         let mut authority = issue_all(&Names::of_service("webhook", "ns"), NOW);
         authority.next = Some(authority::ca(NOW, Lifetimes::default()).unwrap());
-        let (because, made) = leaf(None, &authority, NOW);
-        assert_eq!(because, "it is not there");
-        let mut made = made.unwrap();
-        let keys: Vec<_> = made.data.as_ref().unwrap().keys().map(String::as_str).collect();
+        let (reason, created) = leaf(None, &authority, NOW);
+        assert_eq!(reason, "it does not exist");
+        let mut created = created.unwrap();
+        let keys: Vec<_> = created.data.as_ref().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, [CA, CERT, KEY]);
-        assert_eq!(made.data.as_ref().unwrap()[CA].0, authority.ca_cert.as_bytes());
-        assert_eq!(leaf(Some(&made), &authority, NOW + Duration::days(240)).0, "good");
-        let (because, renewed) = leaf(Some(&made), &authority, NOW + Duration::days(245));
-        assert_eq!(because, "two thirds of its certificate's life are over");
+        assert_eq!(created.data.as_ref().unwrap()[CA].0, authority.ca_cert.as_bytes());
+        assert_eq!(leaf(Some(&created), &authority, NOW + Duration::days(240)).0, "good");
+        let (reason, renewed) = leaf(Some(&created), &authority, NOW + Duration::days(245));
+        assert_eq!(reason, rotation::CERTIFICATE_DUE);
         assert_eq!(leaf(renewed.as_ref(), &authority, NOW + Duration::days(300)).0, "good");
         let other = issue_all(&names(), NOW);
-        assert_eq!(leaf(Some(&made), &other, NOW).0, "the CA is another one now");
+        assert_eq!(leaf(Some(&created), &other, NOW).0, "the CA has changed");
         assert_eq!(leaf(Some(&Secret::default()), &authority, NOW).0, "foreign");
-        let asked = [(names::ANNOTATION_ROTATE.to_owned(), "certificate".to_owned())];
-        made.metadata.annotations = Some(asked.into());
-        assert_eq!(leaf(Some(&made), &authority, NOW).0, "it was asked for");
+        let request = [(names::ANNOTATION_ROTATE.to_owned(), "certificate".to_owned())];
+        created.metadata.annotations = Some(request.into());
+        assert_eq!(leaf(Some(&created), &authority, NOW).0, "it was requested");
     }
 
     #[test]
-    fn broken_parts_are_made_again() {
+    fn invalid_parts_are_issued_again() {
         let (good, other) = (issue_all(&names(), NOW), issue_all(&names(), NOW));
         let with = |change: &dyn Fn(&mut Issued)| {
             let mut issued = good.clone();
             change(&mut issued);
-            told(&secret(&issued), NOW)
+            summary(&secret(&issued), NOW)
         };
         assert_eq!(with(&|issued| issued.key.clone_from(&other.key)).0, "renew");
         assert_eq!(with(&|issued| issued.cert.clear()).0, "renew");
         assert_eq!(with(&|issued| issued.ca_cert.clear()).0, "replace");
-        // A leaf of another CA, whose name may even be the same: the signature tells.
+        // A leaf of another CA, which can even have the same name: only the signature shows the difference.
         let stranger = with(&|issued| {
             issued.cert.clone_from(&other.cert);
             issued.key.clone_from(&other.key);
         });
         assert!(stranger.0 == "renew", "{stranger:?}");
-        // Nothing can be signed with a key that is not the CA's, or none.
+        // Nothing can be signed with the key of another CA, or without a key.
         for key in ["", other.ca_key.as_str()] {
-            let (what, why) = with(&|issued| {
+            let (action, reason) = with(&|issued| {
                 issued.cert.clear();
                 issued.ca_key = key.to_owned();
             });
-            assert!(what == "replace" && why.contains("CA's certificate or key"), "{what} {why}");
+            assert!(action == "replace" && reason.contains("the key of the CA"), "{action} {reason}");
         }
     }
 
     #[test]
-    fn an_empty_secret_is_filled_and_a_foreign_one_is_left_alone() {
-        assert_eq!(told(&Secret::default(), NOW).0, "replace");
+    fn an_empty_secret_is_filled_and_that_of_another_program_is_not_changed() {
+        assert_eq!(summary(&Secret::default(), NOW).0, "replace");
         let mut foreign = secret(&issue_all(&names(), NOW));
         foreign.data.as_mut().unwrap().remove(CA_KEY);
-        assert_eq!(told(&foreign, NOW).0, "foreign");
+        assert_eq!(summary(&foreign, NOW).0, "foreign");
     }
 
     #[test]
-    fn a_secret_holds_all_that_a_rotation_needs() {
+    fn a_secret_contains_everything_that_a_rotation_needs() {
         let mut issued = issue_all(&names(), NOW);
-        assert_eq!(secret(&issued).data.unwrap().len(), 4, "what the version before reads and writes");
+        assert_eq!(secret(&issued).data.unwrap().len(), 4, "the keys of the previous version");
         issued.next = Some(authority::ca(NOW, Lifetimes::default()).unwrap());
         issued.cross = authority::cross(issued.next.as_ref().unwrap(), &issued).unwrap();
         assert!(content(&secret(&issued)).unwrap() == issued);

@@ -1,7 +1,7 @@
-//! Which replica does what one of them has to do: it holds a Lease.
+//! Elects the replica that collects garbage, by a Lease.
 //!
-//! Written here, because what there is in crates brings another client or a task of its own for a dozen lines of
-//! comparing. Nothing depends on there being only one holder: what is done under it is done twice at worst.
+//! Implemented here, because the crates for this need another client or a background task for a few lines of code. Correctness
+//! does not depend on a single holder: at worst, two replicas do the same work.
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -13,47 +13,47 @@ use tokio::time::Instant;
 
 use bootlace_core::names;
 
-/// A Lease that this process asks for.
+/// A Lease that this process tries to acquire.
 pub struct LeaderLease {
     leases: Api<Lease>,
     name: String,
     holder: String,
-    /// How long it lasts after it was renewed.
+    /// How long the Lease is valid after a renewal.
     duration: Duration,
-    /// The version of it that was seen last, and since when: that a holder is gone shows by its not being renewed, on
-    /// this process's own clock, as clocks of several differ.
+    /// The last resource version, and when this process saw it first. If a holder does not renew the Lease for its duration,
+    /// another process can acquire it. The time is measured with the clock of this process, because clocks of machines differ.
     seen: Option<(Option<String>, Instant)>,
 }
 
 impl LeaderLease {
-    /// Asks for the Lease `name` of a namespace as `holder`, which no other process is called.
+    /// The Lease `name` in `namespace`. `holder` must be unique among all processes.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: String, holder: String, duration: Duration) -> Self {
         Self { leases: Api::namespaced(client, namespace), name, holder, duration, seen: None }
     }
 
-    /// Takes the Lease, or renews it. False where another process holds it.
+    /// Acquires or renews the Lease. Returns false if another process has acquired it.
     ///
     /// # Errors
-    /// Where the API server refuses.
+    /// The API server refuses the request or does not answer.
     pub async fn try_acquire(&mut self) -> Result<bool, kube::Error> {
         let params = PostParams::default();
-        let taken = match self.leases.get_opt(&self.name).await? {
+        let acquired = match self.leases.get_opt(&self.name).await? {
             None => self.leases.create(&params, &self.renewed(None)).await,
-            Some(lease) if self.may_take(&lease, Instant::now()) => {
+            Some(lease) if self.may_acquire(&lease, Instant::now()) => {
                 self.leases.replace(&self.name, &params, &self.renewed(Some(lease))).await
             }
             Some(_) => return Ok(false),
         };
-        match taken {
+        match acquired {
             Ok(_) => Ok(true),
-            // Another was faster.
+            // Another process was faster.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    fn may_take(&mut self, lease: &Lease, now: Instant) -> bool {
+    fn may_acquire(&mut self, lease: &Lease, now: Instant) -> bool {
         let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();
         if holder.is_empty() || holder == self.holder {
             return true;

@@ -1,7 +1,7 @@
-//! Removes Pipes: those that have expired, and those that were never finished. The API server removes their objects.
+//! Removes Pipes that have expired, and Pipes that were never completed. The API server removes their objects.
 //!
-//! One replica does it, under a [`lease`]. A Pipe is deleted as it was read, so one that was stored or renewed meanwhile
-//! stays.
+//! One replica does it, elected by a [`lease`]. A deletion requires that the Pipe is unchanged, so a Pipe that was stored or
+//! updated in the meantime is kept.
 
 pub mod lease;
 
@@ -15,37 +15,37 @@ use tracing::{info, warn};
 
 use self::lease::LeaderLease;
 use super::metrics::StoreMetrics;
-use super::pipe::{self, PipePages, pages::Place, persist::exactly};
+use super::pipe::{self, PipePages, pages::Cursor, persist::exactly};
 use crate::server::liveness::{self, Heartbeat};
 use bootlace_core::output::Pipe;
 
-/// Looks for Pipes whose time is over.
+/// Removes Pipes periodically.
 pub struct Collector<'m> {
-    /// With the rights of the store.
+    /// A client with the permissions of the store.
     pub client: Client,
-    /// Removes only while it holds this.
-    pub claim: LeaderLease,
-    /// How often it looks.
-    pub every: Duration,
-    /// How long a Pipe may be without its object. Longer than a request takes, by far.
-    pub patience: Duration,
-    /// Counts what it removes.
+    /// The collector only removes Pipes while it holds this Lease.
+    pub lease: LeaderLease,
+    /// The time between two sweeps.
+    pub interval: Duration,
+    /// How long a Pipe may stay incomplete. Must be much longer than the timeout of a request.
+    pub grace_period: Duration,
+    /// Counts removed Pipes.
     pub metrics: &'m StoreMetrics,
-    /// Shows that it runs.
-    pub beat: Heartbeat,
+    /// Shows that the loop runs.
+    pub heartbeat: Heartbeat,
 }
 
 /// Why a Pipe is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Its time to live is over.
+    /// Its time to live has ended.
     Expired,
-    /// Nobody finished it.
+    /// It was never completed.
     NotStored,
 }
 
 impl Reason {
-    /// One word, for the log and metrics.
+    /// The reason in the log and in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,50 +56,50 @@ impl Reason {
 }
 
 impl Collector<'_> {
-    /// Looks now and then, for ever.
+    /// Runs until the process ends.
     pub async fn run(mut self) {
         loop {
             self.wait().await;
             if let Err(error) = self.sweep(Timestamp::now()).await {
-                warn!("{}, trying again", pipe::failed("Pipes that have expired cannot be removed", &error));
+                warn!("{}; retrying", pipe::describe("failed to remove expired Pipes", &error));
             }
         }
     }
 
     async fn wait(&self) {
-        let mut left = self.every;
-        while !left.is_zero() {
-            let nap = left.min(liveness::EVERY);
-            self.beat.now();
-            tokio::time::sleep(nap).await;
-            left = left.saturating_sub(nap);
+        let mut remaining = self.interval;
+        while !remaining.is_zero() {
+            let pause = remaining.min(liveness::EVERY);
+            self.heartbeat.now();
+            tokio::time::sleep(pause).await;
+            remaining = remaining.saturating_sub(pause);
         }
     }
 
-    /// Removes what is to be removed at `now`, if this replica is the one to do so, and tells how many it were.
+    /// Removes the Pipes that are due at `now`, if this replica holds the Lease, and returns their number.
     ///
     /// # Errors
-    /// Where the API server refuses, or does not know Pipes.
+    /// The API server refuses a request or does not answer, or the CRD of Pipes is missing.
     pub async fn sweep(&mut self, now: Timestamp) -> Result<usize, kube::Error> {
-        if !self.claim.try_acquire().await? {
+        if !self.lease.try_acquire().await? {
             return Ok(0);
         }
         let pages = PipePages::new(self.client.clone());
-        let (mut place, mut removed) = (Place::default(), 0);
+        let (mut cursor, mut removed) = (Cursor::default(), 0);
         loop {
-            self.beat.now();
-            let mut over = Vec::new();
+            self.heartbeat.now();
+            let mut due = Vec::new();
             let visit = |mut pipe: Pipe| {
-                if let Some(reason) = removal_reason(&pipe, now, self.patience) {
-                    // Deleting it takes its name, uid and version alone.
+                if let Some(reason) = removal_reason(&pipe, now, self.grace_period) {
+                    // The deletion only needs the name, the UID and the resource version.
                     pipe.spec.files = Vec::new();
-                    over.push((pipe, reason));
+                    due.push((pipe, reason));
                 }
                 ControlFlow::Continue(())
             };
-            let flow = pages.page(None, None, &mut place, visit).await?;
-            for (pipe, reason) in &over {
-                self.beat.now();
+            let flow = pages.page(None, None, &mut cursor, visit).await?;
+            for (pipe, reason) in &due {
+                self.heartbeat.now();
                 removed += usize::from(self.remove(pipe, *reason).await?);
             }
             if flow.is_break() {
@@ -118,27 +118,27 @@ impl Collector<'_> {
                 self.metrics.removed(reason);
                 Ok(true)
             }
-            // Gone, or changed: looked at again next time.
+            // Deleted or changed: the next sweep checks it again.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Why a Pipe is to be removed at `now`; nothing where it is to stay.
+/// Why a Pipe is due for removal at `now`; `None` if it is not.
 #[must_use]
-pub fn removal_reason(pipe: &Pipe, now: Timestamp, patience: Duration) -> Option<Reason> {
+pub fn removal_reason(pipe: &Pipe, now: Timestamp, grace_period: Duration) -> Option<Reason> {
     if pipe.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let is_over = |end: Timestamp| end <= now;
+    let has_passed = |end: Timestamp| end <= now;
     if pipe.stored().is_none() {
         let created = pipe.metadata.creation_timestamp.as_ref()?.0;
-        let over = created.checked_add(patience).is_ok_and(is_over);
-        return over.then_some(Reason::NotStored);
+        let is_due = created.checked_add(grace_period).is_ok_and(has_passed);
+        return is_due.then_some(Reason::NotStored);
     }
     let expires = pipe.spec.expires.as_deref()?.parse().ok()?;
-    is_over(expires).then_some(Reason::Expired)
+    has_passed(expires).then_some(Reason::Expired)
 }
 
 #[cfg(test)]
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_removed_when_its_time_is_over_and_not_before() {
+    fn a_pipe_is_removed_when_it_expires_and_not_before() {
         let stored = json!({"stored": "2026-11-21T10:00:00.000000Z"});
         let end = "2026-11-21T10:05:00.000000Z";
         for (expires, status, now, expected) in [
@@ -165,18 +165,18 @@ mod tests {
             (Some(end), &stored, "2026-11-21T10:05:00Z", Some(Reason::Expired)),
             (None, &stored, "2099-01-01T00:00:00Z", None),
             (Some("2026-11-21T11:05:00+01:00"), &stored, "2026-11-21T10:05:00Z", Some(Reason::Expired)),
-            // Nobody knows when it ends: it stays.
+            // An invalid time: the Pipe is kept.
             (Some("tomorrow"), &stored, "2099-01-01T00:00:00Z", None),
             (None, &json!(null), "2026-11-21T10:04:59Z", None),
             (None, &json!({}), "2026-11-21T10:05:00Z", Some(Reason::NotStored)),
             (Some("2099-01-01T00:00:00Z"), &json!(null), "2026-11-21T10:05:00Z", Some(Reason::NotStored)),
         ] {
             let pipe = pipe(expires, status);
-            let why = removal_reason(&pipe, now.parse().unwrap(), Duration::from_mins(5));
-            assert_eq!(why, expected, "{expires:?} {status} {now}");
+            let reason = removal_reason(&pipe, now.parse().unwrap(), Duration::from_mins(5));
+            assert_eq!(reason, expected, "{expires:?} {status} {now}");
         }
-        let mut going = pipe(None, &json!(null));
-        going.metadata.deletion_timestamp = going.metadata.creation_timestamp.clone();
-        assert_eq!(removal_reason(&going, "2099-01-01T00:00:00Z".parse().unwrap(), Duration::ZERO), None);
+        let mut deleted = pipe(None, &json!(null));
+        deleted.metadata.deletion_timestamp = deleted.metadata.creation_timestamp.clone();
+        assert_eq!(removal_reason(&deleted, "2099-01-01T00:00:00Z".parse().unwrap(), Duration::ZERO), None);
     }
 }

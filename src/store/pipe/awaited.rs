@@ -1,44 +1,45 @@
-//! Whether an output is there that a pod waits for, under the name that its spec holds. Pure.
+//! Whether an output that a pod waits for is stored, under the name in the spec of the pod. Pure functions.
 //!
-//! What will never be there is told at once: nobody should wait for a deadline to learn of a missing word in a manifest.
+//! If it can never be stored under this name, the pod gets an error at once: a user should not wait for a deadline to learn of a
+//! missing field in a manifest.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use kube::api::ObjectMeta;
 
-use crate::store::protocol::AwaitedResponse;
+use crate::store_client::protocol::AwaitedResponse;
 use bootlace_core::input::AwaitedOutput;
 use bootlace_core::names;
 use bootlace_core::output::{AwaitedStatus, Pipe};
 
-/// How many keys of the task's an answer lists.
-const LISTED: usize = 10;
-/// How many characters of each.
-const LISTED_CHARS: usize = 253;
+/// How many keys of the task a response lists.
+const MAX_LISTED: usize = 10;
+/// How many characters of each key.
+const MAX_LISTED_CHARS: usize = 253;
 
-/// What there is of the task that a pod waits for, in bounded memory: of all that is shown to it, it keeps the newest Pipe
-/// and a few names.
+/// Searches the Pipes of a run for the output that a pod waits for, in bounded memory: it keeps only the newest Pipe and a few
+/// names.
 pub struct AwaitedSearch<'a> {
     awaits: &'a AwaitedOutput,
-    /// The newest of the key and the element that are waited for.
+    /// The newest Pipe with the awaited key and map index.
     newest: Option<Pipe>,
-    /// Whether another element has stored the key.
-    of_key: bool,
-    /// Map indexes of the key, the first few.
+    /// Whether the task has stored the key, with any map index.
+    has_key: bool,
+    /// The first few map indexes of the key.
     indexes: BTreeSet<String>,
-    /// Keys of the task, the first few.
+    /// The first few keys of the task.
     keys: BTreeSet<String>,
 }
 
 impl<'a> AwaitedSearch<'a> {
-    /// Nothing yet.
+    /// A search that has seen no Pipe.
     #[must_use]
     pub fn new(awaits: &'a AwaitedOutput) -> Self {
-        Self { awaits, newest: None, of_key: false, indexes: BTreeSet::new(), keys: BTreeSet::new() }
+        Self { awaits, newest: None, has_key: false, indexes: BTreeSet::new(), keys: BTreeSet::new() }
     }
 
-    /// Looks at a Pipe, which may be of any task.
+    /// Adds a Pipe, which can be of any task.
     pub fn add(&mut self, pipe: Pipe) {
         let (awaits, producer) = (self.awaits, &pipe.spec.producer);
         if !pipe.is_there() || !producer.is_of_run(&awaits.from) || producer.task != awaits.from.task {
@@ -48,30 +49,30 @@ impl<'a> AwaitedSearch<'a> {
         if pipe.spec.key != awaits.key {
             return;
         }
-        self.of_key = true;
+        self.has_key = true;
         if let Some(index) = &producer.map_index {
             keep(&mut self.indexes, index);
         }
-        // The newest attempt counts, as it does where nobody waits.
+        // The newest attempt is used, as for pods that do not wait.
         if producer.map_index == awaits.from.map_index
             && self.newest.as_ref().is_none_or(|newest| newest.by_age(&pipe) != Ordering::Greater)
         {
-            // Nothing of its metadata counts.
+            // The metadata is not needed.
             self.newest = Some(Pipe { metadata: ObjectMeta::default(), ..pipe });
         }
     }
 
-    /// What it comes to.
+    /// The result of the search.
     #[must_use]
     pub fn outcome(&self) -> AwaitedResponse {
         match &self.newest {
-            Some(newest) => of_newest(self.awaits, newest),
-            None => self.of_others(),
+            Some(newest) => newest_outcome(self.awaits, newest),
+            None => self.missing_outcome(),
         }
     }
 
-    /// The element that is waited for has stored nothing under the key yet.
-    fn of_others(&self) -> AwaitedResponse {
+    /// The result if nothing is stored with the awaited key and map index.
+    fn missing_outcome(&self) -> AwaitedResponse {
         let Self { awaits, indexes, .. } = self;
         let annotation = names::ANNOTATION_PIPE_IN;
         if awaits.from.map_index.is_none() && !indexes.is_empty() {
@@ -79,15 +80,15 @@ impl<'a> AwaitedSearch<'a> {
             let indexes = indexes.join(", ");
             return AwaitedResponse::Never {
                 why: format!(
-                    "the task is mapped, and its map indexes so far are {indexes}: name one as mapIndex: in the pod's \
-                     annotation {annotation}"
+                    "the task is mapped, and its map indexes so far are {indexes}: set `mapIndex` in the annotation \
+                     {annotation} of the pod"
                 ),
             };
         }
-        if awaits.from.map_index.is_some() && indexes.is_empty() && self.of_key {
+        if awaits.from.map_index.is_some() && indexes.is_empty() && self.has_key {
             return AwaitedResponse::Never {
                 why: format!(
-                    "the task is not mapped: remove mapIndex: from the pod's annotation {annotation}"
+                    "the task is not mapped: remove `mapIndex` from the annotation {annotation} of the pod"
                 ),
             };
         }
@@ -95,20 +96,20 @@ impl<'a> AwaitedSearch<'a> {
     }
 }
 
-/// Keeps the first [`LISTED`] names in their order, each cut to what a key may have.
+/// Keeps the first [`MAX_LISTED`] names in lexical order, each truncated to the length of a key.
 fn keep(names: &mut BTreeSet<String>, name: &str) {
-    names.insert(name.chars().take(LISTED_CHARS).collect());
-    if names.len() > LISTED {
+    names.insert(name.chars().take(MAX_LISTED_CHARS).collect());
+    if names.len() > MAX_LISTED {
         names.pop_last();
     }
 }
 
-fn of_newest(awaits: &AwaitedOutput, newest: &Pipe) -> AwaitedResponse {
-    let (found, declares) = (newest.spec.kind, format!("its entry in {}", names::ANNOTATION_PIPE_OUT));
+fn newest_outcome(awaits: &AwaitedOutput, newest: &Pipe) -> AwaitedResponse {
+    let found = newest.spec.kind;
     if found != awaits.kind {
         return AwaitedResponse::Never {
             why: format!(
-                "it is stored as a {found}, and the pod names a {}: write kind: {found} in the pod's annotation {}",
+                "it is stored as a {found}, but the pod uses it as a {}: set `kind: {found}` in the annotation {} of the pod",
                 awaits.kind,
                 names::ANNOTATION_PIPE_IN
             ),
@@ -120,22 +121,24 @@ fn of_newest(awaits: &AwaitedOutput, newest: &Pipe) -> AwaitedResponse {
         }
         (Some(AwaitedStatus::Taken), _) => AwaitedResponse::Never {
             why: format!(
-                "an attempt before the newest one stored other content under the name {}, which this pod holds: create \
-                 the pod anew, and it takes the newest",
+                "an earlier attempt stored other content under the name {}, which this pod uses: recreate the pod to use the \
+                 newest content",
                 awaits.object
             ),
         },
-        // Being changed by an attempt that declares it at last.
+        // An attempt that declares the output as awaited is changing the Pipe.
         (None, Some(_)) => AwaitedResponse::NotYet { so_far: Vec::new() },
         (_, None) => AwaitedResponse::Never {
             why: format!(
-                "it is stored, and not under a name that can be waited for: add awaited: true to {declares}, or to \
-                 pipes.outputs of its BootProfile; this pod, created anew, takes it without waiting"
+                "it is stored, but not declared as awaited: set `awaited: true` in its entry of the annotation {}, or in \
+                 `pipes.outputs` of its BootProfile; to use it now, recreate the pod",
+                names::ANNOTATION_PIPE_OUT
             ),
         },
         (Some(AwaitedStatus::Stored), Some(other)) => AwaitedResponse::Never {
             why: format!(
-                "it is stored under the name {other}, and the pod holds {}: use a store and a webhook of one version",
+                "it is stored under the name {other}, but the pod uses the name {}: use the same version of the store and the \
+                 webhook, and recreate the pod",
                 awaits.object
             ),
         },
@@ -188,7 +191,7 @@ mod tests {
         .unwrap()
     }
 
-    fn judged(index: Option<&str>, pipes: &[&str]) -> AwaitedResponse {
+    fn outcome(index: Option<&str>, pipes: &[&str]) -> AwaitedResponse {
         let awaits = awaits(index);
         let mut search = AwaitedSearch::new(&awaits);
         for text in pipes {
@@ -198,49 +201,45 @@ mod tests {
     }
 
     #[test]
-    fn it_is_there_once_the_newest_attempt_has_it_under_the_name() {
+    fn it_is_stored_if_the_newest_attempt_stored_it_under_the_name() {
         let stored = |attempt: &str| AwaitedResponse::Stored { files: vec![format!("Some({attempt:?})")] };
-        assert_eq!(judged(None, &["A Secret - 1 stored", "B Secret - 2 -"]), stored("1"));
-        assert_eq!(judged(Some("3"), &["A Secret 3 1 stored", "A Secret 4 1 -"]), stored("1"));
-        assert_eq!(judged(None, &["A Secret - 1 taken", "A Secret - 2 stored"]), stored("2"));
+        assert_eq!(outcome(None, &["A Secret - 1 stored", "B Secret - 2 -"]), stored("1"));
+        assert_eq!(outcome(Some("3"), &["A Secret 3 1 stored", "A Secret 4 1 -"]), stored("1"));
+        assert_eq!(outcome(None, &["A Secret - 1 taken", "A Secret - 2 stored"]), stored("2"));
     }
 
     #[test]
-    fn until_then_it_is_not_yet_with_what_there_is() {
+    fn until_then_the_result_lists_the_stored_keys() {
         let so_far = |keys: &[&str]| AwaitedResponse::NotYet {
             so_far: keys.iter().map(ToString::to_string).collect(),
         };
-        assert_eq!(judged(None, &[]), so_far(&[]));
+        assert_eq!(outcome(None, &[]), so_far(&[]));
         assert_eq!(
-            judged(None, &["B Secret - 1 -", "B Secret - 2 -", "C ConfigMap - 1 -"]),
+            outcome(None, &["B Secret - 1 -", "B Secret - 2 -", "C ConfigMap - 1 -"]),
             so_far(&["B", "C"])
         );
-        assert_eq!(judged(Some("3"), &["A Secret 4 1 -"]), so_far(&["A"]));
-        assert_eq!(judged(None, &["A Secret - 1 declared"]), so_far(&[]));
+        assert_eq!(outcome(Some("3"), &["A Secret 4 1 -"]), so_far(&["A"]));
+        assert_eq!(outcome(None, &["A Secret - 1 declared"]), so_far(&[]));
     }
 
     #[test]
-    fn what_will_never_be_there_is_said_at_once() {
+    fn what_will_never_be_stored_is_reported_at_once() {
         for (index, pipes, hint) in [
-            (None, &["A Secret - 1 -"][..], "add awaited: true to its entry in bootlace.dev/pipe-out"),
-            (None, &["A Secret - 1 stored", "A Secret - 2 -"], "add awaited: true"),
-            (None, &["A Secret - 1 stored", "A Secret - 2 taken"], "create the pod anew"),
-            (None, &["A ConfigMap - 1 stored"], "write kind: ConfigMap"),
-            (
-                None,
-                &["A Secret 2 1 stored", "A Secret 1 1 -"],
-                "map indexes so far are 1, 2: name one as mapIndex:",
-            ),
-            (Some("1"), &["A Secret - 1 stored"], "is not mapped: remove mapIndex:"),
-            (None, &["A Secret - 1 elsewhere"], "of one version"),
+            (None, &["A Secret - 1 -"][..], "`awaited: true`"),
+            (None, &["A Secret - 1 stored", "A Secret - 2 -"], "`awaited: true`"),
+            (None, &["A Secret - 1 stored", "A Secret - 2 taken"], "recreate the pod"),
+            (None, &["A ConfigMap - 1 stored"], "`kind: ConfigMap`"),
+            (None, &["A Secret 2 1 stored", "A Secret 1 1 -"], "are 1, 2: set `mapIndex`"),
+            (Some("1"), &["A Secret - 1 stored"], "remove `mapIndex`"),
+            (None, &["A Secret - 1 elsewhere"], "the same version"),
         ] {
-            let AwaitedResponse::Never { why } = judged(index, pipes) else { panic!("{pipes:?}") };
+            let AwaitedResponse::Never { why } = outcome(index, pipes) else { panic!("{pipes:?}") };
             assert!(why.contains(hint), "{why}");
         }
     }
 
     #[test]
-    fn another_tasks_or_runs_is_none_of_it() {
+    fn the_pipes_of_other_tasks_and_runs_are_ignored() {
         let awaits = awaits(None);
         let stored = pipe("A Secret - 1 stored");
         for field in ["scheduler", "workflow", "run", "task"] {
@@ -250,22 +249,22 @@ mod tests {
             search.add(serde_json::from_value(other).unwrap());
             assert_eq!(search.outcome(), AwaitedResponse::NotYet { so_far: Vec::new() }, "{field}");
         }
-        let mut going = serde_json::to_value(&stored).unwrap();
-        going["metadata"]["deletionTimestamp"] = json!("2026-11-21T10:00:00Z");
+        let mut deleted = serde_json::to_value(&stored).unwrap();
+        deleted["metadata"]["deletionTimestamp"] = json!("2026-11-21T10:00:00Z");
         let mut search = AwaitedSearch::new(&awaits);
-        search.add(serde_json::from_value(going).unwrap());
+        search.add(serde_json::from_value(deleted).unwrap());
         assert_eq!(search.outcome(), AwaitedResponse::NotYet { so_far: Vec::new() });
     }
 
     #[test]
-    fn of_a_run_of_many_pipes_few_names_are_kept() {
+    fn few_names_of_a_run_with_many_pipes_are_kept() {
         let awaits = awaits(None);
         let mut search = AwaitedSearch::new(&awaits);
         for number in 0..1000 {
             search.add(pipe(&format!("K{number:04} Secret - 1 -")));
             search.add(pipe(&format!("A Secret {number:04} 1 stored")));
         }
-        assert_eq!((search.keys.len(), search.indexes.len()), (LISTED, LISTED));
+        assert_eq!((search.keys.len(), search.indexes.len()), (MAX_LISTED, MAX_LISTED));
         let AwaitedResponse::Never { why } = search.outcome() else { panic!("it is mapped") };
         assert!(why.contains("so far are 0000, 0001, "), "{why}");
     }

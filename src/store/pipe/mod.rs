@@ -1,40 +1,53 @@
-//! What the store makes of a task's output: a `Pipe`, and the `ConfigMap` or Secret that it owns.
+//! Stores the output of a task: a `Pipe`, and the `ConfigMap` or `Secret` that it owns.
 //!
 //! ```text
-//! the pod's own spec → is it declared → the Pipe → the object, owned by the Pipe → the Pipe says: stored
+//! configuration of the pod → declared output → Pipe → object, owned by the Pipe → status of the Pipe: stored
 //! ```
 //!
-//! | step | module | what it answers |
+//! | step | module | content |
 //! |---|---|---|
-//! | may it | [`grant`] | does the pod's spec declare this output (pure) |
-//! | make | [`objects`] | the Pipe and its object (pure) |
-//! | own | [`owner`] | which object of the run's own the Pipe goes with (pure) |
-//! | keep | [`persist`] | in which order they are made, so that whatever is killed leaves nothing for good |
-//! | count | `quota`, [`pages`] | are there too many already, and which are there of a run, in bounded memory |
-//! | wait | [`awaited`] | is an output there that a pod waits for, or will it never be (pure) |
+//! | authorize | [`authorize`] | which outputs the configuration of the pod declares (pure) |
+//! | build | [`objects`] | the Pipe and its object (pure) |
+//! | own | [`owner`] | the object of the run that owns the Pipe (pure) |
+//! | persist | [`persist`] | the order of writes, so that a killed process leaves nothing behind permanently |
+//! | list, count | [`pages`], `pipe_quota` | the Pipes of a run, in bounded memory; the quotas of the profile |
+//! | wait | [`awaited`] | whether an output that a pod waits for is stored, or never will be (pure) |
 
+pub mod authorize;
 pub mod awaited;
-pub mod grant;
 pub mod objects;
 pub mod owner;
 pub mod pages;
 pub mod persist;
-mod quota;
+pub(crate) mod pipe_quota;
 
 pub use pages::PipePages;
 pub use persist::PipeWriter;
 
+use super::api_error::ApiError;
 use crate::server::watch_errors;
+use bootlace_core::code::Code;
 
-/// A call about Pipes that failed, in words. Helm installs CRDs once, so an upgrade may come without this one.
-pub(super) fn failed(doing: &str, error: &kube::Error) -> String {
-    match error {
-        // Where it knows them, it says which object it did not find.
-        kube::Error::Api(status) if status.code == 404 && !status.message.contains('"') => {
-            format!(
-                "{doing}: the API server knows no pipes.bootlace.dev: install the CRD (crds/pipes.yaml in the chart)"
-            )
-        }
-        error => watch_errors::describe_api_error(doing, error),
+/// A failed request about Pipes. `problem` describes it, such as `failed to list Pipes`.
+pub(crate) fn api_error(problem: &str, error: &kube::Error) -> ApiError {
+    if is_crd_missing(error) {
+        return ApiError::new(Code::PipeCrdOutdated, describe(problem, error));
     }
+    ApiError::from_api(problem, error)
+}
+
+/// The message of a failed request about Pipes.
+pub(super) fn describe(problem: &str, error: &kube::Error) -> String {
+    if is_crd_missing(error) {
+        return format!(
+            "{problem}: the API server has no resource pipes.bootlace.dev: install the CRD (crds/pipes.yaml in the chart)"
+        );
+    }
+    watch_errors::describe_api_error(problem, error)
+}
+
+/// Helm installs CRDs only once, so after an upgrade the CRD of Pipes can be missing.
+fn is_crd_missing(error: &kube::Error) -> bool {
+    // If the API server has the resource, the message contains the quoted name of the object that it did not find.
+    matches!(error, kube::Error::Api(status) if status.code == 404 && !status.message.contains('"'))
 }

@@ -1,4 +1,4 @@
-//! The Pipe of an output, and the object that holds it. Pure.
+//! The Pipe of an output, and the object with its content. Pure functions.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,11 @@ use bootlace_core::output::{
     SidecarConfig, data, run_label,
 };
 
-/// The Pipe of an output that `pod` hands over. It says nothing yet of being stored.
+/// The Pipe of an output of `pod`. It has no status yet.
 #[must_use]
 pub fn pipe(
     pod: &Pod,
-    told: &SidecarConfig<'_>,
+    config: &SidecarConfig<'_>,
     declared: &DeclaredOutput,
     files: &ObjectData,
     size: u32,
@@ -28,15 +28,15 @@ pub fn pipe(
 ) -> Pipe {
     let DeclaredOutput { key, kind, container, .. } = declared;
     let content = ContentHash::from_files(files.iter().map(|(name, value)| (&**name, &*value.0)));
-    let name = OutputIdentity { task: &told.task, container, key, kind: *kind, content }.object();
-    let awaited = declared.awaited.then(|| Awaited { task: &told.task, key, kind: *kind }.object());
-    let owner = owner::of_run(pod, told);
-    let expires = owner.is_none().then(|| expires(told.time_to_live_seconds, now));
+    let name = OutputIdentity { task: &config.task, container, key, kind: *kind, content }.object();
+    let awaited = declared.awaited.then(|| Awaited { task: &config.task, key, kind: *kind }.object());
+    let owner = owner::run_owner(pod, config);
+    let expires = owner.is_none().then(|| expires(config.time_to_live_seconds, now));
     let (pod, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
     Pipe {
         metadata: ObjectMeta {
             name: Some(name.clone()),
-            labels: Some(labels(run_label(&told.task))),
+            labels: Some(labels(run_label(&config.task))),
             owner_references: owner.map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -48,14 +48,14 @@ pub fn pipe(
             files: files.keys().cloned().collect(),
             hash: content.to_string(),
             awaited,
-            producer: Producer::new(&told.task, &pod, &uid, container),
+            producer: Producer::new(&config.task, &pod, &uid, container),
             expires,
         },
         status: None,
     }
 }
 
-/// Any object of an output.
+/// The object with the content of an output.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OutputObjectBody {
     /// For a [`ObjectKind::ConfigMap`].
@@ -65,7 +65,7 @@ pub enum OutputObjectBody {
 }
 
 impl OutputObjectBody {
-    /// The same under another name.
+    /// The same object with another name.
     #[must_use]
     pub fn renamed(mut self, name: &str) -> Self {
         let metadata = match &mut self {
@@ -77,7 +77,7 @@ impl OutputObjectBody {
     }
 }
 
-/// The object that holds an output: immutable, and gone when its Pipe is, which the API server has made already.
+/// The object with the content of an output, which is immutable and is deleted with its Pipe. The Pipe must exist already.
 #[must_use]
 pub fn object(pipe: &Pipe, files: ObjectData) -> OutputObjectBody {
     let metadata = ObjectMeta {
@@ -118,7 +118,7 @@ pub fn object(pipe: &Pipe, files: ObjectData) -> OutputObjectBody {
     }
 }
 
-/// A time as Pipes have it: all of one length, so that their texts are in their order.
+/// A time in the format of Pipes. All have the same length, so that their lexical order is their order in time.
 #[must_use]
 pub fn time(at: Timestamp) -> String {
     format!("{at:.6}")
@@ -126,7 +126,7 @@ pub fn time(at: Timestamp) -> String {
 
 fn expires(seconds: u64, now: Timestamp) -> String {
     let after = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
-    // In ten thousand years, where a time to live says so.
+    // The maximum for a very long time to live.
     time(now.checked_add(after).unwrap_or(Timestamp::MAX))
 }
 
@@ -146,7 +146,7 @@ mod tests {
     use bootlace_core::injected_config::{ProfileRef, StoreEndpoint};
     use bootlace_core::output::{Quota, SidecarLifetime};
 
-    fn told(seconds: u64) -> SidecarConfig<'static> {
+    fn config(seconds: u64) -> SidecarConfig<'static> {
         SidecarConfig {
             task: serde_json::from_value(
                 json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load", "attempt": "2"}),
@@ -179,18 +179,18 @@ mod tests {
         pairs.iter().map(|(name, bytes)| ((*name).to_owned(), ByteString(bytes.to_vec()))).collect()
     }
 
-    fn made(owners: &Value, kind: ObjectKind, seconds: u64) -> Pipe {
+    fn built(owners: &Value, kind: ObjectKind, seconds: u64) -> Pipe {
         let metadata = json!({"name": "load-1", "uid": "u-1", "ownerReferences": owners});
         let pod = serde_json::from_value(json!({"metadata": metadata})).unwrap();
         let files = files(&[("tls.crt", b"x")]);
-        pipe(&pod, &told(seconds), &declared(kind), &files, 8, Timestamp::UNIX_EPOCH)
+        pipe(&pod, &config(seconds), &declared(kind), &files, 8, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
-    fn a_pipe_tells_who_wrote_what_and_ends_with_its_run() {
+    fn a_pipe_contains_its_producer_and_is_owned_by_its_run() {
         let job =
             json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u-2", "controller": true}]);
-        let pipe = serde_json::to_value(made(&job, ObjectKind::Secret, 60)).unwrap();
+        let pipe = serde_json::to_value(built(&job, ObjectKind::Secret, 60)).unwrap();
         let name = pipe["metadata"]["name"].as_str().unwrap();
         assert!(name.starts_with("etl.r1.load.cert-"), "{name}");
         let expected = json!({
@@ -198,7 +198,7 @@ mod tests {
             "metadata": {
                 "name": name, "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u-2"}],
                 "labels": {"app.kubernetes.io/managed-by": "bootlace",
-                           "bootlace.dev/pipe-run": run_label(&told(0).task)},
+                           "bootlace.dev/pipe-run": run_label(&config(0).task)},
             },
             "spec": {
                 "key": "Cert", "kind": "Secret", "object": name, "size": 8, "files": ["tls.crt"], "hash": pipe["spec"]["hash"],
@@ -212,32 +212,39 @@ mod tests {
     }
 
     #[test]
-    fn one_of_several_jobs_that_are_one_run_does_not_own_it() {
+    fn a_job_that_is_one_of_several_in_a_run_does_not_own_its_pipes() {
         let job =
             json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u-2", "controller": true}]);
         let pod = serde_json::from_value(json!({"metadata": {"name": "p", "ownerReferences": job}})).unwrap();
-        let mut told = told(60);
-        let made = |told: &SidecarConfig<'_>| {
-            pipe(&pod, told, &declared(ObjectKind::Secret), &files(&[("a", b"1")]), 2, Timestamp::UNIX_EPOCH)
+        let mut config = config(60);
+        let built = |config: &SidecarConfig<'_>| {
+            pipe(
+                &pod,
+                config,
+                &declared(ObjectKind::Secret),
+                &files(&[("a", b"1")]),
+                2,
+                Timestamp::UNIX_EPOCH,
+            )
         };
-        assert!(made(&told).metadata.owner_references.is_some());
-        told.task.scheduler = Some("annotation".to_owned());
-        let joined = made(&told);
+        assert!(built(&config).metadata.owner_references.is_some());
+        config.task.scheduler = Some("annotation".to_owned());
+        let joined = built(&config);
         assert!(joined.metadata.owner_references.is_none() && joined.spec.expires.is_some());
     }
 
     #[test]
-    fn without_a_run_of_its_own_it_expires() {
+    fn without_an_owner_it_expires() {
         let pod = json!([{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": true}]);
-        let expires = |seconds| made(&pod, ObjectKind::Secret, seconds).spec.expires.unwrap();
+        let expires = |seconds| built(&pod, ObjectKind::Secret, seconds).spec.expires.unwrap();
         assert_eq!(expires(90), "1970-01-01T00:01:30.000000Z");
         assert!(expires(u64::MAX).starts_with("9999-12-"), "{}", expires(u64::MAX));
-        assert_eq!(made(&pod, ObjectKind::Secret, 1).metadata.owner_references, None);
+        assert_eq!(built(&pod, ObjectKind::Secret, 1).metadata.owner_references, None);
     }
 
     #[test]
-    fn the_object_is_immutable_and_the_pipes() {
-        let mut pipe = made(&json!([]), ObjectKind::Secret, 60);
+    fn the_object_is_immutable_and_owned_by_the_pipe() {
+        let mut pipe = built(&json!([]), ObjectKind::Secret, 60);
         pipe.metadata.uid = Some("u-9".to_owned());
         let OutputObjectBody::Secret(secret) = object(&pipe, files(&[("a", b"1")])) else {
             panic!("a Secret")
@@ -253,7 +260,7 @@ mod tests {
 
     #[test]
     fn binary_files_stay_binary() {
-        let pipe = made(&json!([]), ObjectKind::ConfigMap, 60);
+        let pipe = built(&json!([]), ObjectKind::ConfigMap, 60);
         let files = files(&[("text", "ü\n".as_bytes()), ("binary", b"\xff\0"), ("empty", b"")]);
         let OutputObjectBody::ConfigMap(map) = object(&pipe, files) else { panic!("a ConfigMap") };
         let map = serde_json::to_value(map).unwrap();

@@ -1,10 +1,11 @@
-//! The object that represents the run of a task, and owns its Pipes. Pure.
+//! The object of a run that owns its Pipes, so that they are deleted with it. Pure functions.
 //!
-//! It is the controller of the pod, if the scheduler's entry in the table of schedulers lists its kind. The webhook writes these
-//! kinds to the signed configuration of the sidecar, so that the store needs no table. The table lists only kinds that exist
-//! until the run is forgotten, because a later task of the run reads what an earlier one has stored. If a `JobSet`, a `CronJob`
-//! or another object controls a Job, the Job is the owner, and is deleted together with it. The Pipes of a scheduler without
-//! such an object, as Airflow, expire. A pod is never the owner, because it is removed as soon as its task has ended.
+//! It is the controller of the pod, if the table of schedulers lists its kind for the scheduler. The webhook writes
+//! these kinds to the signed configuration of the sidecar, so that the store needs no table. The table lists only
+//! kinds that exist until the end of the run, because later tasks of the run read what earlier ones stored. If a
+//! `JobSet`, a `CronJob` or another object owns a Job, the Job is deleted with it. Schedulers such as Airflow have
+//! no such object, and their Pipes expire. A pod never owns Pipes, because it is deleted as soon as its task has
+//! ended.
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -13,8 +14,8 @@ use bootlace_core::output::SidecarConfig;
 
 /// The owner of the Pipes of `pod`, whose sidecar has the configuration `config`; `None` if they expire.
 #[must_use]
-pub fn of_run(pod: &Pod, config: &SidecarConfig<'_>) -> Option<OwnerReference> {
-    // The Job of such a pod is one step of the run, and may be forgotten before the next one starts.
+pub fn run_owner(pod: &Pod, config: &SidecarConfig<'_>) -> Option<OwnerReference> {
+    // The Job is one step of the run, and can be deleted before the next step starts.
     if config.task.is_joined() {
         return None;
     }
@@ -23,7 +24,7 @@ pub fn of_run(pod: &Pod, config: &SidecarConfig<'_>) -> Option<OwnerReference> {
         |owner: &&OwnerReference| owner.controller == Some(true) && is_listed(owner, &config.run_owners);
     let owner = owners.into_iter().find(is_run)?;
     Some(OwnerReference {
-        // It controls the pod. The Pipe has no controller, and its deletion waits for nothing.
+        // It controls the pod, not the Pipe, and its deletion does not wait for Pipes.
         controller: None,
         block_owner_deletion: None,
         ..owner.clone()
@@ -32,7 +33,7 @@ pub fn of_run(pod: &Pod, config: &SidecarConfig<'_>) -> Option<OwnerReference> {
 
 /// Whether `kinds`, as `GROUP/KIND`, contains the kind of `owner` in any version.
 fn is_listed(owner: &OwnerReference, kinds: &[String]) -> bool {
-    // Without a group there is a version alone: the core's.
+    // The core group has no name: `v1`.
     let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
     let is_kind = |kind: &String| kind.rsplit_once('/') == Some((group, owner.kind.as_str()));
     kinds.iter().any(is_kind)
@@ -55,16 +56,16 @@ mod tests {
 
     fn owner(owners: &Value) -> Option<Value> {
         let pod = serde_json::from_value(json!({"metadata": {"ownerReferences": owners}})).unwrap();
-        of_run(&pod, &config("job")).map(|owner| serde_json::to_value(owner).unwrap())
+        run_owner(&pod, &config("job")).map(|owner| serde_json::to_value(owner).unwrap())
     }
 
     #[test]
-    fn a_pod_that_names_its_run_itself_leaves_its_pipes_to_expire() {
+    fn the_pipes_of_a_pod_whose_run_is_in_an_annotation_expire() {
         let owners = json!([reference("batch/v1", "Job", true)]);
         let pod: Pod = serde_json::from_value(json!({"metadata": {"ownerReferences": owners}})).unwrap();
         let joined = config("annotation");
-        assert!(joined.task.is_joined() && of_run(&pod, &joined).is_none());
-        assert!(of_run(&pod, &config("job")).is_some());
+        assert!(joined.task.is_joined() && run_owner(&pod, &joined).is_none());
+        assert!(run_owner(&pod, &config("job")).is_some());
     }
 
     #[test]
@@ -74,8 +75,8 @@ mod tests {
         let old: SidecarConfig<'_> = serde_json::from_value(old).unwrap();
         let pod =
             |owner: Value| serde_json::from_value(json!({"metadata": {"ownerReferences": [owner]}})).unwrap();
-        assert!(of_run(&pod(reference("batch/v1", "Job", true)), &old).is_some());
-        assert!(of_run(&pod(reference("argoproj.io/v1alpha1", "Workflow", true)), &old).is_none());
+        assert!(run_owner(&pod(reference("batch/v1", "Job", true)), &old).is_some());
+        assert!(run_owner(&pod(reference("argoproj.io/v1alpha1", "Workflow", true)), &old).is_none());
     }
 
     fn reference(version: &str, kind: &str, controller: bool) -> Value {
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runs_own_object_owns_its_pipes_whatever_its_version() {
+    fn the_object_of_a_run_owns_its_pipes_in_any_api_version() {
         for (version, kind) in
             [("batch/v1", "Job"), ("batch/v2alpha1", "Job"), ("argoproj.io/v1alpha1", "Workflow")]
         {
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_run_owns_none() {
+    fn other_objects_do_not_own_pipes() {
         for owners in [
             json!([]),
             json!([reference("v1", "Pod", true)]),

@@ -1,5 +1,4 @@
-//! Pipes as the API server lists them: page by page, with a bound on the bytes that are held at once, because whoever may
-//! write Pipes decides how large they are.
+//! Lists Pipes page by page, in bounded memory, because anyone with permission to write Pipes decides how large they are.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,18 +15,18 @@ use crate::server::memory;
 use bootlace_core::names;
 use bootlace_core::output::Pipe;
 
-/// Pipes in a page. An ordinary one has a kilobyte or two.
-const PAGE: u32 = 100;
-/// The part of a page that is asked for then.
-const FEWER: u32 = 10;
-/// Lists Pipes. Clones share the bound.
+/// Pipes in a page. Most have one or two kilobytes.
+const PAGE_ITEMS: u32 = 100;
+/// If a page is too large, the next attempt requests this fraction of it.
+const REDUCTION: u32 = 10;
+/// Lists Pipes. Clones share the limit on concurrent pages.
 #[derive(Clone)]
 pub struct PipePages {
     client: Client,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-/// A page, of which nothing but its metadata is read yet.
+/// A page whose items are not parsed yet.
 #[derive(Deserialize)]
 struct Page<'a> {
     metadata: ListMeta,
@@ -35,44 +34,45 @@ struct Page<'a> {
     items: Vec<&'a RawValue>,
 }
 
-/// What is read of each Pipe.
+/// Which part of the Pipes to list.
 #[derive(Clone, Copy)]
-enum Read {
-    Whole,
-    /// The metadata alone, which is smaller.
+enum Content {
+    Full,
+    /// Only the metadata, which is smaller.
     Metadata,
 }
 
 impl PipePages {
-    /// Lists with the rights of `client`.
+    /// Lists with the permissions of `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, turns: Arc::new(Semaphore::new(memory::PAGES)) }
+        Self { client, permits: Arc::new(Semaphore::new(memory::PAGES)) }
     }
 
-    /// Shows `visit` every Pipe of `namespace`, or of all namespaces, that carries the label `run`, or any, until it breaks.
-    /// Without a resource version the answer is the newest that there is. One Pipe is held at a time, beside the page.
+    /// Calls `visit` with each Pipe of `namespace`, or of all namespaces, and of the run with the label value `run`, or of all
+    /// runs, until it breaks. Without a resource version, the API server returns the newest state. Besides the page, only one
+    /// parsed Pipe is in memory at a time.
     pub(in crate::store) async fn each(
         &self,
         namespace: Option<&str>,
         run: Option<&str>,
         mut visit: impl FnMut(Pipe) -> ControlFlow<()>,
     ) -> Result<(), kube::Error> {
-        let mut place = Place::default();
-        while self.page(namespace, run, &mut place, &mut visit).await?.is_continue() {}
+        let mut cursor = Cursor::default();
+        while self.page(namespace, run, &mut cursor, &mut visit).await?.is_continue() {}
         Ok(())
     }
 
-    /// The page at `place`, which is then at the next. Breaks where there is none, or `visit` breaks.
+    /// Visits the page at `cursor`, which is moved to the next page. Breaks if there is no next page, or `visit` breaks.
     pub(in crate::store) async fn page(
         &self,
         namespace: Option<&str>,
         run: Option<&str>,
-        place: &mut Place,
+        cursor: &mut Cursor,
         mut visit: impl FnMut(Pipe) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, kube::Error> {
         let (flow, metadata) = self
-            .read(namespace, run, place, Read::Whole, |page| -> Result<_, kube::Error> {
+            .list(namespace, run, cursor, Content::Full, |page| -> Result<_, kube::Error> {
                 for item in page.items {
                     let pipe = serde_json::from_str(item.get()).map_err(kube::Error::SerdeError)?;
                     if visit(pipe).is_break() {
@@ -82,68 +82,68 @@ impl PipePages {
                 Ok((ControlFlow::Continue(()), page.metadata))
             })
             .await??;
-        place.rest = metadata.continue_.filter(|rest| !rest.is_empty());
-        Ok(if place.rest.is_some() { flow } else { ControlFlow::Break(()) })
+        cursor.continue_token = metadata.continue_.filter(|token| !token.is_empty());
+        Ok(if cursor.continue_token.is_some() { flow } else { ControlFlow::Break(()) })
     }
 
-    /// How many Pipes there are; where there are more than `most`, possibly fewer than that, but more than `most`.
+    /// The number of Pipes. If it exceeds `limit`, the result can be too low, but it also exceeds `limit`.
     pub(in crate::store) async fn count(
         &self,
         namespace: &str,
         run: Option<&str>,
-        most: u32,
+        limit: u32,
     ) -> Result<i64, kube::Error> {
-        let mut place = Place { limit: most.saturating_add(1).min(PAGE), rest: None };
+        let mut cursor = Cursor { items: limit.saturating_add(1).min(PAGE_ITEMS), continue_token: None };
         let mut count = 0;
         loop {
             let counted = |page: Page<'_>| (page.items.len(), page.metadata);
             let (items, metadata) =
-                self.read(Some(namespace), run, &mut place, Read::Metadata, counted).await?;
+                self.list(Some(namespace), run, &mut cursor, Content::Metadata, counted).await?;
             count += i64::try_from(items).unwrap_or(i64::MAX);
-            // Given where nothing is selected by a label.
+            // The API server sets it if there is no label selector.
             if let Some(remaining) = metadata.remaining_item_count {
                 return Ok(count + remaining);
             }
-            place.rest = metadata.continue_.filter(|rest| !rest.is_empty());
-            if place.rest.is_none() || count > i64::from(most) {
+            cursor.continue_token = metadata.continue_.filter(|token| !token.is_empty());
+            if cursor.continue_token.is_none() || count > i64::from(limit) {
                 return Ok(count);
             }
         }
     }
 
-    async fn read<T>(
+    async fn list<T>(
         &self,
         namespace: Option<&str>,
         run: Option<&str>,
-        place: &mut Place,
-        what: Read,
+        cursor: &mut Cursor,
+        content: Content,
         use_page: impl FnOnce(Page<'_>) -> T,
     ) -> Result<T, kube::Error> {
-        let _turn = self.turns.acquire().await;
+        let _permit = self.permits.acquire().await;
         let bytes = loop {
-            if let Some(bytes) = self.fetch(namespace, &place.params(run), what).await? {
+            if let Some(bytes) = self.fetch(namespace, &cursor.params(run), content).await? {
                 break bytes;
             }
-            if place.limit == 1 {
-                return Err(kube::Error::Service("a Pipe is larger than any can be".into()));
+            if cursor.items == 1 {
+                return Err(kube::Error::Service("a Pipe is larger than the limit of an object".into()));
             }
-            // For the rest of them too.
-            place.limit = (place.limit / FEWER).max(1);
+            // Applies to the following pages too.
+            cursor.items = (cursor.items / REDUCTION).max(1);
         };
         Ok(use_page(serde_json::from_slice(&bytes).map_err(kube::Error::SerdeError)?))
     }
 
-    /// The bytes of a page; none where there are too many of them.
+    /// The bytes of a page; `None` if it is too large.
     async fn fetch(
         &self,
         namespace: Option<&str>,
         params: &ListParams,
-        what: Read,
+        content: Content,
     ) -> Result<Option<Vec<u8>>, kube::Error> {
         let request = Request::new(Pipe::url_path(&(), namespace));
-        let request = match what {
-            Read::Whole => request.list(params),
-            Read::Metadata => request.list_metadata(params),
+        let request = match content {
+            Content::Full => request.list(params),
+            Content::Metadata => request.list_metadata(params),
         };
         let request = request.map_err(kube::Error::BuildRequest)?;
         let stream = self.client.request_stream(request).await?;
@@ -158,27 +158,28 @@ impl PipePages {
     }
 }
 
-/// How far a list has been read.
-pub(in crate::store) struct Place {
-    limit: u32,
-    rest: Option<String>,
+/// The position in a list.
+pub(in crate::store) struct Cursor {
+    /// The number of items in the next page.
+    items: u32,
+    continue_token: Option<String>,
 }
 
-impl Default for Place {
+impl Default for Cursor {
     fn default() -> Self {
-        Self { limit: PAGE, rest: None }
+        Self { items: PAGE_ITEMS, continue_token: None }
     }
 }
 
-impl Place {
+impl Cursor {
     fn params(&self, run: Option<&str>) -> ListParams {
         let params = match run {
             Some(run) => ListParams::default().labels(&format!("{}={run}", names::LABEL_PIPE_RUN)),
             None => ListParams::default(),
         };
-        let params = params.limit(self.limit);
-        match &self.rest {
-            Some(rest) => params.continue_token(rest),
+        let params = params.limit(self.items);
+        match &self.continue_token {
+            Some(token) => params.continue_token(token),
             None => params,
         }
     }

@@ -1,5 +1,5 @@
-//! Whether a registry is worth asking: one that fails again and again is left alone for a while, so that each pod does
-//! not wait for the same nothing.
+//! Circuit breakers for registries: after repeated failures there are no requests for a while, so that pods
+//! do not wait for a registry that is down.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,14 @@ use tokio::time::Instant;
 
 use super::LookupError;
 
-/// Failures one after another that open a circuit.
+/// The number of consecutive failures that open a circuit.
 const FAILURES: u32 = 3;
-/// How long it stays open; then one lookup may try.
+/// How long a circuit stays open. After that, one lookup can try.
 const OPEN: Duration = Duration::from_secs(30);
-/// How many registries are kept in mind. Only those that failed are; a pod's author may name any.
+/// The maximum number of registries with failures, because the author of a pod can choose any registry.
 const MAX_HOSTS: usize = 256;
 
-/// The circuits by registry: those that failed since they last answered.
+/// The circuits of the registries whose last request failed.
 #[derive(Debug)]
 pub(super) struct CircuitBreakers {
     failing: Mutex<HashMap<String, Failing>>,
@@ -29,7 +29,7 @@ struct Failing {
     failures: u32,
     last: String,
     at: Instant,
-    /// A lookup that tries whether it is over.
+    /// Whether a lookup tries the registry at the moment.
     trying: bool,
 }
 
@@ -39,8 +39,8 @@ impl Failing {
     }
 }
 
-/// The right to ask a registry once. What comes of it is to be told by [`Permit::ended`]; dropped without, it was
-/// neither good nor bad.
+/// The permission for one lookup, whose result is passed to [`Permit::end`]. If it is dropped without a
+/// result, it counts as neither success nor failure.
 #[derive(Debug)]
 pub(super) struct Permit<'c> {
     circuits: &'c CircuitBreakers,
@@ -48,15 +48,15 @@ pub(super) struct Permit<'c> {
 }
 
 impl CircuitBreakers {
-    /// All closed. `open` counts those that are not.
+    /// All circuits are closed. `open` is the number of open ones.
     pub(super) fn new(open: Gauge) -> Self {
         Self { failing: Mutex::default(), open }
     }
 
-    /// Asks for the right to ask.
+    /// Requests the permission for a lookup.
     ///
     /// # Errors
-    /// Where the circuit is open, or somebody else tries just now whether it still must be.
+    /// The circuit is open, or another lookup tries the registry at the moment.
     pub(super) fn permit(&self, host: &str) -> Result<Permit<'_>, LookupError> {
         let mut all = self.failing();
         if let Some(failing) = all.get_mut(host).filter(|failing| failing.is_open()) {
@@ -81,8 +81,8 @@ impl CircuitBreakers {
 }
 
 impl Permit<'_> {
-    /// Tells what came of it: the failure, if it is the registry's.
-    pub(super) fn ended(self, outage: Option<&LookupError>) {
+    /// Records the result: the error, if the registry caused it.
+    pub(super) fn end(self, outage: Option<&LookupError>) {
         let mut all = self.circuits.failing();
         match outage {
             None => drop(all.remove(&self.host)),
@@ -107,7 +107,7 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        // A lookup that was dropped must not be the only one that may try.
+        // After a cancelled lookup, another one can try.
         if let Some(failing) = self.circuits.failing().get_mut(&self.host) {
             failing.trying = false;
         }
@@ -123,46 +123,41 @@ mod tests {
     }
 
     fn fail(circuits: &CircuitBreakers, host: &str) {
-        circuits.permit(host).unwrap().ended(Some(&outage()));
+        circuits.permit(host).unwrap().end(Some(&outage()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_circuit_opens_lets_one_try_and_closes() {
+    async fn a_circuit_opens_allows_one_attempt_and_closes() {
         let gauge = Gauge::default();
         let circuits = CircuitBreakers::new(gauge.clone());
         fail(&circuits, "a.example");
         fail(&circuits, "a.example");
-        circuits.permit("a.example").unwrap().ended(None);
+        circuits.permit("a.example").unwrap().end(None);
         for _ in 0..3 {
             assert_eq!(gauge.get(), 0);
             fail(&circuits, "a.example");
         }
         assert_eq!(gauge.get(), 1);
-        let error = circuits.permit("a.example").unwrap_err().to_string();
-        assert!(
-            error.starts_with(
-                "a.example is not asked for another 30 s, because its last answers failed: a.example did"
-            ),
-            "{error}"
-        );
-        circuits.permit("b.example").unwrap().ended(None);
+        let error = circuits.permit("a.example").unwrap_err();
+        assert!(matches!(&error, LookupError::CircuitOpen { left, .. } if left.as_secs() == 30), "{error}");
+        circuits.permit("b.example").unwrap().end(None);
 
         tokio::time::advance(OPEN).await;
         let probe = circuits.permit("a.example").unwrap();
         circuits.permit("a.example").unwrap_err();
-        probe.ended(Some(&outage()));
+        probe.end(Some(&outage()));
         circuits.permit("a.example").unwrap_err();
 
         tokio::time::advance(OPEN).await;
         drop(circuits.permit("a.example").unwrap());
-        circuits.permit("a.example").unwrap().ended(None);
+        circuits.permit("a.example").unwrap().end(None);
         assert_eq!(gauge.get(), 0);
         fail(&circuits, "a.example");
         circuits.permit("a.example").unwrap();
     }
 
     #[test]
-    fn registries_that_fail_are_bounded() {
+    fn the_number_of_failing_registries_is_limited() {
         let circuits = CircuitBreakers::new(Gauge::default());
         for number in 0..MAX_HOSTS + 5 {
             fail(&circuits, &format!("{number}.example"));

@@ -1,72 +1,72 @@
-//! Why an image's entrypoint is not known, in words for the pod's author.
+//! The errors of lookups, with messages for the author of the pod.
 
 use std::time::Duration;
 
 use crate::http::HttpError;
 
-/// Why there is no answer. Nothing of a secret is in it.
+/// The entrypoint of an image cannot be looked up. The message never contains a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
-    /// The image's name is none.
+    /// The name of the image is invalid.
     #[error(transparent)]
     Reference(bootlace_core::pod::InvalidImage),
-    /// The webhook was not installed to ask there.
+    /// The registry is not configured for lookups.
     #[error(
-        "the webhook asks no registry {host}: list it under entrypoints.registries in the chart's values, or name the \
-         image's entrypoint in the profile's env.images"
+        "lookups in registry {host:?} are not enabled: add it to entrypoints.registries in the values of the chart, or \
+         the entrypoint of the image to env.images of the BootProfile"
     )]
-    NotAsked {
+    NotConfigured {
         /// The registry.
         host: String,
     },
-    /// A pull secret is not right.
-    #[error("a pull secret {0}: correct it, or take it from the pod and its service account")]
+    /// A pull secret is invalid.
+    #[error("a pull secret {0}: correct it, or remove it from the pod and its service account")]
     Secret(crate::registry::credentials::InvalidPullSecret),
-    /// The registry does not give it.
+    /// The registry did not return the image.
     #[error(transparent)]
     Registry(#[from] HttpError),
-    /// It is there, and is no image that could be started.
-    #[error("{image}: {what}")]
+    /// The image cannot be started.
+    #[error("image {image:?} is invalid: {problem}")]
     Image {
         /// The image.
         image: String,
-        /// What is wrong with it, and what to do.
-        what: String,
+        /// The problem, and the remedy.
+        problem: String,
     },
-    /// The time is over.
+    /// The lookup timed out.
     #[error(
-        "{host} did not answer within {} s: is it running, and does a NetworkPolicy let the webhook reach it?",
+        "registry {host:?} did not respond within {} s: check whether it is running, and the network policy of the webhook",
         .after.as_secs_f32()
     )]
     TimedOut {
         /// The registry.
         host: String,
-        /// The time.
+        /// The timeout.
         after: Duration,
     },
-    /// It failed often just now.
-    #[error("{host} is not asked for another {} s, because its last answers failed: {last}", .left.as_secs().max(1))]
+    /// The last requests to the registry failed.
+    #[error("no requests to registry {host:?} for another {} s, because the last ones failed: {last}", .left.as_secs().max(1))]
     CircuitOpen {
         /// The registry.
         host: String,
-        /// How long.
+        /// The time until the next request.
         left: Duration,
-        /// The last failure.
+        /// The last error.
         last: String,
     },
-    /// Too many others are being looked up.
-    #[error("{0} images are being looked up already: try again")]
+    /// Too many other lookups are in progress.
+    #[error("{0} other lookups of images are in progress: try again")]
     Busy(usize),
 }
 
 impl LookupError {
-    /// Whether the registry is at fault, rather than the question.
+    /// Whether the registry caused the error, and not the request.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::TimedOut { .. } => true,
             Self::Registry(error) => error.is_temporary(),
             Self::Reference(_)
-            | Self::NotAsked { .. }
+            | Self::NotConfigured { .. }
             | Self::Secret(_)
             | Self::Image { .. }
             | Self::CircuitOpen { .. }
@@ -77,5 +77,5 @@ impl LookupError {
 
 /// The lookup cannot be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("the certificate authorities for registries cannot be read: {0}. Give them as PEM")]
+#[error("the certificate authorities of registries are invalid: {0}: must be PEM")]
 pub struct SetupError(pub(super) String);

@@ -1,4 +1,5 @@
-//! What a registry says of an image: manifest, where it is an index the one for the platform, configuration.
+//! Looks up the configuration of an image in its registry: the manifest, for an index that of the platform,
+//! then the configuration.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -17,26 +18,27 @@ use crate::registry::{
 };
 use bootlace_core::profile::remote;
 
-/// How many indexes may lead to an image: one is usual.
+/// The maximum number of nested indexes. One is usual.
 const MAX_INDEXES: usize = 2;
-/// How many configurations are kept.
+/// The maximum number of cached configurations.
 const MAX_CONFIGS: usize = 1_000;
-/// What is kept of a configuration, in bytes: an argument list that a kernel takes is shorter by far.
-const MAX_KEPT: usize = 16 * 1024;
-/// What a manifest takes at most, and what a configuration does, most of which is history. Far below what a registry may
-/// hold, because many are read at once in a webhook that has little memory.
+/// The maximum size of a cached configuration, in bytes. Far more than usual argument lists.
+const MAX_CACHED: usize = 16 * 1024;
+/// The maximum size of a manifest, and of a configuration, which consists mainly of history. Far below the
+/// limits of registries, because a webhook with little memory reads many at the same time.
 const MAX_BYTES: u64 = 512 * 1024;
 
-/// What lookups have in common.
+/// The common state of lookups.
 #[derive(Debug)]
 pub(super) struct RegistryLookup {
     roots: RwLock<RootCertStore>,
     deadline: Duration,
-    /// Where registries may be.
-    reach: NetworkZone,
-    says: remote::Client,
+    /// The allowed addresses of registries.
+    zone: NetworkZone,
+    client: remote::Client,
     circuits: CircuitBreakers,
-    /// By their digest, under which they never change. Whoever could read a manifest may know what it names.
+    /// Configurations by digest, which never change. A caller that can read a manifest can also read its
+    /// configuration.
     configs: Mutex<HashMap<Digest, Arc<ImageConfig>>>,
 }
 
@@ -47,13 +49,13 @@ impl RegistryLookup {
         loopback: bool,
         circuits: CircuitBreakers,
     ) -> Self {
-        let reach = if loopback { NetworkZone::Loopback } else { NetworkZone::Network };
-        // Whether a connection stands counts in the whole; a second attempt is the next pod's.
+        let zone = if loopback { NetworkZone::Loopback } else { NetworkZone::Network };
+        // The deadline includes the connection, and the lookup of the next pod is the second attempt.
         let seconds = u32::try_from(deadline.as_secs()).unwrap_or(u32::MAX).max(1);
-        let says =
+        let client =
             remote::Client { connect_timeout_seconds: seconds, attempts: 1, ..remote::Client::default() };
         let roots = RwLock::new(roots);
-        Self { roots, deadline, reach, says, circuits, configs: Mutex::default() }
+        Self { roots, deadline, zone, client, circuits, configs: Mutex::default() }
     }
 
     pub(super) fn trust(&self, roots: RootCertStore) {
@@ -64,7 +66,7 @@ impl RegistryLookup {
         self.roots.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks the registry, if it is worth it, and for no longer than the deadline.
+    /// Performs a lookup with the deadline, unless the circuit is open.
     pub(super) async fn run(
         self: Arc<Self>,
         reference: Reference,
@@ -73,41 +75,41 @@ impl RegistryLookup {
     ) -> CachedResult {
         let host = reference.registry();
         let permit = self.circuits.permit(host)?;
-        let asked = timeout(self.deadline, self.ask(&reference, &platform, credentials)).await;
-        let answer = asked
+        let result = timeout(self.deadline, self.look_up(&reference, &platform, credentials)).await;
+        let result = result
             .unwrap_or_else(|_| Err(LookupError::TimedOut { host: host.to_owned(), after: self.deadline }));
-        permit.ended(answer.as_ref().err().filter(|error| error.is_outage()));
-        Ok(answer?)
+        permit.end(result.as_ref().err().filter(|error| error.is_outage()));
+        Ok(result?)
     }
 
-    async fn ask(
+    async fn look_up(
         &self,
         reference: &Reference,
         platform: &Platform,
         credentials: Vec<RegistryCredentials>,
     ) -> Result<Arc<ImageConfig>, LookupError> {
-        let wrong = |what: String| LookupError::Image { image: reference.to_string(), what };
-        let client = HttpClient::new(&self.says, self.roots())?;
-        let session = Session::new(&client, reference, false, credentials, remedy)?.within(self.reach)?;
-        let described = self.described(&session, platform, &wrong).await?;
-        if let Some(known) = self.configs().get(&described.digest) {
-            return Ok(Arc::clone(known));
+        let invalid = |problem: String| LookupError::Image { image: reference.to_string(), problem };
+        let client = HttpClient::new(&self.client, self.roots())?;
+        let session = Session::new(&client, reference, false, credentials, remedy)?.within(self.zone)?;
+        let descriptor = self.config_descriptor(&session, platform, &invalid).await?;
+        if let Some(config) = self.configs().get(&descriptor.digest) {
+            return Ok(Arc::clone(config));
         }
-        let bytes = session.blob(&described, MAX_BYTES).await?.read(MAX_BYTES).await?;
-        let config = ImageConfig::read(&bytes).map_err(|error| wrong(error.to_string()))?;
-        if config.size() > MAX_KEPT {
-            return Err(wrong(format!(
-                "its ENTRYPOINT, CMD and ENV take more than {MAX_KEPT} bytes: shorten them"
+        let bytes = session.blob(&descriptor, MAX_BYTES).await?.read(MAX_BYTES).await?;
+        let config = ImageConfig::read(&bytes).map_err(|error| invalid(error.to_string()))?;
+        if config.size() > MAX_CACHED {
+            return Err(invalid(format!(
+                "ENTRYPOINT, CMD and ENV together must not exceed {MAX_CACHED} bytes"
             )));
         }
         let config = Arc::new(config);
         let mut configs = self.configs();
         if configs.len() >= MAX_CONFIGS {
-            // Any of them: it costs a request to have it again.
-            let one = configs.keys().next().cloned();
-            one.and_then(|one| configs.remove(&one));
+            // Removes any of them. Another lookup reads it again.
+            let digest = configs.keys().next().cloned();
+            digest.and_then(|digest| configs.remove(&digest));
         }
-        configs.insert(described.digest, Arc::clone(&config));
+        configs.insert(descriptor.digest, Arc::clone(&config));
         Ok(config)
     }
 
@@ -115,39 +117,39 @@ impl RegistryLookup {
         self.configs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The image's configuration, by its name.
-    async fn described(
+    /// Finds the descriptor of the configuration.
+    async fn config_descriptor(
         &self,
         session: &Session<'_>,
         platform: &Platform,
-        wrong: &impl Fn(String) -> LookupError,
+        invalid: &impl Fn(String) -> LookupError,
     ) -> Result<Descriptor, LookupError> {
         let mut digest = None;
         for _ in 0..=MAX_INDEXES {
             let bytes = session.manifest(digest.as_ref()).await?.read(MAX_BYTES).await?;
-            match Manifest::read(&bytes).map_err(|error| wrong(error.to_string()))? {
+            match Manifest::read(&bytes).map_err(|error| invalid(error.to_string()))? {
                 Manifest::Image(image) if image.is_image() => return Ok(image.config),
                 Manifest::Image(_) => {
-                    return Err(wrong("it is an artifact, which nothing can start".to_owned()));
+                    return Err(invalid("must be an image, but it is an artifact".to_owned()));
                 }
                 Manifest::Index(index) => {
-                    let chosen = platform.choose(&index).map_err(|error| wrong(error.to_string()))?;
+                    let chosen = platform.choose(&index).map_err(|error| invalid(error.to_string()))?;
                     digest = Some(chosen.digest.clone());
                 }
             }
         }
-        Err(wrong(format!("more than {MAX_INDEXES} indexes lead to no image: push it anew")))
+        Err(invalid(format!("more than {MAX_INDEXES} nested indexes: push the image again")))
     }
 }
 
 fn remedy(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "give the pod or its service account a pull secret that may read the image"
+            "add a pull secret with access to the image to the pod or its service account"
         }
-        StatusCode::NOT_FOUND => "correct the pod's image, or push it",
-        StatusCode::TOO_MANY_REQUESTS => "give the pod a pull secret whose user may ask more often",
-        _ => "look at the registry's own log",
+        StatusCode::NOT_FOUND => "correct the image of the pod, or push it",
+        StatusCode::TOO_MANY_REQUESTS => "add a pull secret of a user with a higher rate limit to the pod",
+        _ => "check the log of the registry",
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is counted of lookups.
+//! Metrics of lookups.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use prometheus_client::registry::{Registry, Unit};
 use super::LookupError;
 use super::cache::CachedResult;
 
-/// From an answer that is kept to one that the deadline cut off; in seconds.
+/// From a cached result to the deadline, in seconds.
 const DURATIONS: [f64; 8] = [1e-5, 1e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 3.0];
 
-/// What is counted of lookups.
+/// Metrics of lookups.
 #[derive(Debug, Clone)]
 pub struct EntrypointMetrics {
-    answers: Family<Labels, Counter>,
+    lookups: Family<Labels, Counter>,
     durations: Histogram,
-    /// Registries that are not asked because they failed.
+    /// Registries with an open circuit.
     pub(super) open_circuits: Gauge,
 }
 
@@ -32,14 +32,14 @@ struct Labels {
 impl Default for EntrypointMetrics {
     fn default() -> Self {
         let durations = Histogram::new(DURATIONS);
-        Self { answers: Family::default(), durations, open_circuits: Gauge::default() }
+        Self { lookups: Family::default(), durations, open_circuits: Gauge::default() }
     }
 }
 
 impl EntrypointMetrics {
-    /// Registers all of them.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("entrypoint_lookups", "Entrypoints asked for, by result", self.answers.clone());
+        registry.register("entrypoint_lookups", "Lookups of entrypoints, by result", self.lookups.clone());
         registry.register_with_unit(
             "entrypoint_lookup_duration",
             "Time that a review waited for an entrypoint",
@@ -48,18 +48,18 @@ impl EntrypointMetrics {
         );
         registry.register(
             "entrypoint_circuits_open",
-            "Registries that are not asked for entrypoints, because they failed",
+            "Registries without lookups of entrypoints, because the last ones failed",
             self.open_circuits.clone(),
         );
     }
 
     /// Adds a series to every family, for [`super::super::metrics::WebhookMetrics::with_examples`].
     pub(in crate::webhook) fn add_examples(&self) {
-        self.answers.get_or_create(&Labels { result: "found" }).inc_by(0);
+        self.lookups.get_or_create(&Labels { result: "found" }).inc_by(0);
     }
 
-    pub(super) fn answered(&self, answer: &CachedResult, took: Duration) {
-        let result = match answer.as_ref().map_err(|error| &**error) {
+    pub(super) fn looked_up(&self, result: &CachedResult, duration: Duration) {
+        let label = match result.as_ref().map_err(|error| &**error) {
             Ok(_) => "found",
             Err(LookupError::TimedOut { .. }) => "timed_out",
             Err(LookupError::CircuitOpen { .. }) => "circuit_open",
@@ -67,7 +67,7 @@ impl EntrypointMetrics {
             Err(error) if error.is_outage() => "failed",
             Err(_) => "refused",
         };
-        self.answers.get_or_create(&Labels { result }).inc();
-        self.durations.observe(took.as_secs_f64());
+        self.lookups.get_or_create(&Labels { result: label }).inc();
+        self.durations.observe(duration.as_secs_f64());
     }
 }

@@ -1,17 +1,16 @@
-//! What an image starts, looked up in its registry: where a pod names no command, only the image knows it.
+//! Looks up the entrypoints of images in their registries, for pods without a command.
 //!
-//! | module | what it answers |
+//! | module | content |
 //! |---|---|
 //! | `args` | the command line |
-//! | `lookup` | what does the registry say of an image |
-//! | `cache` | has it been asked already, or is it being asked just now |
-//! | `circuit` | is a registry worth asking |
-//! | `error` | why is there no answer, in words for the pod's author |
-//! | `metrics` | what is counted |
+//! | `lookup` | the requests to a registry |
+//! | `cache` | results, and lookups in progress |
+//! | `circuit_breaker` | pauses requests to a registry after failures |
+//! | `error` | the errors, with messages for the author of the pod |
+//! | `metrics` | the metrics |
 //!
-//! A pod's author chooses the image, so a lookup is as little to be trusted as the pod: it goes over TLS only, never to
-//! the node's own addresses, and in memory, time and number it is bounded. An answer is kept for whoever asked with
-//! the same credentials, and for nobody else.
+//! The author of a pod chooses the image, so lookups are untrusted: they only use TLS, never addresses of the
+//! node, and are limited in memory, time and number. A cached result is only used for the same credentials.
 
 mod args;
 mod cache;
@@ -36,41 +35,42 @@ use cache::{Cache, Key};
 use circuit_breaker::CircuitBreakers;
 use lookup::RegistryLookup;
 
-/// What the webhook was installed with.
+/// Settings of the installation.
 #[derive(Debug, Clone)]
 pub struct EntrypointSettings {
-    /// How long a lookup may take, all of its requests together. Less than the webhook's own time by what the rest of
-    /// a review takes.
+    /// The timeout for all requests of a lookup. Less than that of the webhook, because the rest of the
+    /// review needs time as well.
     pub deadline: Duration,
-    /// Certificate authorities in PEM that are trusted beside the public ones.
+    /// Certificate authorities in PEM, in addition to the public ones.
     pub ca: Option<Vec<u8>>,
-    /// The registries that may be asked, written as in a pull secret: `registry.example.com`, `*.example.com:5000`,
-    /// `registry.example.com/team`. A pod's author chooses the image, and so would choose whom the webhook calls.
+    /// The registries for lookups, in the format of pull secrets: `registry.example.com`,
+    /// `*.example.com:5000`, `registry.example.com/team`. Without this list, the author of a pod could make
+    /// the webhook call any host.
     pub registries: Vec<String>,
-    /// Whether a registry may be on the loopback: in tests, where there is no other.
+    /// Whether registries on loopback addresses are allowed, for tests.
     pub loopback: bool,
 }
 
 impl Default for EntrypointSettings {
     fn default() -> Self {
-        // The chart's webhook has five seconds.
+        // The timeout of the webhook in the chart is five seconds.
         Self { deadline: Duration::from_secs(2), ca: None, registries: Vec::new(), loopback: false }
     }
 }
 
-/// What is looked up.
+/// A lookup.
 #[derive(Clone, Copy, Debug)]
 pub struct EntrypointQuery<'q> {
-    /// The image as the pod calls it.
+    /// The image in the spec of the pod.
     pub image: &'q str,
-    /// What each of its pull secrets holds (`.dockerconfigjson`).
+    /// The contents of its pull secrets (`.dockerconfigjson`).
     pub pull_secrets: &'q [Vec<u8>],
-    /// The architecture of the node that it is for, as Go names it; without it that of the webhook's own, as images
-    /// start the same on all of theirs.
+    /// The architecture of the node, as in Go. Defaults to that of the webhook, because the entrypoint of an
+    /// image is usually the same for all architectures.
     pub architecture: Option<&'q str>,
 }
 
-/// Looks images up, and remembers.
+/// Looks up images, with a cache.
 #[derive(Debug)]
 pub struct Entrypoints {
     cache: Cache,
@@ -80,10 +80,10 @@ pub struct Entrypoints {
 }
 
 impl Entrypoints {
-    /// Asks nothing yet.
+    /// Creates the lookup, without requests.
     ///
     /// # Errors
-    /// Where the certificate authorities cannot be read.
+    /// The certificate authorities are invalid.
     pub fn new(settings: &EntrypointSettings, metrics: EntrypointMetrics) -> Result<Self, SetupError> {
         let roots = roots(settings.ca.as_deref())?;
         let circuits = CircuitBreakers::new(metrics.open_circuits.clone());
@@ -92,50 +92,47 @@ impl Entrypoints {
         Ok(Self { cache: Cache::default(), lookup, metrics, registries })
     }
 
-    /// Trusts these certificate authorities in PEM from now on, beside the public ones.
+    /// Replaces the additional certificate authorities, in PEM.
     ///
     /// # Errors
-    /// Where they cannot be read: those before stay.
+    /// They are invalid. The previous ones stay active.
     pub fn trust(&self, pem: &[u8]) -> Result<(), SetupError> {
         self.lookup.trust(roots(Some(pem))?);
         Ok(())
     }
 
-    /// Whether the image's registry is one that may be asked.
+    /// Checks whether lookups in the registry of the image are allowed.
     ///
     /// # Errors
-    /// Why it is none.
-    pub(super) fn may_ask(&self, image: &str) -> Result<Reference, LookupError> {
+    /// They are not allowed, or the name of the image is invalid.
+    pub(super) fn check_registry(&self, image: &str) -> Result<Reference, LookupError> {
         let reference: Reference = image.parse().map_err(LookupError::Reference)?;
         if self.registries.iter().any(|pattern| pattern.is_for(&reference)) {
             return Ok(reference);
         }
-        Err(LookupError::NotAsked { host: reference.registry().to_owned() })
+        Err(LookupError::NotConfigured { host: reference.registry().to_owned() })
     }
 
-    /// What the image starts. Whoever asks while the same is being looked up waits for that answer.
+    /// Looks up the configuration of an image. Concurrent lookups of the same image share the result.
     ///
     /// # Errors
-    /// Where there is no answer, or none in time: the error names the image's registry and what to do, and holds
-    /// nothing of a secret. It is remembered for a while, too.
-    pub async fn resolve(
-        &self,
-        question: &EntrypointQuery<'_>,
-    ) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
-        let begun = tokio::time::Instant::now();
-        let answer = self.answer(question).await;
-        self.metrics.answered(&answer, begun.elapsed());
-        answer
+    /// The lookup fails or times out. The message contains the registry and a remedy, but no secret. Errors
+    /// are cached as well.
+    pub async fn resolve(&self, query: &EntrypointQuery<'_>) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
+        let start = tokio::time::Instant::now();
+        let result = self.cached(query).await;
+        self.metrics.looked_up(&result, start.elapsed());
+        result
     }
 
-    async fn answer(&self, question: &EntrypointQuery<'_>) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
-        let reference = self.may_ask(question.image)?;
+    async fn cached(&self, query: &EntrypointQuery<'_>) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
+        let reference = self.check_registry(query.image)?;
         let mut keyring = Keyring::default();
-        for secret in question.pull_secrets {
+        for secret in query.pull_secrets {
             keyring.add(secret).map_err(LookupError::Secret)?;
         }
         let credentials = keyring.lookup(&reference);
-        let platform = question.architecture.and_then(Platform::of_node).unwrap_or_else(Platform::own);
+        let platform = query.architecture.and_then(Platform::of_node).unwrap_or_else(Platform::own);
         let key = Key::new(&reference, &platform, &credentials);
         let lookup = || Arc::clone(&self.lookup).run(reference, platform, credentials);
         self.cache.get(key, lookup)?.await

@@ -1,4 +1,4 @@
-//! What images start, asked of their registries in the name of a pod.
+//! Looks up the entrypoints of images in their registries, with the pull secrets of a pod.
 
 use futures::future;
 
@@ -6,7 +6,7 @@ use super::pull_secrets::{PullSecretLookup, PullSecretResult};
 use crate::webhook::entrypoints::{EntrypointQuery, Entrypoints, LookupError, SetupError};
 use bootlace_core::plan::{ImageConfig, ImageQuery};
 
-/// Asks registries with the pull secrets of the pod that names the images.
+/// Looks up images with the pull secrets of their pod.
 #[derive(Debug)]
 pub struct ImageLookup {
     entrypoints: Entrypoints,
@@ -14,28 +14,28 @@ pub struct ImageLookup {
 }
 
 impl ImageLookup {
-    /// Reads pull secrets with `secrets`.
+    /// A lookup that reads pull secrets with `secrets`.
     #[must_use]
     pub fn new(entrypoints: Entrypoints, secrets: PullSecretLookup) -> Self {
         Self { entrypoints, secrets }
     }
 
-    /// Trusts these certificate authorities from now on; see [`Entrypoints::trust`].
+    /// Replaces the certificate authorities; see [`Entrypoints::trust`].
     ///
     /// # Errors
-    /// Where they cannot be read.
+    /// They are invalid.
     pub fn trust(&self, pem: &[u8]) -> Result<(), SetupError> {
         self.entrypoints.trust(pem)
     }
 
-    /// An answer for each of the images, all asked for at once.
+    /// Looks up all images in parallel.
     pub(super) async fn all(&self, lookup: &ImageQuery) -> Vec<(String, Result<ImageConfig, String>)> {
         if lookup.images.is_empty() {
             return Vec::new();
         }
-        // Where no registry would be asked, no secret is read either.
-        let asked = lookup.images.iter().any(|image| self.entrypoints.may_ask(image).is_ok());
-        let secrets = if asked {
+        // Without a lookup in a registry, no secret is read.
+        let is_needed = lookup.images.iter().any(|image| self.entrypoints.check_registry(image).is_ok());
+        let secrets = if is_needed {
             self.secrets.read(&lookup.namespace, &lookup.pull_secrets).await
         } else {
             PullSecretResult::default()
@@ -58,7 +58,7 @@ impl ImageLookup {
 }
 
 impl PullSecretResult {
-    /// Why there is no answer; where the registry was asked with fewer secrets than the pod names, that too.
+    /// Describes an error, and the missing pull secrets, which can be its cause.
     fn explain(&self, error: &LookupError) -> String {
         match &self.missing {
             Some(missing) => format!("{error}; {missing}"),

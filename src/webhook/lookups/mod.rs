@@ -1,14 +1,14 @@
-//! What a pod does not tell itself, looked up while its review waits.
+//! Lookups during a review.
 //!
-//! | module | what it answers |
+//! | module | lookup |
 //! |---|---|
-//! | `images` | what do these images start |
-//! | `pull_secrets` | what do a pod's pull secrets hold |
-//! | `pipes` | what have the earlier tasks of a run stored |
+//! | `images` | the entrypoints of images |
+//! | `pull_secrets` | the contents of the pull secrets of a pod |
+//! | `pipes` | the outputs of the earlier tasks of a run |
 //!
-//! A review is answered from what is known; where more must be known, it says what, that is looked up here, and the review
-//! is answered again. Each way of looking up bounds its own time, and what it comes to is an answer also where that is
-//! only why there is none: a review never fails because of a lookup.
+//! A review is processed without lookups first. If it needs one, it returns a description of the lookup, and
+//! is processed again with the result. Each lookup has its own timeout. An error is a result as well: a
+//! review never fails because of a lookup.
 
 mod images;
 mod pipes;
@@ -27,20 +27,21 @@ use bootlace_core::admission::{LookupResults, PendingLookup};
 use bootlace_core::input::PipeAnswers;
 use bootlace_core::plan::ImageConfigs;
 
-/// How often a review may ask: what is found can lead to one more question, and after these it is answered without.
+/// The maximum number of rounds of lookups, because a result can lead to another lookup. After that, the
+/// review is processed without more lookups.
 pub(super) const ROUNDS: usize = 4;
 
-/// All that can be looked up.
+/// All lookups.
 #[derive(Debug, Default)]
 pub struct Lookups {
-    /// Images in their registries; none where no registry is to be asked.
+    /// Images in their registries. None if no registry is configured.
     pub images: Option<Arc<ImageLookup>>,
-    /// What earlier tasks stored.
+    /// Outputs of earlier tasks.
     pub pipes: PipeLookup,
 }
 
 impl Lookups {
-    /// What is known of a pod before anything is asked: nothing, but what can be asked.
+    /// The results before the first lookup: empty, but with the available lookups.
     pub(super) fn begin(&self) -> LookupResults {
         LookupResults {
             images: self.images.as_ref().map(|_| ImageConfigs::default()),
@@ -48,8 +49,7 @@ impl Lookups {
         }
     }
 
-    /// Looks up what `lookup` asks for, and adds it to `found`: an answer to all that was asked, so that nothing is asked
-    /// twice.
+    /// Performs a lookup and adds its results to `found`, including errors, so that no lookup is repeated.
     pub(super) async fn add(
         &self,
         lookup: PendingLookup,
@@ -64,9 +64,9 @@ impl Lookups {
             }
             PendingLookup::Pipes { namespace, runs } => {
                 let answers = found.pipes.get_or_insert_default();
-                // At once, so that all of them together take no longer than one.
-                let asked = runs.iter().map(|run| self.pipes.list(&namespace, run, metrics));
-                let found = join_all(asked).await;
+                // In parallel, so that they need no more time than one.
+                let lookups = runs.iter().map(|run| self.pipes.list(&namespace, run, metrics));
+                let found = join_all(lookups).await;
                 for (run, answer) in runs.into_iter().zip(found) {
                     answers.add(run, answer);
                 }

@@ -1,4 +1,4 @@
-//! What the watch has told of profiles: the last good version of each, and what is wrong with the newest.
+//! The state of the watch of profiles: the last valid version of each, and the problem of the newest.
 
 use std::collections::BTreeMap;
 
@@ -12,31 +12,31 @@ use tracing::{info, warn};
 use super::StatusWriter;
 use bootlace_core::profile::{BootProfileSpec, BootProfileStatus, Profile, Profiles};
 
-/// A profile as JSON, because it may be unreadable: a newer version's field, or an edit past the schema.
+/// A profile as JSON, because it can be invalid: it can have fields of a newer version, or bypass the schema.
 type Raw = DynamicObject;
 
-/// All profiles that there are, by name. Pure: it is told of events and asked for snapshots.
+/// All profiles by name. Applies events and creates snapshots, without input or output.
 #[derive(Debug, Default)]
 pub struct Catalogue {
     entries: BTreeMap<String, Entry>,
-    /// Names seen since the beginning of a list; what the list does not hold is gone.
+    /// The names in an incomplete list. Profiles that are not in the list are removed when it is complete.
     listed: Vec<String>,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// Tells an object from another that has its name after it.
+    /// Distinguishes an object from a later one with the same name.
     uid: Option<String>,
     generation: i64,
     resource_version: Option<String>,
     good: Option<Profile>,
     problem: Option<String>,
-    /// What the object says now.
+    /// The status of the object.
     status: BootProfileStatus,
 }
 
 impl Catalogue {
-    /// Takes in what the watch tells. True where a snapshot can be taken that may differ from the last.
+    /// Applies an event. Returns whether the snapshot can have changed.
     pub fn apply(&mut self, event: Event<Raw>) -> bool {
         match event {
             Event::Init => {
@@ -76,29 +76,30 @@ impl Catalogue {
         match read(profile, &name, entry.generation) {
             Ok(profile) => {
                 if entry.problem.take().is_some() {
-                    info!(profile = name, "BootProfile can be read again");
+                    info!(profile = name, "BootProfile is valid again");
                 }
                 entry.good = Some(profile);
             }
             Err(problem) => {
                 if entry.good.is_none() {
-                    // We began after the last good version was replaced: another replica wrote it down.
+                    // This process started after the last valid version was replaced. Another replica wrote
+                    // it to the status.
                     entry.good = entry.status.last_good.as_ref().and_then(|good| good.profile(&name));
                 }
-                // Told once, not with every list that follows.
+                // Reported once, not for every list.
                 if entry.problem.as_ref() != Some(&problem) {
-                    let kept = match &entry.good {
+                    let consequence = match &entry.good {
                         Some(good) => format!("generation {} stays active", good.generation),
                         None => "no earlier valid version is known".to_owned(),
                     };
-                    warn!(profile = name, problem, "BootProfile cannot be read: {kept}");
+                    warn!(profile = name, problem, "BootProfile is invalid: {consequence}");
                 }
                 entry.problem = Some(problem);
             }
         }
     }
 
-    /// What the objects' statuses should say and do not.
+    /// The statuses that differ from those of the objects.
     #[must_use]
     pub fn reports(&self, now: Timestamp) -> Vec<StatusWriter> {
         let report = |(name, entry): (&String, &Entry)| {
@@ -110,14 +111,14 @@ impl Catalogue {
         self.entries.iter().filter_map(report).collect()
     }
 
-    /// For each profile: its name, the generation in force and whether that is the newest.
+    /// The name of each profile, its active generation, and whether that is the newest.
     pub fn states(&self) -> impl Iterator<Item = (&str, Option<i64>, bool)> {
         self.entries.iter().map(|(name, entry)| {
             (name.as_str(), entry.good.as_ref().map(|good| good.generation), entry.problem.is_none())
         })
     }
 
-    /// The last good version of each, and what is wrong with those that have none.
+    /// The last valid version of each profile, and the problems of those without one.
     #[must_use]
     pub fn snapshot(&self) -> Profiles {
         let problem = |(name, entry): (&String, &Entry)| {
@@ -128,7 +129,7 @@ impl Catalogue {
         good.with_not_in_force(self.entries.iter().filter_map(problem).collect())
     }
 
-    /// How many cannot be read as they are now.
+    /// The number of profiles whose newest version is invalid.
     #[must_use]
     pub fn invalid(&self) -> usize {
         self.entries.values().filter(|entry| entry.problem.is_some()).count()
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_replaces_what_was_known() {
+    fn a_list_replaces_the_state() {
         let mut catalogue = Catalogue::default();
         assert!(list(&mut catalogue, vec![profile("a", 1, &json!(5)), profile("b", 1, &json!(5))]));
         assert_eq!(names(&catalogue), ["a", "b"]);
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_followed() {
+    fn changes_update_the_state() {
         let mut catalogue = Catalogue::default();
         list(&mut catalogue, vec![]);
         assert!(catalogue.apply(Event::Apply(profile("a", 1, &json!(5)))));
@@ -203,13 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_profile_keeps_its_last_good_version_and_the_others() {
+    fn an_invalid_profile_keeps_its_last_valid_version_and_the_others() {
         let mut catalogue = Catalogue::default();
         list(&mut catalogue, vec![profile("a", 1, &json!(5)), profile("b", 1, &json!(5))]);
         catalogue.apply(Event::Apply(profile("a", 2, &json!("soon"))));
         assert_eq!((names(&catalogue).len(), catalogue.invalid()), (2, 1));
         assert_eq!(a(&catalogue).generation, 1);
-        // A new list says the same, and it stays so.
+        // A new list does not change that.
         list(&mut catalogue, vec![profile("a", 2, &json!("soon")), profile("b", 1, &json!(5))]);
         assert_eq!(a(&catalogue).generation, 1);
         catalogue.apply(Event::Apply(profile("a", 3, &json!(7))));
@@ -218,18 +219,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_profile_without_an_earlier_version_is_not_in_force() {
+    fn an_invalid_profile_without_an_earlier_version_is_not_active() {
         let mut catalogue = Catalogue::default();
         list(&mut catalogue, vec![profile("a", 1, &json!(-1))]);
         assert_eq!((names(&catalogue).len(), catalogue.invalid()), (0, 1));
-        // And is told apart from one that does not exist.
+        // It is distinguished from a profile that does not exist.
         let snapshot = catalogue.snapshot();
         let NoProfile::NotInForce { problem, .. } = snapshot.missing("a") else { panic!("a is not known") };
         assert!(problem.starts_with("spec: invalid value"), "{problem}");
         assert!(matches!(snapshot.missing("b"), NoProfile::Unknown { .. }));
         let ready = catalogue.reports(at(3))[0].status.ready().unwrap().message.clone();
         assert!(ready.starts_with(&problem), "{ready} is not of {problem}");
-        // With an earlier version in force it is not missing at all.
+        // With an earlier valid version, it is not missing.
         catalogue.apply(Event::Apply(profile("a", 2, &json!(5))));
         catalogue.apply(Event::Apply(profile("a", 3, &json!(-1))));
         assert_eq!(
@@ -238,9 +239,9 @@ mod tests {
         );
     }
 
-    /// What the API server takes, and no pod could boot with.
+    /// The API server accepts this profile, but no pod could boot with it.
     #[test]
-    fn a_profile_that_no_pod_could_boot_with_does_not_come_into_force() {
+    fn a_profile_that_no_pod_could_boot_with_is_not_activated() {
         let with = |generation: i64, sources: &Value| {
             let mut profile = profile("a", generation, &json!(5));
             profile.data["spec"]["sources"] = sources.clone();
@@ -250,31 +251,31 @@ mod tests {
         let mut catalogue = Catalogue::default();
         list(&mut catalogue, vec![with(1, &inline(&json!({"PATH": "/opt"})))]);
         assert!(names(&catalogue).is_empty());
-        let said = catalogue.snapshot().missing("a").to_string();
-        assert!(said.contains("spec") && said.contains("env.allow"), "{said}");
+        let message = catalogue.snapshot().missing("a").to_string();
+        assert!(message.contains("spec") && message.contains("env.allow"), "{message}");
         catalogue.apply(Event::Apply(with(2, &inline(&json!({"spring.datasource.url": "x"})))));
         assert_eq!(a(&catalogue).generation, 2);
         catalogue.apply(Event::Apply(with(3, &inline(&json!({"A=B": "x"})))));
-        assert_eq!(a(&catalogue).generation, 2, "an invalid change keeps the last good version");
+        assert_eq!(a(&catalogue).generation, 2, "an invalid change keeps the last valid version");
         let status = catalogue.reports(at(3))[0].status.clone();
         let ready = status.ready().unwrap();
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Invalid"));
         assert!(ready.message.contains("spec.sources[0].inline.env[\"A=B\"]: "), "{}", ready.message);
     }
 
-    /// A profile with the status that a report of it would leave.
+    /// A profile with the status that the catalogue would write.
     fn with_status(catalogue: &Catalogue, mut profile: Raw) -> Raw {
         profile.data["status"] = serde_json::to_value(&catalogue.reports(at(1))[0].status).unwrap();
         profile
     }
 
     #[test]
-    fn a_replica_that_starts_while_a_profile_is_broken_has_its_last_good_version_too() {
+    fn a_replica_that_starts_with_an_invalid_profile_has_its_last_valid_version() {
         let mut first = Catalogue::default();
         list(&mut first, vec![profile("a", 1, &json!(5))]);
         let good = with_status(&first, profile("a", 1, &json!(5)));
         first.apply(Event::Apply(good.clone()));
-        assert!(first.reports(at(2)).is_empty(), "what is said already is not said again");
+        assert!(first.reports(at(2)).is_empty(), "an unchanged status is not written");
         let mut broken = profile("a", 2, &json!("soon"));
         broken.data["status"] = good.data["status"].clone();
 
@@ -282,7 +283,7 @@ mod tests {
         list(&mut second, vec![broken.clone()]);
         assert_eq!((a(&second).generation, a(&second).spec.hook.timeout_seconds), (1, 5));
         first.apply(Event::Apply(broken));
-        // Both say the same, so it is no matter whose report is taken.
+        // Both compute the same status, so either can be written.
         assert_eq!(first.reports(at(2)), second.reports(at(2)));
         let status = &first.reports(at(2))[0].status;
         let ready = status.ready().unwrap();
@@ -297,11 +298,11 @@ mod tests {
         first.apply(Event::Apply(profile("a", 3, &json!(7))));
         let status = &first.reports(at(1))[0].status;
         assert_eq!(status.ready().unwrap().message, "generation 3 is active");
-        assert_eq!(status.conditions.len(), 1, "nothing is stalled any more");
+        assert_eq!(status.conditions.len(), 1, "the condition Stalled is removed");
     }
 
     #[test]
-    fn an_unknown_filter_is_told_and_another_object_of_the_name_inherits_nothing() {
+    fn an_unknown_filter_is_reported_and_a_new_object_inherits_nothing() {
         let mut catalogue = Catalogue::default();
         let mut old = profile("a", 1, &json!(5));
         old.metadata.uid = Some("old".to_owned());

@@ -1,4 +1,4 @@
-//! The profiles in force.
+//! The active profiles.
 #![allow(clippy::result_large_err, reason = "returned when profiles change, and not for each review")]
 
 mod catalogue;
@@ -16,8 +16,8 @@ use bootlace_core::plan::{InstallationSettings, PlanError, PreparedProfiles, Ver
 use bootlace_core::profile::{NamespaceDefaults, Profiles};
 use bootlace_core::signature::Keys;
 
-/// The snapshot that reviews are answered from; none before the first lists. A review keeps the one that it
-/// began with.
+/// The snapshot that reviews use, or none before the first lists. A review uses the same snapshot until its
+/// end.
 #[derive(Debug, Default)]
 pub struct ActiveProfiles {
     known: RwLock<Known>,
@@ -26,22 +26,22 @@ pub struct ActiveProfiles {
 #[derive(Debug, Default)]
 struct Known {
     settings: InstallationSettings,
-    /// Whether the settings lack the store, of which is known that there is one.
+    /// Whether there is a store, whose CA is not known yet.
     awaits_store: bool,
-    /// Whether the API server has not been asked for its version yet.
+    /// Whether the version of the API server is not known yet.
     awaits_version: bool,
-    /// Whether they lack the keys that sign for it.
+    /// Whether the signing keys are not known yet.
     awaits_keys: bool,
     profiles: Option<Profiles>,
-    /// Made of the two above.
+    /// Prepared from the profiles and the settings.
     recipes: Option<PreparedProfiles>,
-    /// None as long as they are waited for.
+    /// None before the first list.
     defaults: Option<Arc<NamespaceDefaults>>,
     snapshot: Option<Arc<PreparedProfiles>>,
 }
 
 impl Known {
-    /// Makes the recipes anew.
+    /// Prepares the profiles again.
     fn prepare(&mut self) -> Result<(), PlanError> {
         let profiles = self.profiles.clone();
         self.recipes =
@@ -50,8 +50,8 @@ impl Known {
         Ok(())
     }
 
-    /// Makes the snapshot anew, once all is known: a pod must not boot with one profile because the webhook has not
-    /// heard yet that its namespace names another, and not without the store because its CA has not been read yet.
+    /// Creates the snapshot if everything is known: otherwise a pod could boot with another profile than that
+    /// of its namespace, or without the store.
     fn renew(&mut self) {
         self.snapshot = self
             .recipes
@@ -63,35 +63,35 @@ impl Known {
 }
 
 impl ActiveProfiles {
-    /// Nothing yet, on a webhook that was installed with `settings` and will learn of namespaces' defaults.
+    /// No profiles yet, and the settings of the installation.
     #[must_use]
     pub fn new(settings: InstallationSettings) -> Arc<Self> {
         Arc::new(Self { known: RwLock::new(Known { settings, ..Known::default() }) })
     }
 
-    /// The same on a webhook without a cluster: no namespace names a profile.
+    /// The same for a webhook without a cluster, where namespaces have no default profiles.
     #[must_use]
     pub fn without_namespaces(settings: InstallationSettings) -> Arc<Self> {
-        let in_force = Self::new(settings);
-        in_force.swap_namespaces(NamespaceDefaults::default());
-        in_force
+        let profiles = Self::new(settings);
+        profiles.swap_namespaces(NamespaceDefaults::default());
+        profiles
     }
 
-    /// The snapshot now.
+    /// The current snapshot.
     #[must_use]
     pub fn get(&self) -> Option<Arc<PreparedProfiles>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 
-    /// Answers nothing before [`ActiveProfiles::set_kubernetes_version`].
+    /// Provides no snapshot before [`ActiveProfiles::set_kubernetes_version`].
     pub fn await_version(&self) {
         let mut known = self.write();
         known.awaits_version = true;
         known.renew();
     }
 
-    /// Plans for this version of Kubernetes from now on; none where the API server does not tell it. Pods that depend on
-    /// it get a warning then.
+    /// Sets the version of Kubernetes, or none if the API server does not report it. Pods that depend on it
+    /// then get a warning.
     ///
     /// # Errors
     /// See [`PreparedProfiles::new`].
@@ -102,7 +102,7 @@ impl ActiveProfiles {
         known.prepare()
     }
 
-    /// Answers from `profiles` from now on. Where that is an error, what was in force stays.
+    /// Activates `profiles`. After an error, the previous ones stay active.
     ///
     /// # Errors
     /// See [`PreparedProfiles::new`].
@@ -112,21 +112,21 @@ impl ActiveProfiles {
         known.prepare().inspect_err(|_| known.profiles = before)
     }
 
-    /// Takes what namespaces name for their tasks from `defaults` from now on.
+    /// Activates the default profiles of namespaces.
     pub fn swap_namespaces(&self, defaults: NamespaceDefaults) {
         let mut known = self.write();
         known.defaults = Some(Arc::new(defaults));
         known.renew();
     }
 
-    /// Answers nothing before [`ActiveProfiles::swap_store`].
+    /// Provides no snapshot before [`ActiveProfiles::swap_store`].
     pub fn await_store(&self) {
         let mut known = self.write();
         known.awaits_store = true;
         known.renew();
     }
 
-    /// Sends pods to `store` from now on.
+    /// Sets the store for injected containers.
     ///
     /// # Errors
     /// See [`PreparedProfiles::new`].
@@ -137,14 +137,14 @@ impl ActiveProfiles {
         known.prepare()
     }
 
-    /// Answers nothing before [`ActiveProfiles::swap_keys`].
+    /// Provides no snapshot before [`ActiveProfiles::swap_keys`].
     pub fn await_keys(&self) {
         let mut known = self.write();
         known.awaits_keys = true;
         known.renew();
     }
 
-    /// Signs with `keys` from now on.
+    /// Sets the signing keys.
     ///
     /// # Errors
     /// See [`PreparedProfiles::new`].
@@ -158,7 +158,7 @@ impl ActiveProfiles {
         known.prepare()
     }
 
-    // Who panicked with the lock in hand left parts of which each is whole.
+    // After a panic with the lock, each part of the state is still complete.
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,6 @@
-//! Which namespaces name a profile for their tasks. The API server sends a pod without its namespace's labels, and
-//! asking for them at each review would make every pod of the cluster wait for a second answer of its API server; so
-//! they are watched: metadata only, and only of namespaces that carry the label.
+//! Watches the default profiles of namespaces, which are labels. A review does not contain the labels of the
+//! namespace, and a request during each review would delay every pod of the cluster. Only the metadata of
+//! namespaces with the label is watched.
 
 use std::sync::Arc;
 
@@ -19,16 +19,14 @@ use crate::server::watch_errors::WatchedResource;
 use bootlace_core::names;
 use bootlace_core::profile::NamespaceDefaults;
 
-const WATCHING: WatchedResource = WatchedResource {
-    resource: "namespaces",
-    absent: "this is no API server of Kubernetes: check its address",
-};
+const WATCHING: WatchedResource =
+    WatchedResource { resource: "namespaces", absent: "check the address of the API server" };
 
-/// Keeps the namespaces' defaults in `in_force` in step with the API server, for ever. Ready after the first list;
-/// when the watch breaks later on, what was known stays in force.
+/// Updates the default profiles of namespaces in `profiles`. Does not return. Ready after the first list. If
+/// the watch fails later, the last state stays active.
 pub async fn watch(
     client: Client,
-    in_force: Arc<ActiveProfiles>,
+    profiles: Arc<ActiveProfiles>,
     readiness: Arc<Readiness>,
     beat: Heartbeat,
 ) {
@@ -46,50 +44,50 @@ pub async fn watch(
         let Some(event) = event else { return };
         match event {
             Ok(event) => {
-                if !known.take(event) {
+                if !known.apply(event) {
                     continue;
                 }
-                in_force.swap_namespaces(known.defaults.clone());
+                profiles.swap_namespaces(known.defaults.clone());
                 if readiness.is_missing(Part::Namespaces) {
                     info!(count = known.defaults.len(), "namespaces listed");
                     readiness.in_place(Part::Namespaces);
                 }
             }
             Err(error) => {
-                if let Some(why) = WATCHING.trouble(&error)
+                if let Some(reason) = WATCHING.trouble(&error)
                     && readiness.is_missing(Part::Namespaces)
                 {
-                    readiness.missing(Part::Namespaces, why);
+                    readiness.missing(Part::Namespaces, reason);
                 }
             }
         }
     }
 }
 
-/// What the watch has told. Pure.
+/// The state of the watch.
 #[derive(Debug, Default)]
 struct Known {
     defaults: NamespaceDefaults,
-    /// What a list that is not over has told; it replaces what was known.
+    /// The part of an incomplete list, which replaces the state when it is complete.
     listed: NamespaceDefaults,
 }
 
 impl Known {
-    /// True where `defaults` may differ from before.
-    fn take(&mut self, event: Event<PartialObjectMeta<Namespace>>) -> bool {
+    /// Applies an event. Returns whether `defaults` can have changed.
+    fn apply(&mut self, event: Event<PartialObjectMeta<Namespace>>) -> bool {
         let label = |namespace: &PartialObjectMeta<Namespace>| {
             namespace.labels().get(names::LABEL_PROFILE).filter(|profile| !profile.is_empty()).cloned()
         };
-        let over = !matches!(event, Event::Init | Event::InitApply(_));
+        let is_complete = !matches!(event, Event::Init | Event::InitApply(_));
         match event {
             Event::Init => self.listed = NamespaceDefaults::default(),
             Event::InitApply(namespace) => self.listed.set(namespace.name_any(), label(&namespace)),
             Event::InitDone => self.defaults = std::mem::take(&mut self.listed),
             Event::Apply(namespace) => self.defaults.set(namespace.name_any(), label(&namespace)),
-            // Also what a namespace that lost the label comes as.
+            // Also the event of a namespace that lost the label.
             Event::Delete(namespace) => self.defaults.set(namespace.name_any(), None),
         }
-        over
+        is_complete
     }
 }
 
@@ -108,25 +106,25 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_followed_and_a_list_replaces_what_was_known() {
+    fn changes_update_the_state_and_a_list_replaces_it() {
         let mut known = Known::default();
         let labelled = |name, profile: &str| namespace(name, &json!({names::LABEL_PROFILE: profile}));
-        assert!(!known.take(Event::Init));
-        known.take(Event::InitApply(labelled("a", "etl")));
-        assert_eq!(known.defaults.get("a"), None, "the list is not over");
-        assert!(known.take(Event::InitDone));
+        assert!(!known.apply(Event::Init));
+        known.apply(Event::InitApply(labelled("a", "etl")));
+        assert_eq!(known.defaults.get("a"), None, "the list is incomplete");
+        assert!(known.apply(Event::InitDone));
         assert_eq!(known.defaults.get("a"), Some("etl"));
-        known.take(Event::Apply(labelled("b", "ml")));
-        known.take(Event::Apply(labelled("c", "")));
+        known.apply(Event::Apply(labelled("b", "ml")));
+        known.apply(Event::Apply(labelled("c", "")));
         assert_eq!((known.defaults.get("b"), known.defaults.get("c")), (Some("ml"), None));
-        known.take(Event::Delete(labelled("a", "etl")));
-        known.take(Event::Apply(namespace("b", &json!({}))));
+        known.apply(Event::Delete(labelled("a", "etl")));
+        known.apply(Event::Apply(namespace("b", &json!({}))));
         assert!(known.defaults.is_empty());
-        known.take(Event::Apply(labelled("a", "etl")));
-        known.take(Event::Init);
-        known.take(Event::InitApply(labelled("d", "ml")));
+        known.apply(Event::Apply(labelled("a", "etl")));
+        known.apply(Event::Init);
+        known.apply(Event::InitApply(labelled("d", "ml")));
         assert_eq!(known.defaults.get("a"), Some("etl"));
-        assert!(known.take(Event::InitDone));
+        assert!(known.apply(Event::InitDone));
         assert_eq!((known.defaults.get("a"), known.defaults.get("d")), (None, Some("ml")));
     }
 }

@@ -1,4 +1,4 @@
-//! Tells profiles' authors whether what they wrote is in force: the objects' status.
+//! Writes the status of profiles: whether their newest version is active.
 
 use std::time::Duration;
 
@@ -11,23 +11,24 @@ use tracing::{debug, warn};
 use crate::server::watch_errors;
 use bootlace_core::profile::BootProfileStatus;
 
-/// A status that differs from what the object says.
+/// A status that differs from the one of the object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatusWriter {
-    /// The profile.
+    /// The name of the profile.
     pub name: String,
-    /// The version of the object that this was made from.
+    /// The version of the object for which the status was computed.
     pub resource_version: Option<String>,
-    /// What to say.
+    /// The new status.
     pub status: BootProfileStatus,
 }
 
-/// How often a write is tried, with twice the time in between each time.
+/// The maximum number of attempts. The time between them doubles.
 const TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// Writes a report. All replicas come to the same one at the same time, so each names the version that it saw: the first
-/// one's is taken, and the others are told of a conflict and, by the watch, of what the first one wrote.
+/// Writes a status. All replicas compute the same status at the same time. Each sends the version that it
+/// saw, so that the first request succeeds and the others have a conflict; their watch then reports the new
+/// status.
 pub(super) async fn write(api: Api<DynamicObject>, report: StatusWriter) {
     let patch = json!({
         "metadata": {"resourceVersion": report.resource_version},
@@ -38,15 +39,12 @@ pub(super) async fn write(api: Api<DynamicObject>, report: StatusWriter) {
         match api.patch_status(&report.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
             Ok(_) => return,
             Err(kube::Error::Api(status)) if status.code == 409 => {
-                debug!(
-                    profile = report.name,
-                    "another replica wrote its status first, or it has changed since"
-                );
+                debug!(profile = report.name, "another replica wrote the status, or the profile has changed");
                 return;
             }
             Err(error) => {
-                let doing = format!("the status of BootProfile {} cannot be written", report.name);
-                warn!("{}", watch_errors::describe_api_error(&doing, &error));
+                let action = format!("failed to write the status of BootProfile {:?}", report.name);
+                warn!("{}", watch_errors::describe_api_error(&action, &error));
             }
         }
         tokio::time::sleep(wait).await;

@@ -1,4 +1,4 @@
-//! Profiles as the API server has them.
+//! Watches the profiles of the API server.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ const WATCHING: WatchedResource = WatchedResource {
     absent: "install the CRD (crds/bootprofiles.yaml in the chart)",
 };
 
-/// Keeps `in_force` in step with the API server, for ever. Ready after the first list; when the watch breaks
-/// later on, the last snapshot stays in force and the watch is taken up again.
+/// Updates `profiles` from the API server. Does not return. Ready after the first list. If the watch fails
+/// later, the last snapshot stays active and the watch is restarted.
 pub async fn watch(
     client: Client,
-    in_force: Arc<ActiveProfiles>,
+    profiles: Arc<ActiveProfiles>,
     readiness: Arc<Readiness>,
     metrics: Arc<WebhookMetrics>,
     beat: Heartbeat,
@@ -51,11 +51,11 @@ pub async fn watch(
                 let count = snapshot.iter().count();
                 metrics.profiles(count, catalogue.invalid());
                 metrics.profile_states(catalogue.states());
-                if let Err(error) = in_force.swap(snapshot) {
-                    warn!("{error}; the profiles in force stay");
+                if let Err(error) = profiles.swap(snapshot) {
+                    warn!(%error, "failed to activate BootProfiles; the previous ones stay active");
                     continue;
                 }
-                // Only once they are in force here. Not waited for: the next change must not wait for a slow write.
+                // After the activation. In other tasks, because a slow write must not delay the next change.
                 for report in catalogue.reports(Timestamp::now()) {
                     tokio::spawn(status_writer::write(api.clone(), report));
                 }
@@ -65,10 +65,10 @@ pub async fn watch(
                 }
             }
             Err(error) => {
-                if let Some(why) = WATCHING.trouble(&error)
+                if let Some(reason) = WATCHING.trouble(&error)
                     && readiness.is_missing(Part::Profiles)
                 {
-                    readiness.missing(Part::Profiles, why);
+                    readiness.missing(Part::Profiles, reason);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! `POST /mutate`: a body in, an `AdmissionReview` out, whatever the body is.
+//! `POST /mutate`: responds to any body with an `AdmissionReview`.
 
 mod body;
 
@@ -25,10 +25,10 @@ use bootlace_core::admission::{self, Answered, LookupResults, ReviewOutcome};
 use bootlace_core::plan::PreparedProfiles;
 use bootlace_core::shorten::shorten;
 
-/// The path that the API server posts to.
+/// The path for requests of the API server.
 pub const PATH: &str = "/mutate";
 
-/// What reviews are answered from.
+/// The handler of reviews.
 pub struct Reviews {
     profiles: Arc<ActiveProfiles>,
     metrics: Arc<WebhookMetrics>,
@@ -37,29 +37,29 @@ pub struct Reviews {
     large: Arc<Semaphore>,
 }
 
-/// Who is answered, and how.
+/// Which callers get a response, and which one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum CallerPolicy {
-    /// Everybody.
+    /// Any caller.
     #[default]
     Any,
-    /// Who has shown a certificate with one of these names.
+    /// Callers with a certificate for one of these names.
     Named {
         /// The names.
         names: Vec<String>,
-        /// Whether others are answered from what is known already. Nothing is looked up for them.
+        /// Whether other callers get a response without lookups.
         others: bool,
     },
 }
 
-/// How a caller is answered.
+/// The response to a caller.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trust {
-    /// In full.
+    /// A complete response.
     Full,
-    /// Without looking anything up.
+    /// A response without lookups.
     NoLookups,
-    /// Not at all.
+    /// An error.
     None,
 }
 
@@ -79,7 +79,7 @@ impl CallerPolicy {
 }
 
 impl Reviews {
-    /// Answers from `profiles`, as they are when a review comes, and from what `lookups` can find.
+    /// A handler that uses the active `profiles` and `lookups`.
     #[must_use]
     pub fn new(
         profiles: Arc<ActiveProfiles>,
@@ -90,7 +90,7 @@ impl Reviews {
         Arc::new(Self { profiles, metrics, lookups, callers: CallerPolicy::Any, large })
     }
 
-    /// The same, for these callers.
+    /// The same handler for these callers.
     #[must_use]
     pub fn for_callers(self: Arc<Self>, callers: CallerPolicy) -> Arc<Self> {
         let Self { profiles, metrics, lookups, large, .. } = &*self;
@@ -103,7 +103,7 @@ impl Reviews {
         Router::new().route(PATH, post(mutate).fallback(only_post)).fallback(only_mutate).with_state(self)
     }
 
-    /// Answers a review, and looks up what that takes.
+    /// Responds to a review, with the lookups that it needs.
     async fn answer(
         &self,
         collected: &Collected,
@@ -116,25 +116,25 @@ impl Reviews {
             let answer = if collected.is_large() {
                 let (body, recipes, found) = (collected.bytes.clone(), Arc::clone(&recipes), found.clone());
                 let answer = move || admission::review_with(&body, &recipes, &found);
-                // Parsing takes milliseconds here: not on a thread that others' connections wait for.
+                // Parsing needs milliseconds, so it runs on another thread than the connections.
                 let Ok(answer) = tokio::task::spawn_blocking(answer).await else {
-                    let text = "The review could not be answered.";
-                    return sentence(StatusCode::INTERNAL_SERVER_ERROR, text);
+                    let text = "internal error: failed to process the review";
+                    return plain_text(StatusCode::INTERNAL_SERVER_ERROR, text);
                 };
                 answer
             } else {
                 admission::review_with(&collected.bytes, &recipes, &found)
             };
             match answer {
-                Ok(answered) => return self.tell(&answered, started),
+                Ok(answered) => return self.respond(&answered, started),
                 Err(lookup) => self.lookups.add(*lookup, &mut found, &self.metrics).await,
             }
         }
-        self.tell(&admission::review(&collected.bytes, &recipes), started)
+        self.respond(&admission::review(&collected.bytes, &recipes), started)
     }
 
-    /// Writes the answer, and counts and logs it.
-    fn tell(&self, answered: &Answered, started: Instant) -> Response<Body> {
+    /// Writes the response, its metrics and its log line.
+    fn respond(&self, answered: &Answered, started: Instant) -> Response<Body> {
         let json = answered.response.to_json();
         self.metrics.answered(answered.outcome, started.elapsed());
         if let Some(profile) = &answered.subject.profile {
@@ -144,8 +144,11 @@ impl Reviews {
         match json {
             Ok(json) => reply(StatusCode::OK, (CONTENT_TYPE, "application/json"), json),
             Err(error) => {
-                error!(%error, "an answer cannot be written as JSON: report this as a defect of Bootlace");
-                sentence(StatusCode::INTERNAL_SERVER_ERROR, "The answer cannot be written as JSON.")
+                error!(%error, "internal error: failed to serialize a response: please report this bug");
+                plain_text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal error: failed to serialize the response",
+                )
             }
         }
     }
@@ -159,18 +162,18 @@ async fn mutate(
     let trust = reviews.callers.trust(&peer.map(|Extension(peer)| peer).unwrap_or_default());
     if trust == Trust::None {
         reviews.metrics.unknown_callers.inc();
-        return sentence(
+        return plain_text(
             StatusCode::FORBIDDEN,
-            "Reviews are taken from the API server alone: call with its client certificate (--client-ca, --client-names).",
+            "forbidden: a review needs the client certificate of the API server (--client-ca, --client-names)",
         );
     }
     let Some(recipes) = reviews.profiles.get() else {
         reviews.metrics.not_ready.inc();
-        let mut response = sentence(
+        let mut response = plain_text(
             StatusCode::SERVICE_UNAVAILABLE,
-            "No BootProfiles and namespaces have been listed yet: try again.",
+            "not ready: BootProfiles and namespaces are not listed yet: try again",
         );
-        // The API server tries again by itself where it is told when.
+        // With this header, the API server repeats the request.
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return response;
     };
@@ -183,10 +186,10 @@ async fn mutate(
     response
 }
 
-/// One line for a pod that was changed or turned away; for all others only where somebody debugs.
+/// Logs a line for a pod that was changed or refused; others only at the level debug.
 fn log(answered: &Answered) {
     let Answered { subject, outcome, response } = answered;
-    // Anybody's to write, where the caller is not the API server.
+    // A caller other than the API server can send any text.
     let (namespace, pod) = (&*shorten(&*subject.namespace), subject.pod.as_str());
     match outcome {
         ReviewOutcome::Injected => {
@@ -194,8 +197,8 @@ fn log(answered: &Answered) {
             info!(namespace, pod, because, "injected");
         }
         ReviewOutcome::Reordered => {
-            let how = response.audit.get("reordered").map(String::as_str);
-            info!(namespace, pod, how, "reordered");
+            let reordered = response.audit.get("reordered").map(String::as_str);
+            info!(namespace, pod, reordered, "reordered");
         }
         ReviewOutcome::Signed => info!(namespace, pod, "signed"),
         ReviewOutcome::Refused | ReviewOutcome::Malformed => {
@@ -203,7 +206,7 @@ fn log(answered: &Answered) {
             info!(namespace, pod, reason, "{outcome}");
         }
         ReviewOutcome::Skipped(skip) => debug!(namespace, pod, reason = skip.as_str(), "skipped"),
-        ReviewOutcome::NotForUs => debug!(uid = response.uid, "not for us"),
+        ReviewOutcome::NotForUs => debug!(uid = response.uid, "not the creation of a pod"),
     }
 }
 
@@ -211,18 +214,18 @@ async fn only_post() -> Response<Body> {
     reply(
         StatusCode::METHOD_NOT_ALLOWED,
         (ALLOW, "POST"),
-        "This path takes an AdmissionReview by POST, from a Kubernetes API server.\n",
+        "method not allowed: send an AdmissionReview with POST\n",
     )
 }
 
 async fn only_mutate() -> Response<Body> {
-    sentence(
+    plain_text(
         StatusCode::NOT_FOUND,
-        "Nothing is here: reviews go to /mutate, and probes and metrics to the other port.",
+        "not found: reviews are at /mutate, probes and metrics on the status port",
     )
 }
 
-fn sentence(status: StatusCode, text: &'static str) -> Response<Body> {
+fn plain_text(status: StatusCode, text: &'static str) -> Response<Body> {
     reply(status, (CONTENT_TYPE, "text/plain; charset=utf-8"), format!("{text}\n"))
 }
 

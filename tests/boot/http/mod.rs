@@ -1,22 +1,22 @@
-//! Sources that are fetched over the network, from real servers in this process, with TLS of a private CA.
+//! Sources on the network, with real servers in this process that have TLS with a private CA.
 
 pub(crate) mod archives;
 mod failures;
-mod gives;
 mod optimus;
 mod redirects;
 pub(crate) mod server;
 mod store;
+mod success;
 
 use serde_json::{Value, json};
 
 use crate::support::{Container, Outcome};
 use server::Server;
 
-/// What must not show in anything that boot says.
+/// A value that must not appear in any output of boot.
 const MARK: &str = "zq7Xv0hunter2";
 
-/// A boot container whose client trusts the servers' CA, sends a marked header, and has a token.
+/// A boot container whose client trusts the CA of the servers, sends a marked header, and has a token.
 struct Client {
     container: Container,
 }
@@ -30,18 +30,18 @@ impl Client {
         Self { container }
     }
 
-    /// The source `assets` that asks `server`; `request` and `client` have further fields.
+    /// The source `assets` with requests to `server`; `request` and `client` have additional fields.
     fn source(&self, server: &Server, request: &Value, client: &Value) -> Value {
         let mut whole = json!({"url": server.url()});
         merge(&mut whole, request);
-        let mut says = json!({
+        let mut settings = json!({
             "ca": {"configMap": "company-ca"},
             "headersFromSecret": "api",
             "token": {"audience": "assets"},
             "attempts": 1,
         });
-        merge(&mut says, client);
-        whole["client"] = says;
+        merge(&mut settings, client);
+        whole["client"] = settings;
         self.remote("http", &whole)
     }
 
@@ -53,16 +53,16 @@ impl Client {
         })
     }
 
-    /// Boots from `source`, and sees to it that nothing marked is said.
+    /// Boots from `source`, and checks that the output contains no marked value.
     fn boot(&self, source: &Value) -> Outcome {
         let outcome = self.container.boot(std::slice::from_ref(source));
         let error = outcome.result.as_ref().err();
-        let said = format!("{} {} {error:?}", outcome.log, outcome.message);
-        assert!(!said.contains(MARK), "{said}");
+        let output = format!("{} {} {error:?}", outcome.log, outcome.message);
+        assert!(!output.contains(MARK), "{output}");
         outcome
     }
 
-    /// Code and sentence of a boot that fails and leaves nothing behind.
+    /// Exit code and message of a boot that fails and leaves nothing behind.
     fn failure(&self, source: &Value) -> (u8, String) {
         let failure = self.boot(source).failure();
         assert!(!self.container.at("env/environ").exists());

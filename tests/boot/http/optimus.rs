@@ -1,9 +1,10 @@
-//! The `optimus` source, against a server that speaks the documented API, with answers of awkward content.
+//! The `optimus` source, with a server for the documented API and unusual content.
 
 use serde_json::{Value, json};
 
 use super::server::{Server, ok, status};
 use super::{Client, MARK};
+use crate::support::code;
 
 fn source(client: &Client, server: &Server, more: &Value) -> Value {
     let mut request = json!({
@@ -65,7 +66,7 @@ fn run_input_becomes_env_and_files() {
 }
 
 #[test]
-fn a_hook_below_a_path_is_asked_for_as_one() {
+fn a_hook_of_a_server_below_a_path() {
     let server = Server::plain(|_, _| ok(r#"{"envs": {"A": "1"}, "files": null}"#));
     let client = Client::new();
     let more = json!({"host": format!("{}/optimus/", server.url()), "job": "../x", "instanceType": "Hook"});
@@ -76,94 +77,82 @@ fn a_hook_below_a_path_is_asked_for_as_one() {
 }
 
 #[test]
-fn a_name_that_a_url_cannot_hold_asks_no_other_address() {
+fn names_that_would_change_the_address_are_refused() {
     for field in ["project", "job"] {
         let server = Server::plain(|_, _| ok(r#"{"envs": {"A": "1"}}"#));
         let client = Client::new();
-        let (code, said) = client.failure(&source(&client, &server, &json!({field: ".."})));
-        assert_eq!(code, 69);
-        assert!(said.contains("project and job cannot be . or ..: correct them in the profile"), "{said}");
+        let (exit_code, message) = client.failure(&source(&client, &server, &json!({field: ".."})));
+        assert_eq!((exit_code, code(&message)), (69, "BL2104"));
         assert!(server.asked().is_empty());
     }
 }
 
 #[test]
-fn a_status_of_grpc_becomes_a_sentence_without_credentials() {
-    for (http, body, exit, sentence) in [
+fn messages_of_grpc_are_shown_without_credentials() {
+    for (answered, body, expected, part) in [
         (
             404,
             format!(
                 r#"{{"code": 5, "message": "job sales/daily not found, key was {MARK}-key", "details": []}}"#
             ),
-            69,
-            r#"it answered 404 Not Found and says "NOT_FOUND: job sales/daily not found, key was [redacted]": correct"#,
+            (69, "BL2101"),
+            r#"404 Not Found ("NOT_FOUND: job sales/daily not found, key was [redacted]")"#,
         ),
         (
             503,
             r#"{"code": 14, "message": "no\nway"}"#.to_owned(),
-            75,
-            r#"and says "UNAVAILABLE: no\nway": look"#,
+            (75, "BL2205"),
+            r#"("UNAVAILABLE: no\nway")"#,
         ),
-        (500, r#"{"code": 99, "message": "odd"}"#.to_owned(), 75, "a code that gRPC does not have: odd"),
-        (500, MARK.to_owned(), 75, "it answered 500 Internal Server Error: look at the server's own log"),
+        (500, r#"{"code": 99, "message": "odd"}"#.to_owned(), (75, "BL2205"), ": odd"),
+        (500, MARK.to_owned(), (75, "BL2205"), "500 Internal Server Error: "),
     ] {
-        let server = Server::tls(move |_, _| status(http, &[], &body));
+        let server = Server::tls(move |_, _| status(answered, &[], &body));
         let client = Client::new();
-        let (code, said) = client.failure(&source(&client, &server, &json!({})));
-        assert_eq!(code, exit);
-        assert!(said.contains(sentence), "{said}");
-        assert!(said.contains("/job/sales%2Fdaily/run_input: "), "{said}");
+        let (exit_code, message) = client.failure(&source(&client, &server, &json!({})));
+        assert_eq!((exit_code, code(&message)), expected);
+        assert!(message.contains(part) && message.contains("/job/sales%2Fdaily/run_input: "), "{message}");
     }
 }
 
 #[test]
-fn a_value_that_the_template_did_not_find_is_an_error_or_a_warning() {
+fn undefined_template_variables_are_errors_or_warnings() {
     for (part, entry) in [("envs", "variable \"A\""), ("secrets", "variable \"A\""), ("files", "file \"A\"")]
     {
         let answer = json!({part: {"A": format!("{MARK} <no value>")}}).to_string();
         let server = Server::tls(move |_, _| ok(answer.clone()));
         let client = Client::new();
-        let what =
-            format!("the {entry} holds <no value>, which Optimus writes for what its template does not find");
-        let (code, said) = client.failure(&source(&client, &server, &json!({})));
-        assert_eq!(code, 65);
-        assert!(
-            said.ends_with(&format!("{what}: define it for the job, or set optimus.noValue to Warn")),
-            "{said}"
-        );
+        let problem = format!("the {entry} contains <no value>");
+        let (exit_code, message) = client.failure(&source(&client, &server, &json!({})));
+        assert_eq!((exit_code, code(&message)), (65, "BL2302"));
+        assert!(message.contains(&problem) && message.contains("optimus.noValue"), "{message}");
 
         let log = client.boot(&source(&client, &server, &json!({"noValue": "Warn"}))).log();
         assert!(
-            log.contains(&format!("(Optimus job sales/daily of data platform): warning: {what}\n")),
+            log.contains(&format!("(Optimus job sales/daily of data platform): warning: {problem}")),
             "{log}"
         );
     }
 }
 
 #[test]
-fn an_answer_that_is_not_optimus_own() {
-    for (answer, sentence) in [
-        ("{}".to_owned(), "holds neither envs, nor files, nor secrets: is optimus.host an Optimus server?"),
-        (format!("<html>{MARK}"), "the answer is no JSON, at line 1 column 1"),
-        (format!(r#"{{"envs": "{MARK}"}}"#), "the answer is JSON of another shape"),
-        (format!(r#"{{"envs": {{"A": ["{MARK}"]}}}}"#), "the value of \"A\" is null, a list or an object"),
-        (format!(r#"{{"files": {{"../a": "{MARK}"}}}}"#), "file \"../a\": the path contains \".\" or \"..\""),
-        (
-            format!(r#"{{"files": {{"a": "", "a/b": "{MARK}"}}}}"#),
-            "file \"a/b\": the source also gives the file \"a\"",
-        ),
-        (format!(r#"{{"files": {{"a": "1", "a": "{MARK}"}}}}"#), "file \"a\": the source gives it twice"),
-        (
-            format!(r#"{{"envs": {{"A": ""}}, "secrets": {{"A": "{MARK}"}}}}"#),
-            "variable \"A\": the source gives it twice",
-        ),
-        (format!(r#"{{"secrets": {{"LD_PRELOAD": "{MARK}"}}}}"#), "variable \"LD_PRELOAD\": "),
-        (format!("{{\"envs\": {{\"A\": \"{MARK}\\u0000\"}}}}"), "the value holds a NUL byte"),
+fn responses_that_are_not_from_optimus() {
+    for (answer, expected, part) in [
+        ("{}".to_owned(), "BL2302", "optimus.host"),
+        (format!("<html>{MARK}"), "BL2302", "line 1 column 1"),
+        (format!(r#"{{"envs": "{MARK}"}}"#), "BL2302", "line 1"),
+        (format!(r#"{{"envs": {{"A": ["{MARK}"]}}}}"#), "BL2302", "the value of \"A\""),
+        (format!(r#"{{"files": {{"../a": "{MARK}"}}}}"#), "BL2306", "file \"../a\": "),
+        (format!(r#"{{"files": {{"a": "", "a/b": "{MARK}"}}}}"#), "BL2307", "file \"a/b\": "),
+        (format!(r#"{{"files": {{"a": "1", "a": "{MARK}"}}}}"#), "BL2307", "file \"a\": "),
+        (format!(r#"{{"envs": {{"A": ""}}, "secrets": {{"A": "{MARK}"}}}}"#), "BL2307", "variable \"A\": "),
+        (format!(r#"{{"secrets": {{"LD_PRELOAD": "{MARK}"}}}}"#), "BL2305", "variable \"LD_PRELOAD\": "),
+        (format!("{{\"envs\": {{\"A\": \"{MARK}\\u0000\"}}}}"), "BL2305", "variable \"A\": "),
     ] {
         let server = Server::tls(move |_, _| ok(answer.clone()));
         let client = Client::new();
-        let (code, said) = client.failure(&source(&client, &server, &json!({})));
-        assert_eq!(code, 65);
-        assert!(said.contains(sentence), "{said}");
+        let (exit_code, message) = client.failure(&source(&client, &server, &json!({})));
+        assert_eq!((exit_code, code(&message)), (65, expected));
+        assert!(message.contains(part), "{message}");
     }
 }

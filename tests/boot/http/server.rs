@@ -1,4 +1,4 @@
-//! A server that answers as it is told, well or badly: what a library's server would not let go out.
+//! A server with arbitrary responses, including invalid ones that an HTTP library would not send.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use time::OffsetDateTime;
 
-/// One request, as it came.
+/// A request.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     /// Method and target.
@@ -22,19 +22,19 @@ pub(crate) struct Asked {
     pub(crate) body: Vec<u8>,
 }
 
-/// How it is answered.
+/// A response.
 pub(crate) enum Reply {
-    /// Status, header lines, body; the length is added.
+    /// Status, header lines, body. The length is added.
     Whole(u16, Vec<String>, Vec<u8>),
-    /// With a body whose end is that of the connection.
+    /// A body that ends with the connection.
     Unannounced(Vec<u8>),
-    /// Not at all.
+    /// No response.
     Never,
-    /// With a body of spaces, one at a time, until the client goes.
+    /// A body of spaces, sent one at a time until the client disconnects.
     Drip(Duration),
     /// The same, with header lines.
     DripAfter(Vec<String>, Duration),
-    /// With less than it promised.
+    /// A body that is shorter than its length.
     Cut(Vec<u8>),
     /// The same, with header lines.
     CutAfter(Vec<String>, Vec<u8>),
@@ -48,7 +48,7 @@ pub(crate) fn status(status: u16, headers: &[&str], body: &str) -> Reply {
     Reply::Whole(status, headers.iter().map(ToString::to_string).collect(), body.into())
 }
 
-/// A running server; it ends with its value.
+/// A running server, which stops when it is dropped.
 pub(crate) struct Server {
     scheme: &'static str,
     address: SocketAddr,
@@ -59,15 +59,15 @@ pub(crate) struct Server {
 #[derive(Default)]
 struct Stop {
     stopped: Mutex<bool>,
-    told: Condvar,
+    stopping: Condvar,
     accepts: AtomicBool,
 }
 
 impl Stop {
-    /// Waits, but no longer than the server runs. Whether it still does.
+    /// Waits at most `most`, or until the server stops. Returns whether it still runs.
     fn wait(&self, most: Duration) -> bool {
         let stopped = self.stopped.lock().unwrap();
-        !*self.told.wait_timeout_while(stopped, most, |stopped| !*stopped).unwrap().0
+        !*self.stopping.wait_timeout_while(stopped, most, |stopped| !*stopped).unwrap().0
     }
 }
 
@@ -80,7 +80,7 @@ struct Authority {
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Another name than its certificates have: OpenSSL takes one that is issued by its own name for self-signed.
+    // Not the name of its certificates: OpenSSL treats a certificate with the issuer's name as self-signed.
     params.distinguished_name.push(DnType::CommonName, "authority");
     let key = KeyPair::generate().unwrap();
     let pem = params.self_signed(&key).unwrap().pem();
@@ -109,23 +109,23 @@ fn config(issuer: &Issuer<'_, KeyPair>, until: OffsetDateTime) -> Arc<ServerConf
     )
 }
 
-/// The CA that the servers' certificates are signed by, in PEM.
+/// The CA of the servers' certificates in PEM.
 pub(crate) fn ca() -> &'static str {
     &AUTHORITY.pem
 }
 
 impl Server {
-    /// With TLS. `answer` gets the request and how many came before.
+    /// Starts a server with TLS. `answer` gets the request and the number of earlier ones.
     pub(crate) fn tls(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(Some(Arc::clone(&AUTHORITY.valid)), answer)
     }
 
-    /// With TLS, and a certificate that ended yesterday.
+    /// Starts a server with TLS and a certificate that expired yesterday.
     pub(crate) fn expired() -> Self {
         Self::start(Some(Arc::clone(&AUTHORITY.expired)), |_, _| ok(""))
     }
 
-    /// Without TLS.
+    /// Starts a server without TLS.
     pub(crate) fn plain(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(None, answer)
     }
@@ -148,7 +148,7 @@ impl Server {
                 let connection = connection.unwrap();
                 let (tls, answer, asked, stop) =
                     (tls.clone(), Arc::clone(&answer), Arc::clone(&asked), Arc::clone(&stop));
-                // A client that goes away in the middle is what many of these tests are about.
+                // Many of these tests have clients that disconnect early.
                 thread::spawn(move || match tls {
                     Some(tls) => {
                         let tls = ServerConnection::new(tls).unwrap();
@@ -174,8 +174,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.accepts.store(true, Ordering::SeqCst);
         *self.stop.stopped.lock().unwrap() = true;
-        self.stop.told.notify_all();
-        // Wakes the thread that accepts.
+        self.stop.stopping.notify_all();
+        // Wakes the thread that accepts connections.
         let _ = TcpStream::connect(self.address);
     }
 }

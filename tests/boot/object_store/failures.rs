@@ -1,4 +1,4 @@
-//! Why objects cannot be had, in which words, and what is tried again.
+//! Objects that cannot be fetched: codes and retries.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use super::stores::{Kind, Store, mount};
 use super::{MARK, boot, failure, remote, source};
 use crate::http::merge;
 use crate::http::server::{self, Asked, Reply, Server, ok, status};
-use crate::support::Container;
+use crate::support::{Container, code};
 
-/// What a store says of an object beside its bytes.
+/// The headers of an object.
 fn object_headers() -> Vec<String> {
     ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned).to_vec()
 }
@@ -19,10 +19,10 @@ fn object(content: &str) -> Reply {
     Reply::Whole(200, object_headers(), content.into())
 }
 
-/// The object `in/a` of a server of the tests' own, with credentials; `more` has further fields.
+/// The object `in/a` of a server in this process, with credentials; `more` has additional fields.
 fn source_of(container: &Container, server: &Server, more: &Value) -> Value {
     let keys = [("AWS_ACCESS_KEY_ID", MARK), ("AWS_SECRET_ACCESS_KEY", MARK), ("AWS_SESSION_TOKEN", MARK)];
-    let mut says = json!({
+    let mut settings = json!({
         "s3": {"bucket": "assets", "endpoint": server.url()},
         "object": "in/a",
         "file": "a",
@@ -30,8 +30,8 @@ fn source_of(container: &Container, server: &Server, more: &Value) -> Value {
         "client": {"attempts": 1, "ca": {"configMap": "company-ca"}},
     });
     container.mount("store/ca", [("ca.crt", server::ca().as_bytes())]);
-    merge(&mut says, more);
-    remote(container, &says)
+    merge(&mut settings, more);
+    remote(container, &settings)
 }
 
 fn failure_of(server: &Server, more: &Value) -> (u8, String) {
@@ -48,23 +48,21 @@ fn a_missing_object_names_its_key_and_the_remedy() {
     for store in Store::each("missing-object") {
         let container = Container::new();
         let mut source = source(&container, &store, &json!({"object": "jobs/gone.sql", "file": "a"}));
-        let (code, sentence) = failure(&container, &source);
-        assert_eq!(code, 69);
-        let said = match store.kind {
-            Kind::S3 => {
-                "and says \"NoSuchKey: The specified key does not exist.\": correct object in the profile"
-            }
-            Kind::Gcs => ": correct endpoint, bucket and key in the profile",
+        let (exit_code, message) = failure(&container, &source);
+        assert_eq!((exit_code, code(&message)), (69, "BL2101"), "{message}");
+        let reason = match store.kind {
+            Kind::S3 => "404 Not Found (\"NoSuchKey: The specified key does not exist.\"): correct object",
+            Kind::Gcs => "404 Not Found: correct endpoint, bucket and key",
             Kind::Azure => {
-                "and says \"BlobNotFound: The specified blob does not exist.\": correct object in the profile"
+                "404 Not Found (\"BlobNotFound: The specified blob does not exist.\"): correct object"
             }
         };
-        let place = format!("{}/missing-object/jobs/gone.sql: it answered 404 Not Found", store.endpoint());
-        assert!(sentence.contains(&place) && sentence.contains(said), "{sentence}");
+        let place = format!("{}/missing-object/jobs/gone.sql: ", store.endpoint());
+        assert!(message.contains(&place) && message.contains(reason), "{message}");
 
         source["optional"] = json!(true);
         let log = boot(&container, &source).log();
-        assert!(log.contains("left out, as it is optional: "), "{log}");
+        assert!(log.contains("skipped because it is optional: "), "{log}");
     }
 }
 
@@ -72,65 +70,67 @@ fn a_missing_object_names_its_key_and_the_remedy() {
 fn a_missing_bucket_names_it_and_the_remedy() {
     for mut store in Store::each("there") {
         store.bucket = "not-there".to_owned();
-        for what in [json!({"object": "a", "file": "a"}), json!({"prefix": "in"})] {
+        for request in [json!({"object": "a", "file": "a"}), json!({"prefix": "in"})] {
             let container = Container::new();
-            let (code, sentence) = failure(&container, &source(&container, &store, &what));
-            if sentence.contains("500 Internal Server Error and says \"500: no bucket named not-there\"") {
-                // What the server for Google's protocol says where Google's would say 404.
+            let (exit_code, message) = failure(&container, &source(&container, &store, &request));
+            if message.contains("500 Internal Server Error (\"500: no bucket named not-there\")") {
+                // The test server for Google's protocol, where Google's own responds with 404.
                 continue;
             }
-            assert_eq!(code, 69, "{sentence}");
-            let said = match store.kind {
+            assert_eq!((exit_code, code(&message)), (69, "BL2101"), "{message}");
+            let reason = match store.kind {
                 Kind::S3 => {
-                    "\"NoSuchBucket: The specified bucket does not exist.\": correct the bucket's name"
+                    "(\"NoSuchBucket: The specified bucket does not exist.\"): correct the bucket's name"
                 }
-                Kind::Gcs => "it answered 404 Not Found: correct endpoint, bucket and key",
+                Kind::Gcs => "404 Not Found: correct endpoint, bucket and key",
                 Kind::Azure => {
-                    "\"ContainerNotFound: The specified container does not exist.\": correct the bucket's name"
+                    "(\"ContainerNotFound: The specified container does not exist.\"): correct the bucket's name"
                 }
             };
-            assert!(sentence.contains("/not-there") && sentence.contains(said), "{sentence}");
+            assert!(message.contains("/not-there") && message.contains(reason), "{message}");
         }
     }
 }
 
 #[test]
-fn wrong_credentials_are_told_without_showing_them() {
+fn wrong_credentials_are_reported_without_showing_them() {
     let wrong = [
         (
             Kind::S3,
             vec![("AWS_ACCESS_KEY_ID", super::S3_KEY), ("AWS_SECRET_ACCESS_KEY", MARK)],
-            "it answered 403 Forbidden and says \"SignatureDoesNotMatch: ",
+            "403 Forbidden (\"SignatureDoesNotMatch: ",
         ),
         (
             Kind::Azure,
             vec![("AZURE_STORAGE_KEY", "enE3WHYwaHVudGVyMg==")],
-            "it answered 403 Forbidden and says \"AuthorizationFailure: ",
+            "403 Forbidden (\"AuthorizationFailure: ",
         ),
     ];
-    for (kind, keys, said) in wrong {
+    for (kind, keys, reason) in wrong {
         let store = Store::new(kind, "wrong-key");
         store.put("a", b"a");
         let container = Container::new();
         let credentials = mount(&container, &keys);
-        let says = json!({"object": "a", "file": "a", "credentials": credentials});
-        let mut whole = store.says();
-        merge(&mut whole, &says);
-        let (code, sentence) = failure(&container, &remote(&container, &whole));
-        assert!(code == 69 && sentence.contains(said), "{sentence}");
+        let request = json!({"object": "a", "file": "a", "credentials": credentials});
+        let mut whole = store.settings();
+        merge(&mut whole, &request);
+        let (exit_code, message) = failure(&container, &remote(&container, &whole));
+        assert_eq!((exit_code, code(&message)), (69, "BL2204"), "{message}");
+        assert!(message.contains(reason), "{message}");
     }
 }
 
 #[test]
-fn who_says_nobody_asks_is_told_to_name_somebody() {
+fn anonymous_access_to_a_private_store_is_denied() {
     for kind in [Kind::S3, Kind::Azure] {
         let store = Store::new(kind, "anonymous");
         store.put("a", b"a");
         let container = Container::new();
-        let says = json!({"object": "a", "file": "a", "credentials": {"anonymous": true}});
-        let (code, sentence) = failure(&container, &source(&container, &store, &says));
-        assert_eq!(code, 69);
-        assert!(sentence.contains("/anonymous/a: it answered 40"), "{sentence}");
+        let request = json!({"object": "a", "file": "a", "credentials": {"anonymous": true}});
+        let (exit_code, message) = failure(&container, &source(&container, &store, &request));
+        // Azure does not reveal to an anonymous client whether the container exists.
+        assert!(exit_code == 69 && ["BL2101", "BL2204", "BL2205"].contains(&code(&message)), "{message}");
+        assert!(message.contains("/anonymous/a: "), "{message}");
     }
 }
 
@@ -139,71 +139,61 @@ fn a_secret_that_cannot_be_used_names_the_key() {
     let s3 = json!({"s3": {"bucket": "assets"}});
     let gcs = json!({"gcs": {"bucket": "assets"}});
     let azure = json!({"azure": {"account": "account", "container": "assets"}});
-    for (store, keys, why) in [
-        (&s3, vec![], "Secret login of credentials.secret does not exist in the pod's namespace"),
-        (
-            &s3,
-            vec![("AWS_ACCESS_KEY_ID", MARK)],
-            "has no key AWS_SECRET_ACCESS_KEY: give it AWS_ACCESS_KEY_ID and",
-        ),
-        (&gcs, vec![("AWS_ACCESS_KEY_ID", MARK)], "has no key key.json: give it key.json"),
-        (
-            &gcs,
-            vec![("key.json", MARK)],
-            "key key.json of Secret login, which credentials.secret names, is no key of",
-        ),
-        (&azure, vec![("AZURE_STORAGE_KEY", MARK)], "key AZURE_STORAGE_KEY of Secret login, which"),
-        (&azure, vec![("AZURE_CLIENT_ID", MARK)], "has no key AZURE_TENANT_ID: give it AZURE_STORAGE_KEY, "),
+    for (store, keys, expected, part) in [
+        (&s3, vec![], "BL2101", "Secret login of credentials.secret does not exist"),
+        (&s3, vec![("AWS_ACCESS_KEY_ID", MARK)], "BL2101", "has no key AWS_SECRET_ACCESS_KEY: "),
+        (&gcs, vec![("AWS_ACCESS_KEY_ID", MARK)], "BL2101", "has no key key.json: "),
+        (&gcs, vec![("key.json", MARK)], "BL2104", "key key.json of Secret login of credentials.secret"),
+        (&azure, vec![("AZURE_STORAGE_KEY", MARK)], "BL2104", "key AZURE_STORAGE_KEY of Secret login"),
+        (&azure, vec![("AZURE_CLIENT_ID", MARK)], "BL2101", "has no key AZURE_TENANT_ID: "),
     ] {
         let container = Container::new();
-        let mut says = json!({"object": "a", "file": "a", "credentials": mount(&container, &keys)});
-        merge(&mut says, store);
-        let (code, sentence) = failure(&container, &remote(&container, &says));
-        assert!(code == 69 && sentence.contains(why), "{sentence}");
+        let mut settings = json!({"object": "a", "file": "a", "credentials": mount(&container, &keys)});
+        merge(&mut settings, store);
+        let (exit_code, message) = failure(&container, &remote(&container, &settings));
+        assert_eq!((exit_code, code(&message)), (69, expected), "{message}");
+        assert!(message.contains(part), "{message}");
     }
 }
 
 #[test]
-fn what_a_store_refuses_for_is_told_with_its_remedy() {
+fn errors_of_stores_have_remedies() {
     let xml = |code: &str| format!("<Error><Code>{code}</Code><Message>said of {MARK}</Message></Error>");
-    for (answered, code, remedy) in [
-        (403, "InvalidAccessKeyId", "correct the keys in the Secret of credentials.secret"),
-        (403, "RequestTimeTooSkewed", "set the clock of the pod's node"),
-        (400, "ExpiredToken", "renew the temporary keys in the Secret of credentials.secret"),
-        (403, "AccessDenied", "let the store give whoever asks the right to read this"),
-        (403, "InvalidObjectState", "restore the object"),
-        (400, "AuthorizationHeaderMalformed", "set s3.region to the bucket's"),
-        (401, "", "name a Secret in credentials.secret, correct what it holds, or give"),
-        (400, "SomethingNew", "correct the request in the profile"),
+    for (answered, error, expected, remedy) in [
+        (403, "InvalidAccessKeyId", "BL2204", "correct the keys in the Secret of credentials.secret"),
+        (403, "RequestTimeTooSkewed", "BL2204", "set the clock of the node"),
+        (400, "ExpiredToken", "BL2205", "renew the temporary keys in the Secret of credentials.secret"),
+        (403, "AccessDenied", "BL2204", "rights to read and to list"),
+        (403, "InvalidObjectState", "BL2204", "restore the object"),
+        (400, "AuthorizationHeaderMalformed", "BL2205", "set s3.region"),
+        (401, "", "BL2204", "set credentials.secret"),
+        (400, "SomethingNew", "BL2205", "correct the request in the profile"),
     ] {
-        let body = if code.is_empty() { String::new() } else { xml(code) };
+        let body = if error.is_empty() { String::new() } else { xml(error) };
         let server = answers(move |_, _| status(answered, &[], &body));
-        let (exit, sentence) =
+        let (exit_code, message) =
             failure_of(&server, &json!({"client": {"attempts": 3, "ca": {"configMap": "ca"}}}));
-        assert_eq!((exit, server.asked().len()), (69, 1), "not worth another attempt: {sentence}");
-        assert!(sentence.contains(remedy), "{sentence}");
-        let said = format!("and says \"{code}: said of [redacted]\": ");
-        assert!(code.is_empty() || sentence.contains(&said), "{sentence}");
+        assert_eq!((exit_code, code(&message)), (69, expected), "{message}");
+        assert_eq!(server.asked().len(), 1, "not worth another attempt: {message}");
+        assert!(message.contains(remedy), "{message}");
+        let shown = format!("(\"{error}: said of [redacted]\"): ");
+        assert!(error.is_empty() || message.contains(&shown), "{message}");
     }
 }
 
 #[test]
-fn no_redirect_is_followed_and_the_region_is_told() {
+fn redirects_are_not_followed_and_the_region_is_shown() {
     let elsewhere = ["Location: http://169.254.169.254/latest", "x-amz-bucket-region: eu-west-1"];
     for answered in [301, 307] {
         let server = answers(move |_, _| status(answered, &elsewhere, ""));
-        let (code, sentence) = failure_of(&server, &json!({}));
-        assert_eq!((code, server.asked().len()), (69, 1));
-        assert!(sentence.contains("the bucket is in another region: its region is eu-west-1"), "{sentence}");
-        assert!(
-            sentence.contains("boot follows no redirect of a store: correct endpoint and region"),
-            "{sentence}"
-        );
+        let (exit_code, message) = failure_of(&server, &json!({}));
+        assert_eq!((exit_code, code(&message), server.asked().len()), (69, "BL2205", 1));
+        assert!(message.contains("the bucket is in another region: its region is eu-west-1"), "{message}");
     }
 }
 
 #[test]
-fn what_is_worth_another_attempt_gets_one() {
+fn temporary_errors_are_retried() {
     let server = answers(|_, before| match before {
         0 => status(503, &["Retry-After: 0"], "<Error><Code>SlowDown</Code><Message>Slow</Message></Error>"),
         1 => status(500, &[], ""),
@@ -222,13 +212,14 @@ fn what_is_worth_another_attempt_gets_one() {
     );
 
     let server = answers(|_, _| status(503, &["Retry-After: 3600"], ""));
-    let (code, sentence) = failure_of(&server, &client);
-    assert!(code == 75 && sentence.contains("it asks to come back in 3600 s"), "{sentence}");
+    let (exit_code, message) = failure_of(&server, &client);
+    assert_eq!((exit_code, code(&message)), (75, "BL2205"));
+    assert!(message.contains("3600 s"), "{message}");
     assert_eq!(server.asked().len(), 1);
 }
 
 #[test]
-fn an_object_that_breaks_off_goes_on_where_it_did() {
+fn an_interrupted_object_is_resumed() {
     let rest = |asked: &Asked| asked.headers.iter().any(|line| line == "range: bytes=4-4");
     let server = answers(move |asked, before| match before {
         0 => Reply::CutAfter(object_headers(), b"whol".to_vec()),
@@ -246,55 +237,50 @@ fn an_object_that_breaks_off_goes_on_where_it_did() {
 }
 
 #[test]
-fn a_store_that_always_breaks_off_fails_the_boot() {
+fn an_object_that_is_always_interrupted_fails_the_boot() {
     let server = answers(|_, _| Reply::CutAfter(object_headers(), MARK.into()));
-    let (code, sentence) = failure_of(&server, &json!({}));
-    assert_eq!(code, 75);
-    assert!(sentence.contains("/assets/in/a: the connection broke ("), "{sentence}");
+    let (exit_code, message) = failure_of(&server, &json!({}));
+    assert_eq!((exit_code, code(&message)), (75, "BL2202"));
+    assert!(message.contains("/assets/in/a: "), "{message}");
 }
 
 #[test]
-fn a_store_that_never_answers_or_never_ends_is_cut_off() {
+fn a_store_that_never_responds_or_never_ends_times_out() {
     let client = json!({"client": {"timeoutSeconds": 1, "ca": {"configMap": "ca"}}});
-    let (code, sentence) = failure_of(&answers(|_, _| Reply::Never), &client);
-    assert_eq!(code, 75);
-    assert!(sentence.contains("it was not fetched within 1 s"), "{sentence}");
-    assert!(sentence.contains("raise client.timeoutSeconds of the source"), "{sentence}");
+    let (exit_code, message) = failure_of(&answers(|_, _| Reply::Never), &client);
+    assert_eq!((exit_code, code(&message)), (75, "BL2103"));
+    assert!(message.contains("client.timeoutSeconds of the source"), "{message}");
 
     let server = answers(|_, _| Reply::DripAfter(object_headers(), Duration::from_millis(100)));
-    let (code, sentence) = failure_of(&server, &client);
-    assert_eq!(code, 75);
-    assert!(sentence.contains("s3://assets/in/a is still sending, "), "{sentence}");
+    let (exit_code, message) = failure_of(&server, &client);
+    assert_eq!((exit_code, code(&message)), (75, "BL2103"));
+    assert!(message.contains(" bytes received from s3://assets/in/a so far"), "{message}");
 
     let server = answers(|_, _| status(503, &[], ""));
     let client = json!({"client": {"timeoutSeconds": 1, "attempts": 20, "ca": {"configMap": "ca"}}});
-    let (code, sentence) = failure_of(&server, &client);
-    assert_eq!(code, 75);
-    assert!(sentence.contains("the last attempt failed: ") && sentence.contains("503"), "{sentence}");
+    let (exit_code, message) = failure_of(&server, &client);
+    assert_eq!((exit_code, code(&message)), (75, "BL2103"));
+    assert!(message.contains("the last attempt failed: ") && message.contains("503"), "{message}");
 }
 
 #[test]
-fn a_store_is_trusted_by_the_profiles_authority_only() {
+fn only_the_ca_of_the_profile_is_trusted() {
     let server = Server::expired();
-    let (code, sentence) = failure_of(&server, &json!({}));
-    assert_eq!(code, 69);
-    assert!(sentence.contains("its certificate is not accepted (certificate expired"), "{sentence}");
+    let (exit_code, message) = failure_of(&server, &json!({}));
+    assert_eq!((exit_code, code(&message)), (69, "BL2203"));
+    assert!(message.contains("(certificate expired"), "{message}");
 
     let server = answers(|_, _| object("whole"));
-    let (code, sentence) = failure_of(&server, &json!({"client": {"attempts": 1}}));
-    assert_eq!(code, 69);
-    assert!(sentence.contains("name the authority that signed it in client.ca"), "{sentence}");
+    let (exit_code, message) = failure_of(&server, &json!({"client": {"attempts": 1}}));
+    assert_eq!((exit_code, code(&message)), (69, "BL2203"));
 }
 
 #[test]
-fn a_store_that_is_not_there_is_told_as_that() {
+fn a_store_that_does_not_exist() {
     let gone = json!({"s3": {"bucket": "assets", "endpoint": "http://store.invalid"}});
-    let (code, sentence) = failure_of(&answers(|_, _| ok("")), &gone);
-    assert_eq!(code, 75);
-    assert!(
-        sentence.contains("http://store.invalid/assets/in/a: the name \"store.invalid\" does not resolve"),
-        "{sentence}"
-    );
+    let (exit_code, message) = failure_of(&answers(|_, _| ok("")), &gone);
+    assert_eq!((exit_code, code(&message)), (75, "BL2201"));
+    assert!(message.contains("http://store.invalid/assets/in/a: "), "{message}");
 }
 
 #[test]
@@ -311,20 +297,14 @@ fn a_proxy_is_used_if_the_profile_names_one() {
 }
 
 #[test]
-fn what_is_no_store_is_told_as_that() {
+fn responses_that_are_not_from_a_store() {
     let page = |body: &'static str| answers(move |_, _| ok(body));
     let prefix = json!({"object": null, "file": null, "prefix": "in"});
     for body in ["<html><body>hello</body></html", "", "{}"] {
-        let (code, sentence) = failure_of(&page(body), &prefix);
-        assert!(
-            code == 65 && sentence.contains("the answer is not one of S3: does endpoint name such a store?"),
-            "{sentence}"
-        );
+        let (exit_code, message) = failure_of(&page(body), &prefix);
+        assert_eq!((exit_code, code(&message)), (65, "BL2302"), "{message}");
     }
     let endless = answers(|_, _| ok(vec![b' '; (16 << 20) + 1]));
-    let (code, sentence) = failure_of(&endless, &prefix);
-    assert!(
-        code == 69 && sentence.contains("it sends more than a list of objects or credentials ever take"),
-        "{sentence}"
-    );
+    let (exit_code, message) = failure_of(&endless, &prefix);
+    assert_eq!((exit_code, code(&message)), (69, "BL2104"), "{message}");
 }

@@ -1,5 +1,6 @@
-//! The workload identities of the clouds: what a webhook of the cloud puts into the boot container's env, and servers
-//! that answer as its services do. In a process of their own, as that env is the process's.
+//! Workload identities of the clouds: the env that a webhook of the cloud sets in the boot container, and
+//! servers that behave like its services. They run in a separate process, because the env belongs to the
+//! process.
 
 use std::fs;
 
@@ -8,14 +9,14 @@ use serde_json::{Value, json};
 use super::{MARK, remote};
 use crate::http::server::{Asked, Reply, Server, ok, status};
 use crate::process;
-use crate::support::Container;
+use crate::support::{Container, code};
 
 /// A temporary key.
 const KEY: &str = "ASIAEXAMPLE";
 
-/// Boots from `says` with `env`; code and log.
-fn boot(container: &Container, says: &Value, env: &[(&str, &str)]) -> (Option<i32>, String) {
-    let mut command = process::boot(container, &[remote(container, says)]);
+/// Boots from `request` with `env`; returns exit code and log.
+fn boot(container: &Container, settings: &Value, env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = process::boot(container, &[remote(container, settings)]);
     let output = command.envs(env.iter().copied()).output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(!log.contains(MARK), "{log}");
@@ -29,13 +30,13 @@ fn token(container: &Container) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-fn says(store: &Value) -> Value {
-    let mut says = json!({"object": "in/a", "file": "a", "client": {"attempts": 1}});
-    crate::http::merge(&mut says, store);
-    says
+fn request(store: &Value) -> Value {
+    let mut settings = json!({"object": "in/a", "file": "a", "client": {"attempts": 1}});
+    crate::http::merge(&mut settings, store);
+    settings
 }
 
-/// A store that takes one bearer token.
+/// A store that accepts one bearer token.
 fn bearer_store() -> Server {
     Server::plain(|asked, _| {
         let right = format!("authorization: Bearer {MARK}-access");
@@ -46,7 +47,7 @@ fn bearer_store() -> Server {
     })
 }
 
-/// An object as stores give it.
+/// An object in a store.
 fn whole() -> Reply {
     let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
     Reply::Whole(200, headers.to_vec(), b"whole".to_vec())
@@ -54,7 +55,7 @@ fn whole() -> Reply {
 
 #[test]
 fn a_role_of_the_service_account_reads_s3() {
-    // versitygw knows no temporary keys.
+    // versitygw does not support temporary keys.
     let store = Server::plain(|asked, _| {
         let has = |start: &str| asked.headers.iter().any(|line| line.starts_with(start));
         let signed = format!("authorization: AWS4-HMAC-SHA256 Credential={KEY}/");
@@ -84,13 +85,13 @@ fn a_role_of_the_service_account_reads_s3() {
         ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/tasks"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", &*token),
         ("AWS_ENDPOINT_URL_STS", &*sts),
-        // No way in: it would be anybody's who may set the env.
+        // Ignored: anyone who can set the env of a pod could set them.
         ("AWS_ACCESS_KEY_ID", "AKIAWRONG"),
         ("AWS_SECRET_ACCESS_KEY", "wrong"),
     ];
     let s3 = json!({"s3": {"bucket": "assets", "endpoint": store.url()}});
-    let (code, log) = boot(&container, &says(&s3), &env);
-    assert_eq!(code, Some(0), "{log}");
+    let (exit_code, log) = boot(&container, &request(&s3), &env);
+    assert_eq!(exit_code, Some(0), "{log}");
     assert_eq!(container.assets()["a"], b"whole");
 }
 
@@ -115,8 +116,8 @@ fn a_federated_token_reads_azure() {
         ("AZURE_AUTHORITY_HOST", &*authority),
     ];
     let azure = json!({"azure": {"account": "account", "container": "assets", "endpoint": store.url()}});
-    let (code, log) = boot(&container, &says(&azure), &env);
-    assert_eq!(code, Some(0), "{log}");
+    let (exit_code, log) = boot(&container, &request(&azure), &env);
+    assert_eq!(exit_code, Some(0), "{log}");
     assert_eq!(store.asked()[0].line, "GET /assets/in/a");
 }
 
@@ -133,13 +134,13 @@ fn the_metadata_service_reads_google_cloud_storage() {
     let container = Container::new();
     let host = metadata.url().replace("http://", "");
     let gcs = json!({"gcs": {"bucket": "assets", "endpoint": store.url()}});
-    let (code, log) = boot(&container, &says(&gcs), &[("GCE_METADATA_HOST", &host)]);
-    assert_eq!(code, Some(0), "{log}");
+    let (exit_code, log) = boot(&container, &request(&gcs), &[("GCE_METADATA_HOST", &host)]);
+    assert_eq!(exit_code, Some(0), "{log}");
     assert_eq!(container.assets()["a"], b"whole");
 }
 
 #[test]
-fn a_pod_without_an_identity_is_told_what_to_give_it() {
+fn a_pod_without_an_identity_fails_with_a_remedy() {
     let sts = Server::plain(|_, _| {
         let code = "<Error><Code>AccessDenied</Code><Message>Not authorized to perform sts:AssumeRole</Message></Error>";
         status(403, &[], &format!("<ErrorResponse>{code}</ErrorResponse>"))
@@ -152,54 +153,42 @@ fn a_pod_without_an_identity_is_told_what_to_give_it() {
         ("AWS_ENDPOINT_URL_STS", &*sts),
     ];
     let s3 = json!({"s3": {"bucket": "assets", "endpoint": "http://127.0.0.1:9"}});
-    let (code, log) = boot(&container, &says(&s3), &env);
-    assert_eq!(code, Some(69));
-    let sentence = log.lines().last().unwrap();
-    assert_eq!(sentence.matches("credentials.secret").count(), 1, "{log}");
-    assert!(sentence.contains("(s3://assets/in/a)"), "{log}");
-    assert!(
-        sentence.contains(&format!("boot gets no credentials: {sts}/: it answered 403 Forbidden")),
-        "{log}"
-    );
-    assert!(sentence.ends_with("or set credentials.anonymous where the bucket is public"), "{log}");
+    let (exit_code, log) = boot(&container, &request(&s3), &env);
+    assert_eq!(exit_code, Some(69));
+    let message = log.lines().last().unwrap();
+    assert_eq!(message.matches("credentials.secret").count(), 1, "{log}");
+    assert!(message.contains("(s3://assets/in/a)") && code(message) == "BL2204", "{log}");
+    assert!(message.contains(&format!("{sts}/: ")) && message.contains("403 Forbidden"), "{log}");
+    assert!(message.contains("credentials.anonymous"), "{log}");
 }
 
 #[test]
 fn a_token_that_is_not_mounted_is_named() {
     let container = Container::new();
     let env = [("AWS_ROLE_ARN", "arn"), ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nobody/mounted/it")];
-    let (code, log) = boot(&container, &says(&json!({"s3": {"bucket": "assets"}})), &env);
-    assert_eq!(code, Some(69));
-    assert!(
-        log.lines().last().unwrap().contains("\"/nobody/mounted/it\" cannot be read: No such file"),
-        "{log}"
-    );
+    let (exit_code, log) = boot(&container, &request(&json!({"s3": {"bucket": "assets"}})), &env);
+    assert_eq!(exit_code, Some(69));
+    let message = log.lines().last().unwrap();
+    assert!(message.contains("\"/nobody/mounted/it\"") && code(message) == "BL2102", "{log}");
 }
 
-/// It is asked without the proxy, which would not reach it.
+/// The metadata service is requested without the proxy, which could not reach it.
 #[test]
-fn nobody_who_gives_credentials_is_told_with_what_to_do() {
+fn an_unreachable_metadata_service_fails_with_a_remedy() {
     let container = Container::new();
     let proxy = Server::plain(|_, _| status(500, &[], ""));
-    let mut says = says(&json!({"s3": {"bucket": "assets", "endpoint": "http://store.invalid"}}));
-    says["client"]["proxy"] = proxy.url().into();
+    let mut settings = request(&json!({"s3": {"bucket": "assets", "endpoint": "http://store.invalid"}}));
+    settings["client"]["proxy"] = proxy.url().into();
     let token = token(&container);
     let env = [
-        // The discard port, where nobody listens.
+        // The discard port, on which no server listens.
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/v1/credentials"),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &*token),
     ];
-    let (code, log) = boot(&container, &says, &env);
-    assert_eq!(code, Some(75), "{log}");
-    let sentence = log.lines().last().unwrap();
-    assert!(
-        sentence.contains(
-            "boot gets no credentials: http://127.0.0.1:9/v1/credentials: it cannot be connected to"
-        )
-    );
-    assert!(
-        sentence.contains("; give the pod's service account an identity of the cloud, name a Secret"),
-        "{log}"
-    );
+    let (exit_code, log) = boot(&container, &settings, &env);
+    assert_eq!(exit_code, Some(75), "{log}");
+    let message = log.lines().last().unwrap();
+    assert!(message.contains("http://127.0.0.1:9/v1/credentials: ") && code(message) == "BL2204", "{log}");
+    assert!(message.contains("workload identity") && message.contains("credentials.secret"), "{log}");
     assert!(proxy.asked().is_empty());
 }

@@ -1,11 +1,12 @@
-//! `objectStore`, from real servers that the tests start, and from one of their own where a store must behave badly.
+//! `objectStore`, with real servers that the tests start, and with a server in this process for invalid
+//! responses.
 
 mod failures;
-mod gives;
 mod identity;
 mod prefixes;
 mod servers;
 mod stores;
+mod success;
 
 use serde_json::{Value, json};
 
@@ -13,40 +14,40 @@ use crate::http::merge;
 use crate::support::{Container, Outcome};
 use stores::Store;
 
-/// What must not show in anything that boot says.
+/// A value that must not appear in any output of boot.
 const MARK: &str = "zq7Xv0hunter2";
 
-/// The S3 server's only user.
+/// The only user of the S3 server.
 const S3_KEY: &str = "AKIAEXAMPLE";
 const S3_SECRET: &str = "zq7Xv0hunter2-s3";
 
-/// The source `assets` that asks `store` with the right credentials; `more` has its further fields.
+/// The source `assets` in `store` with valid credentials; `more` has additional fields.
 fn source(container: &Container, store: &Store, more: &Value) -> Value {
-    let mut says = store.says();
-    says["credentials"] = store.credentials(container);
-    says["client"] = json!({"attempts": 1});
-    merge(&mut says, more);
-    remote(container, &says)
+    let mut settings = store.settings();
+    settings["credentials"] = store.credentials(container);
+    settings["client"] = json!({"attempts": 1});
+    merge(&mut settings, more);
+    remote(container, &settings)
 }
 
-fn remote(container: &Container, says: &Value) -> Value {
+fn remote(container: &Container, settings: &Value) -> Value {
     json!({
         "name": "assets",
         "limits": {"bytes": 1 << 20, "files": 2000},
-        "from": {"objectStore": {"request": says, "path": container.beside("store")}},
+        "from": {"objectStore": {"request": settings, "path": container.beside("store")}},
     })
 }
 
-/// Boots from `source`, and sees to it that nothing marked is said.
+/// Boots from `source`, and checks that the output contains no marked value.
 fn boot(container: &Container, source: &Value) -> Outcome {
     let outcome = container.boot(std::slice::from_ref(source));
     let error = outcome.result.as_ref().err();
-    let said = format!("{} {} {error:?}", outcome.log, outcome.message);
-    assert!(!said.contains(MARK), "{said}");
+    let output = format!("{} {} {error:?}", outcome.log, outcome.message);
+    assert!(!output.contains(MARK), "{output}");
     outcome
 }
 
-/// Code and sentence of a boot that fails and leaves nothing behind.
+/// Exit code and message of a boot that fails and leaves nothing behind.
 fn failure(container: &Container, source: &Value) -> (u8, String) {
     let failure = boot(container, source).failure();
     assert!(!container.at("env/environ").exists());

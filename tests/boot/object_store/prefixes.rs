@@ -1,4 +1,4 @@
-//! What becomes of all objects below a prefix.
+//! What the objects below a prefix become.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::stores::{Kind, Store};
 use super::{boot, failure, source};
-use crate::support::Container;
+use crate::support::{Container, code};
 
 #[test]
 fn objects_below_a_prefix_become_files_without_it() {
@@ -42,7 +42,7 @@ fn objects_below_a_prefix_become_files_without_it() {
 }
 
 #[test]
-fn a_thousand_objects_come_whole_and_more_than_one_page_of_them() {
+fn several_pages_of_objects_are_fetched() {
     for store in Store::each("many-objects") {
         let keys: Vec<_> = (0..1100).map(|n| format!("in/part-{:02}/{n:04}", n % 17)).collect();
         for key in &keys {
@@ -64,41 +64,41 @@ fn more_files_or_bytes_than_the_limits_fail_the_boot() {
         for n in 0..5 {
             store.put(&format!("in/{n}"), b"12345");
         }
-        for (limits, why) in [
-            (json!({"bytes": 1 << 20, "files": 4}), "with it the source gives more than 4 files"),
-            (json!({"bytes": 24, "files": 100}), "with it the source gives more than 24 bytes"),
+        for (limits, part) in [
+            (json!({"bytes": 1 << 20, "files": 4}), "4 files"),
+            (json!({"bytes": 24, "files": 100}), "24 bytes"),
         ] {
             let container = Container::new();
             let mut source = source(&container, &store, &json!({"prefix": "in"}));
             source["limits"] = limits;
-            let (code, sentence) = failure(&container, &source);
-            assert!(code == 65 && sentence.contains(why), "{sentence}");
+            let (exit_code, message) = failure(&container, &source);
+            assert_eq!((exit_code, code(&message)), (65, "BL2304"));
+            assert!(message.contains(part), "{message}");
         }
     }
 }
 
 #[test]
-fn a_prefix_without_objects_is_missing_and_may_be_optional() {
+fn a_prefix_without_objects_fails_unless_it_is_optional() {
     for store in Store::each("nothing-below") {
         store.put("input/a", b"a");
         let container = Container::new();
         let mut source = source(&container, &store, &json!({"prefix": "in"}));
-        let (code, sentence) = failure(&container, &source);
-        assert_eq!(code, 69);
+        let (exit_code, message) = failure(&container, &source);
+        assert_eq!((exit_code, code(&message)), (69, "BL2101"));
         assert!(
-            sentence.contains("no object lies below \"in\" in ")
-                && sentence.contains("nothing-below: correct"),
-            "{sentence}"
+            message.contains("no objects below \"in\" in ") && message.contains("nothing-below: "),
+            "{message}"
         );
         source["optional"] = json!(true);
         let log = boot(&container, &source).log();
-        assert!(log.contains("left out, as it is optional: no object lies below"), "{log}");
+        assert!(log.contains("skipped because it is optional: no objects below"), "{log}");
     }
 }
 
-/// A store has no folders: web pages make an empty object with a slash at its end.
+/// A store has no folders: web consoles create an empty object whose key ends with a slash.
 #[test]
-fn what_stands_for_a_folder_is_none() {
+fn folder_objects_are_skipped() {
     for store in [Kind::Gcs, Kind::Azure].map(|kind| Store::new(kind, "folders")) {
         for key in ["in/", "in/deep/", "in/empty/"] {
             store.put(key, b"");
@@ -119,9 +119,8 @@ fn an_object_that_would_be_a_file_and_a_folder_is_refused() {
         store.put("in/a", b"a");
         store.put("in/a/b", b"b");
         let container = Container::new();
-        let (code, sentence) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
-        assert_eq!(code, 65);
-        assert!(sentence.contains("a path cannot be both a file and a folder: rename one"), "{sentence}");
+        let (exit_code, message) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
+        assert_eq!((exit_code, code(&message)), (65, "BL2307"), "{message}");
     }
 }
 
@@ -132,9 +131,9 @@ fn a_key_that_could_leave_its_folder_is_refused() {
         store.put("in/good", b"a");
         store.put(key, b"a");
         let container = Container::new();
-        let (code, sentence) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
-        assert_eq!(code, 65, "{sentence}");
-        assert!(sentence.contains(&format!("the object {key:?} has an empty part, . or ..")), "{sentence}");
+        let (exit_code, message) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
+        assert_eq!((exit_code, code(&message)), (65, "BL2302"), "{message}");
+        assert!(message.contains(&format!("object {key:?} ")), "{message}");
     }
 }
 
@@ -143,6 +142,6 @@ fn a_name_that_no_file_can_have_is_refused() {
     let store = Store::new(Kind::Gcs, "long-names");
     store.put(&format!("in/{}", "x".repeat(300)), b"a");
     let container = Container::new();
-    let (code, sentence) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
-    assert!(code == 65 && sentence.contains("300 bytes, the limit of Linux is 255"), "{sentence}");
+    let (exit_code, message) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
+    assert_eq!((exit_code, code(&message)), (65, "BL2306"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! The stores: real servers, each started when the first test needs it and ended with the last one.
+//! The stores: real servers, which start when the first test needs them and stop with the last one.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long a server may take to listen, on a machine that compiles beside it.
+/// Time limit for the start of a server, on a machine that may be compiling.
 const START: Duration = Duration::from_mins(1);
 
 /// A running server.
 pub(super) struct Server {
     pub(super) port: u16,
-    /// What it keeps, if it keeps it in files.
+    /// The data of the server, if it stores files.
     pub(super) folder: TempDir,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What keeps one server for all tests that run at the moment.
+/// A server that the running tests share.
 type Shared = LazyLock<Mutex<Weak<Server>>>;
 
 /// S3: a bucket is a folder of `folder/root`.
@@ -38,7 +38,7 @@ pub(super) fn s3() -> Arc<Server> {
             .args(["--port", &format!("127.0.0.1:{port}"), "--keep-alive", "--quiet"])
             .env("ROOT_ACCESS_KEY", super::S3_KEY)
             .env("ROOT_SECRET_KEY", super::S3_SECRET)
-            // Beside the files, as not every file system has extended attributes.
+            // Metadata is in separate files, because not every file system has extended attributes.
             .arg("posix")
             .args([Path::new("--sidecar"), &folder.join("meta"), &folder.join("root")]);
         command
@@ -71,7 +71,7 @@ pub(super) fn azure() -> Arc<Server> {
     })
 }
 
-/// The folder of the programs, installed where they are not yet.
+/// The folder of the server programs, which are installed if they are missing.
 pub(super) fn installed() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         let script = concat!(env!("BOOTLACE_ROOT"), "/hack/store-servers");
@@ -82,7 +82,7 @@ pub(super) fn installed() -> &'static Path {
     &FOLDER
 }
 
-/// `program`, which ends with whoever starts it, even where that is killed.
+/// `program`, which is killed when its parent exits, even if that is killed.
 pub(super) fn program(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
@@ -99,51 +99,51 @@ fn shared(kept: &Shared, command: impl Fn(&Path, u16) -> Command) -> Arc<Server>
     server
 }
 
-/// Starts what `command` gives for a folder of its own and a port, and waits until it takes connections.
+/// Starts `command` with a temporary folder and a port, and waits until it accepts connections.
 pub(super) fn start(command: impl Fn(&Path, u16) -> Command) -> Server {
-    // Before the clock runs: from cold it takes minutes.
+    // Before the deadline is set, because the first installation needs minutes.
     installed();
     let deadline = Instant::now() + START;
     loop {
         let folder = tempfile::tempdir().unwrap();
-        // Free now; whoever takes it first makes this one end, and the next is tried.
+        // Free at the moment; if another program uses it first, the server exits and the next port is tried.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = command(folder.path(), port);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let (stop, stopped) = channel::<()>();
-        let (tell, told) = channel();
-        // The kernel ends the server with the thread that started it, so it gets one of its own.
+        let (sender, receiver) = channel();
+        // The kernel kills the server when the thread that started it exits, so it gets a separate one.
         let thread = thread::spawn(move || {
             let mut child = command.spawn().unwrap();
-            tell.send(listens(&mut child, port, deadline)).unwrap();
+            sender.send(listens(&mut child, port, deadline)).unwrap();
             // Until the server is dropped.
             let _ = stopped.recv();
             let _ = child.kill();
             child.wait().unwrap();
         });
-        let outcome = told.recv().unwrap();
+        let outcome = receiver.recv().unwrap();
         let server = Server { port, folder, stop: Some(stop), thread: Some(thread) };
         match outcome {
             Ok(()) => return server,
-            Err(said) => assert!(Instant::now() < deadline, "the server does not start: {said}"),
+            Err(output) => assert!(Instant::now() < deadline, "the server does not start: {output}"),
         }
     }
 }
 
-/// Waits until the server takes connections, or says why it does not.
+/// Waits until the server accepts connections, or returns its error output.
 fn listens(child: &mut Child, port: u16, deadline: Instant) -> Result<(), String> {
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if child.try_wait().unwrap().is_some() || Instant::now() > deadline {
             let _ = child.kill();
-            let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            return Err(said);
+            let mut output = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
+            return Err(output);
         }
         thread::yield_now();
     }
-    // What it says from now on is of no interest, but it must not wait for a reader.
-    let said = BufReader::new(child.stderr.take().unwrap());
-    thread::spawn(move || said.lines().map_while(Result::ok).for_each(drop));
+    // Further output is ignored, but must be read so that the server does not block.
+    let output = BufReader::new(child.stderr.take().unwrap());
+    thread::spawn(move || output.lines().map_while(Result::ok).for_each(drop));
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! What the tests put into the stores, by the servers' own ways and not by the library that boot reads with.
+//! Test data in the stores, written with the APIs of the servers and not with the library that boot reads
+//! with.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,7 +16,7 @@ use super::servers::{self, Server};
 use super::{S3_KEY, S3_SECRET};
 use crate::support::Container;
 
-/// The account that azurite has, and its key: the same everywhere, so no secret.
+/// The well-known account and key of azurite, which are not secret.
 /// <https://learn.microsoft.com/en-us/azure/storage/common/storage-use-azurite#well-known-storage-account-and-key>
 pub(super) const ACCOUNT: &str = "devstoreaccount1";
 pub(super) const ACCOUNT_KEY: &str =
@@ -36,7 +37,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// The bucket `bucket` of a store, made anew.
+    /// Creates the bucket `bucket` in a store.
     pub(super) fn new(kind: Kind, bucket: &str) -> Self {
         let server = match kind {
             Kind::S3 => servers::s3(),
@@ -56,7 +57,7 @@ impl Store {
         store
     }
 
-    /// One of each, all of them with this bucket.
+    /// A store of each kind, all of them with this bucket.
     pub(super) fn each(bucket: &str) -> impl Iterator<Item = Self> {
         [Kind::S3, Kind::Gcs, Kind::Azure].into_iter().map(move |kind| Self::new(kind, bucket))
     }
@@ -109,8 +110,8 @@ impl Store {
         format!("http://127.0.0.1:{}{path}", self.server.port)
     }
 
-    /// The profile's words for the bucket.
-    pub(super) fn says(&self) -> Value {
+    /// The bucket in the format of the profile.
+    pub(super) fn settings(&self) -> Value {
         let (bucket, endpoint) = (&self.bucket, self.endpoint());
         match self.kind {
             Kind::S3 => json!({"s3": {"bucket": bucket, "endpoint": endpoint}}),
@@ -119,21 +120,21 @@ impl Store {
         }
     }
 
-    /// Mounts the right keys, and gives the profile's word for them.
+    /// Mounts valid keys, and returns the credentials in the format of the profile.
     pub(super) fn credentials(&self, container: &Container) -> Value {
         match self.kind {
             Kind::S3 => mount(
                 container,
                 &[("AWS_ACCESS_KEY_ID", S3_KEY), ("AWS_SECRET_ACCESS_KEY", &format!("{S3_SECRET}\n"))],
             ),
-            // The server asks nobody who they are.
+            // The server does not authenticate its clients.
             Kind::Gcs => json!({"anonymous": true}),
             Kind::Azure => mount(container, &[("AZURE_STORAGE_KEY", ACCOUNT_KEY)]),
         }
     }
 }
 
-/// Mounts a Secret of credentials.
+/// Mounts a Secret with credentials.
 pub(super) fn mount(container: &Container, keys: &[(&str, &str)]) -> Value {
     container.mount("store/credentials", keys.iter().map(|(key, value)| (*key, value.as_bytes())));
     json!({"secret": "login"})
@@ -141,7 +142,7 @@ pub(super) fn mount(container: &Container, keys: &[(&str, &str)]) -> Value {
 
 fn client() -> &'static Client {
     static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-        // There may be one of another test.
+        // Another test may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Client::builder().no_proxy().build().unwrap()
     });

@@ -1,9 +1,9 @@
-//! The source `oci`, from Debian's docker-registry with TLS of a private CA and a password; and from a server of the
-//! tests' own where it is about how a registry behaves.
+//! The `oci` source, with Debian's docker-registry, which has TLS with a private CA and a password, and with
+//! a server in this process for special behavior.
 
-mod behaves;
-mod gives;
+mod behavior;
 mod refused;
+mod success;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::http::archives::{FOLDER, Packed, REGULAR, gzip, tar};
 use crate::support::{Container, Outcome};
 
-/// What must not show in anything that boot says.
+/// A value that must not appear in any output of boot.
 const MARK: &str = "zq7Xv0hunter2";
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -27,12 +27,12 @@ fn registry() -> Registry {
     Registry::start(LOOPBACK, Access::Password).unwrap()
 }
 
-fn wait<T>(what: impl Future<Output = anyhow::Result<T>>) -> T {
+fn wait<T>(future: impl Future<Output = anyhow::Result<T>>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(what).unwrap()
+    runtime.block_on(future).unwrap()
 }
 
-/// Pushes an image of layers, the lowest first.
+/// Pushes an image with these layers, starting with the lowest.
 fn push_image(registry: &Registry, tag: &str, layers: &[&[Packed<'_>]]) -> Blob {
     wait(async {
         let config = registry.blob("team/image", CONFIG, format!("{{\"tag\": \"{tag}\"}}")).await?;
@@ -62,7 +62,8 @@ impl Client {
         Self { container, host: host.to_owned() }
     }
 
-    /// The source `assets` of `name`; `more` has further fields of the request, of `client` too.
+    /// The source `assets` with the reference `name`; `more` has additional fields of the request, including
+    /// `client`.
     fn source(&self, name: &str, more: &Value) -> Value {
         let mut request = json!({
             "reference": format!("{}/{name}", self.host),
@@ -85,30 +86,30 @@ impl Client {
         })
     }
 
-    /// Boots, and sees to it that no password is said.
+    /// Boots, and checks that the output contains no password.
     fn boot(&self, source: &Value) -> Outcome {
         let outcome = self.container.boot(std::slice::from_ref(source));
         let error = outcome.result.as_ref().err();
-        let said = format!("{} {} {error:?}", outcome.log, outcome.message);
-        assert!(!said.contains(MARK), "{said}");
+        let output = format!("{} {} {error:?}", outcome.log, outcome.message);
+        assert!(!output.contains(MARK), "{output}");
         outcome
     }
 
-    /// The files of a boot that goes well, as `path=content`.
+    /// The files of a successful boot, as `path=content`.
     fn files(&self, source: &Value) -> Vec<String> {
         self.boot(source).log();
         let files = self.container.assets().into_iter();
         files.map(|(path, content)| format!("{path}={}", String::from_utf8(content).unwrap())).collect()
     }
 
-    /// Exit code and sentence of a boot that fails and leaves nothing behind; without what every sentence begins with,
+    /// Exit code and message of a boot that fails and leaves nothing behind: the message without the name of the source,
     /// and with `HOST` in place of the registry's address.
     fn failure(&self, source: &Value) -> (u8, String) {
-        let (code, sentence) = self.boot(source).failure();
+        let (exit_code, message) = self.boot(source).failure();
         assert!(!self.container.at("env/environ").exists());
-        assert!(self.container.assets().is_empty(), "{sentence}");
-        let (_, sentence) = sentence.split_once("of BootProfile \"default\": ").unwrap();
-        (code, sentence.replace(&self.host, "HOST"))
+        assert!(self.container.assets().is_empty(), "{message}");
+        let (_, message) = message.split_once("of BootProfile \"default\": ").unwrap();
+        (exit_code, message.replace(&self.host, "HOST"))
     }
 }
 

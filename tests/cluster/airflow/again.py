@@ -1,6 +1,6 @@
-"""Runs a DAG once (`again.py DAG DATE`), clears its run, and runs that to its end again.
+"""Runs a DAG once (`again.py DAG DATE`), clears its run, and runs it again.
 
-`airflow dags test` forgets the run that it had of a date instead of clearing it, and all else needs a scheduler.
+`airflow dags test` deletes an earlier run of the same date instead of clearing it, and all other commands need a scheduler.
 """
 
 import sys
@@ -17,7 +17,7 @@ run_id = dag.test(logical_date=date).run_id
 
 
 def cleared(*, dag, session, **_):
-    """The run, whose tasks `test` has cleared by now."""
+    """The run. `test` has already cleared its tasks."""
     run = session.query(DagRun).filter_by(dag_id=dag.dag_id, run_id=run_id).one()
     run.dag = dag
     run.set_state(DagRunState.RUNNING)

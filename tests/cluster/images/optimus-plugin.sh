@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts a task as plugin images of Optimus do, and knows nothing of Bootlace: whoever set the pod up has put the job's
-# files below $JOB_DIR/in, and its env beside them in the dialect of Optimus' own client.
+# Starts a task like the plugin images of Optimus, which do not depend on Bootlace: the files of the job are in $JOB_DIR/in, and
+# its env is in two of these files, in the format of the Optimus client.
 set -e
 set -o allexport
 source "$JOB_DIR/in/.env"

@@ -1,4 +1,4 @@
-//! Airflow: the real one, which runs a DAG's tasks as pods of the cluster.
+//! Runs DAGs with a real Airflow, which creates pods on the cluster.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,51 +12,51 @@ use tokio::sync::Mutex;
 use crate::cache::Entry;
 use crate::command::{command, output};
 use crate::images;
-use crate::stage::{Progress, progressing, say};
+use crate::stage::{Progress, print, progressing};
 
 const REQUIREMENTS: &str = include_str!("../airflow/requirements.txt");
-/// Installs the requirements in seconds, where pip takes minutes.
+/// Installs the requirements in seconds. pip needs minutes.
 const UV: &str = "uv==0.13.8";
-/// Debian's own, whatever else calls itself python3 on this machine.
+/// The Python of Debian, even if another python3 is first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Installs Airflow into the cache, unless it is there, and returns the cache's folder: the environment in `venv`,
-/// and a database that is ready to be copied in `airflow.db`.
+/// Installs Airflow into the cache if necessary, and returns the folder: the environment is in `venv`, and
+/// `airflow.db` is an initialized database to copy.
 ///
 /// # Errors
-/// When the packages cannot be had or Airflow does not start.
+/// If the packages cannot be installed or Airflow does not start.
 pub async fn prepare() -> Result<PathBuf> {
     let entry = entry().await?;
     if entry.is_complete() {
-        say(&format!("==> Airflow: cached in {}", entry.folder().display()));
+        print(&format!("==> Airflow: cached in {}", entry.folder().display()));
         return Ok(entry.folder().to_owned());
     }
     progressing("installing Airflow", async |progress| fill(entry, progress).await).await
 }
 
-/// The cache's entry: what is in it depends on the requirements and on the Python that they are built for.
+/// The cache entry, which depends on the requirements and on the version of Python.
 async fn entry() -> Result<Entry> {
     let python = output(command(PYTHON).arg("--version")).await?;
     Entry::open("airflow", &[REQUIREMENTS, UV, &python].map(str::as_bytes))
 }
 
 async fn fill(entry: Entry, progress: &Progress) -> Result<PathBuf> {
-    progress.set("making its environment");
+    progress.set("creating the environment");
     let (venv, home) = (entry.folder().join("venv"), entry.folder().join("home"));
     let requirements = images::root().join("tests/cluster/airflow/requirements.txt");
     output(command(PYTHON).args(["-m", "venv"]).arg(&venv)).await?;
     output(command(venv.join("bin/pip")).args(["install", "--quiet", UV])).await?;
-    progress.set(format!("installing its {} packages", REQUIREMENTS.lines().count()));
+    progress.set(format!("installing {} packages", REQUIREMENTS.lines().count()));
     let mut uv = command(venv.join("bin/uv"));
-    // The machine's own certificates, as pip, cargo and Go take them: a proxy's CA is known there.
+    // Use the certificates of the machine, as pip, cargo and Go do: they contain the CA of a proxy.
     uv.args(["pip", "install", "--quiet", "--system-certs", "--python"]).arg(venv.join("bin/python"));
     output(uv.arg("--requirements").arg(requirements)).await?;
-    progress.set("making its database");
-    // Making the database takes longer than all else before a DAG's first task, so each run copies this one.
+    progress.set("creating the database");
+    // This is the slowest step before the first task of a DAG, so each run copies this database.
     output(airflow(&venv, &home, "airflow").args(["db", "migrate"])).await?;
     std::fs::rename(home.join("airflow.db"), entry.folder().join("airflow.db"))
-        .context("keep Airflow's database")?;
-    std::fs::remove_dir_all(&home).context("remove Airflow's first home")?;
+        .context("move the Airflow database into the cache")?;
+    std::fs::remove_dir_all(&home).context("remove the temporary Airflow home")?;
     entry.complete()
 }
 
@@ -66,78 +66,80 @@ fn airflow(venv: &Path, home: &Path, program: &str) -> Command {
     program
 }
 
-/// Held while an Airflow runs: each takes a core for most of its time, and several at once leave so little of a small
-/// machine that the webhook's answers come too late.
+/// Locked while an Airflow runs. Each one uses a whole core most of the time, and several at once slow down
+/// the webhook on a small machine so much that its reviews time out.
 static RUNS: Mutex<()> = Mutex::const_new(());
 
-/// An Airflow of its own: an empty database, and a connection to the cluster that `KUBECONFIG` names.
+/// An Airflow with an empty database and a connection to the cluster.
 pub struct Airflow {
     venv: PathBuf,
     home: TempDir,
     connection: OsString,
 }
 
-/// How a DAG's run ended.
+/// The result of a DAG run.
 #[derive(Debug)]
 pub struct DagRun {
     /// Whether Airflow marked the run as successful.
     pub succeeded: bool,
-    /// Everything that Airflow said, with the tasks' logs as it fetched them.
+    /// The output of Airflow, with the logs of the tasks.
     pub log: String,
 }
 
 impl Airflow {
-    /// An Airflow whose pods run in `namespace`, from the environment that [`prepare`] made. Its files lie beside
-    /// the kubeconfig and go when this is dropped.
+    /// An Airflow whose pods run in `namespace`, with the environment of [`prepare`]. Its files are in the
+    /// folder of the kubeconfig, and are removed when this value is dropped.
     ///
     /// # Errors
-    /// When Airflow has not been installed, or `kubeconfig`'s folder cannot be written.
+    /// If Airflow is not installed, or the folder of `kubeconfig` cannot be written.
     pub async fn new(kubeconfig: &Path, namespace: &str) -> Result<Self> {
         let entry = entry().await?;
         if !entry.is_complete() {
             anyhow::bail!(
-                "Airflow is not installed: run `bootlace-cluster prepare`, where there is a network"
+                "Airflow is not installed: run `bootlace-cluster prepare` with a network connection"
             );
         }
-        let beside = kubeconfig.parent().context("the kubeconfig lies in no folder")?;
-        let home =
-            tempfile::Builder::new().prefix("airflow-").tempdir_in(beside).context("make Airflow's home")?;
+        let folder = kubeconfig.parent().context("the path of the kubeconfig has no parent")?;
+        let home = tempfile::Builder::new()
+            .prefix("airflow-")
+            .tempdir_in(folder)
+            .context("create the Airflow home")?;
         std::fs::copy(entry.folder().join("airflow.db"), home.path().join("airflow.db"))
-            .context("copy Airflow's database")?;
+            .context("copy the Airflow database")?;
         let connection = json!({ "conn_type": "kubernetes", "extra": {
             "kube_config_path": kubeconfig,
             "namespace": namespace,
-            // The provider's default is an image that would be pulled.
-            "xcom_sidecar_container_image": images::named(images::BUSYBOX),
+            // The default of the provider is an image that would have to be pulled.
+            "xcom_sidecar_container_image": images::with_registry(images::BUSYBOX),
         }});
         let dags = home.path().join("dags");
         copy_dags(&dags)?;
         Ok(Self { venv: entry.folder().join("venv"), home, connection: connection.to_string().into() })
     }
 
-    /// Runs the DAG `dag` of `tests/cluster/airflow/dags` once, for the logical date `date` (`2026-01-01`), to its
-    /// end. Runs wait for one another.
+    /// Runs the DAG `dag` in `tests/cluster/airflow/dags` once, for the logical date `date` (`2026-01-01`),
+    /// and waits until it ends. Concurrent calls run one after another.
     ///
     /// # Errors
-    /// When Airflow cannot be started. A run that fails is no error.
+    /// If Airflow cannot be started. A failed run is not an error.
     pub async fn run(&self, dag: &str, date: &str) -> Result<DagRun> {
         let mut airflow = self.program("airflow");
         airflow.args(["dags", "test", dag, date]);
-        ended(airflow).await
+        dag_run(airflow).await
     }
 
-    /// Runs the DAG as [`run`](Self::run) does, clears the run, as a person does to have its tasks run again, and runs it
-    /// to its end again.
+    /// Runs the DAG as [`run`](Self::run) does, clears the run, as a user does to run its tasks again, and
+    /// waits until it ends again.
     ///
     /// # Errors
-    /// When Airflow cannot be started. A run that fails is no error.
+    /// If Airflow cannot be started. A failed run is not an error.
     pub async fn run_and_clear(&self, dag: &str, date: &str) -> Result<DagRun> {
         let mut python = self.program("python");
         python.arg(images::root().join("tests/cluster/airflow/again.py")).args([dag, date]);
-        ended(python).await
+        dag_run(python).await
     }
 
-    /// A program of the environment, which finds the DAGs and the cluster.
+    /// A program of the environment, configured for the DAGs and the cluster.
     fn program(&self, name: &str) -> Command {
         let mut program = airflow(&self.venv, self.home.path(), name);
         program.env("AIRFLOW__CORE__DAGS_FOLDER", self.home.path().join("dags"));
@@ -146,17 +148,17 @@ impl Airflow {
     }
 }
 
-/// Copies `tests/cluster/airflow/dags`, with the images' names as the cluster knows them.
+/// Copies `tests/cluster/airflow/dags`, with the names of the images on this cluster.
 fn copy_dags(to: &Path) -> Result<()> {
     let from = images::root().join("tests/cluster/airflow/dags");
     let copy = || -> std::io::Result<()> {
         std::fs::create_dir(to)?;
         for entry in std::fs::read_dir(&from)? {
             let entry = entry?;
-            // Not what Python compiled beside them.
+            // Skip the bytecode cache of Python.
             if entry.path().extension().is_some_and(|extension| extension == "py") {
                 let text = std::fs::read_to_string(entry.path())?;
-                std::fs::write(to.join(entry.file_name()), images::named(&text))?;
+                std::fs::write(to.join(entry.file_name()), images::with_registry(&text))?;
             }
         }
         Ok(())
@@ -164,9 +166,9 @@ fn copy_dags(to: &Path) -> Result<()> {
     copy().with_context(|| format!("copy {}", from.display()))
 }
 
-/// What became of a DAG's run.
-async fn ended(mut airflow: Command) -> Result<DagRun> {
-    let _alone = RUNS.lock().await;
+/// Runs Airflow until it exits.
+async fn dag_run(mut airflow: Command) -> Result<DagRun> {
+    let _lock = RUNS.lock().await;
     let output = airflow.output().await.context("start Airflow")?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let log = text(&output.stdout) + &text(&output.stderr);

@@ -1,4 +1,4 @@
-//! What cargo and Go build for a cluster, and how far they are.
+//! Builds with cargo and Go, and their progress.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,28 +12,29 @@ use tokio::process::Command;
 use crate::command::output;
 use crate::stage::Progress;
 
-/// Builds the static binary `name` of the package of the same name, and returns its path.
+/// Builds the static binary `name` of the package with the same name, and returns its path.
 ///
 /// # Errors
-/// When cargo is not there or the build fails; what it said is in the message.
+/// If cargo is not installed or the build fails. The message contains the output of cargo.
 pub async fn cargo(root: &Path, profile: &str, name: &str, progress: &Progress) -> Result<PathBuf> {
     let mut cargo = Command::from(product::command(root, profile, name));
-    // Its bar says out of how many.
+    // The progress bar contains the number of crates.
     cargo.envs([("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "100")]);
-    let said = followed(&mut cargo, |line| match cargo_progress(line) {
-        Some(far) => {
-            if !far.is_empty() {
-                progress.set(format!("{name}, {far}"));
+    let build = run_with_progress(&mut cargo, |line| match cargo_progress(line) {
+        Some(text) => {
+            if !text.is_empty() {
+                progress.set(format!("{name}, {text}"));
             }
             Line::Progress
         }
-        None => Line::Said,
+        None => Line::Message,
     });
-    let stdout = said.await.with_context(|| format!("build {name} for {}", product::TARGET))?;
+    let stdout = build.await.with_context(|| format!("build {name} for {}", product::TARGET))?;
     product::executable(&stdout, name)
 }
 
-/// What a line of cargo's says of how far it is. `None` where it says something else.
+/// The progress in a line of cargo. Empty if the line is part of the progress output but has no number,
+/// `None` if it is a message.
 fn cargo_progress(line: &str) -> Option<String> {
     let line = line.trim();
     let bar = |verb| line.strip_prefix(verb)?.split_once("] ").map(|(_, rest)| rest.trim());
@@ -42,22 +43,23 @@ fn cargo_progress(line: &str) -> Option<String> {
         return Some(format!("compiled {done} of {all} crates"));
     }
     if let Some(count) = bar("Fetch [") {
-        return Some(format!("reading the registry's index: {count}"));
+        return Some(format!("reading the index of the registry: {count}"));
     }
     if let Some(left) = line.strip_prefix("Downloading ") {
-        return Some(format!("fetching: {left} left"));
+        return Some(format!("downloading: {left} left"));
     }
-    if let Some(fetched) = line.strip_prefix("Downloaded ") {
-        // One line a crate, and one for all of them, which alone tells a size.
-        return Some(fetched.split_once(") in ").map_or(String::new(), |(all, _)| format!("fetched {all})")));
+    if let Some(downloaded) = line.strip_prefix("Downloaded ") {
+        // One line for each crate, and one for all of them. Only the last one contains a size.
+        let total = downloaded.split_once(") in ");
+        return Some(total.map_or(String::new(), |(total, _)| format!("downloaded {total})")));
     }
     ["Compiling ", "Updating ", "Locking "].iter().any(|verb| line.starts_with(verb)).then(String::new)
 }
 
-/// Builds `packages` of the Go module in `module` into the folder `into`.
+/// Builds `packages` of the Go module in the folder `module`, and writes the programs to the folder `into`.
 ///
 /// # Errors
-/// When Go is not there, a module cannot be had, or a package does not build; what Go said is in the message.
+/// If Go is not installed, or a download or the build fails. The message contains the output of Go.
 pub async fn go(
     module: &Path,
     flags: &[String],
@@ -65,16 +67,16 @@ pub async fn go(
     into: &Path,
     progress: &Progress,
 ) -> Result<()> {
-    let total = go_fetch(module, flags, packages, progress).await?;
+    let total = go_download(module, flags, packages, progress).await?;
     let mut command = go_command(module);
     command.args(["build", "-v"]).args(flags).arg("-o").arg(into).args(packages);
     let mut build = std::pin::pin!(go_build(&mut command, total, progress));
-    let mut looks = tokio::time::interval(Duration::from_secs(1));
+    let mut polls = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             result = &mut build => return result.map(drop),
-            _ = looks.tick() => {
-                // Go says nothing of linking, which is the last minute's work.
+            _ = polls.tick() => {
+                // Go does not report linking, which is most of the last minute.
                 let linked = std::fs::read_dir(into).map_or(0, Iterator::count);
                 if linked > 0 {
                     progress.set(format!("linked {linked} of {} programs", packages.len()));
@@ -84,47 +86,47 @@ pub async fn go(
     }
 }
 
-/// Runs `go build -v`, or a script that does, for programs that are made of `total` packages, and returns what it prints on
-/// standard output.
+/// Runs `go build -v`, or a script that runs it, for programs that consist of `total` packages, and returns
+/// its standard output.
 ///
 /// # Errors
-/// When it fails; what Go said is in the message.
+/// If it fails. The message contains the output of Go.
 pub async fn go_build(build: &mut Command, total: usize, progress: &Progress) -> Result<String> {
     let mut compiled = 0;
-    followed(build, |line| {
+    run_with_progress(build, |line| {
         if !is_package(line) {
-            return Line::Said;
+            return Line::Message;
         }
         compiled += 1;
-        // Those that an earlier build left in Go's cache are not named.
+        // Go does not print packages that are in its cache, so `compiled` can end below `total`.
         progress.set(format!("compiled {compiled} of {total} packages"));
         Line::Progress
     })
     .await
 }
 
-/// Fetches what `packages` are built from, and returns how many packages that is.
+/// Downloads the modules of `packages` and their dependencies, and returns the number of packages.
 ///
 /// # Errors
-/// When Go is not there or a module cannot be had; what Go said is in the message.
-pub async fn go_fetch(
+/// If Go is not installed or a download fails. The message contains the output of Go.
+pub async fn go_download(
     module: &Path,
     flags: &[String],
     packages: &[&str],
     progress: &Progress,
 ) -> Result<usize> {
-    progress.set("looking up the modules");
+    progress.set("resolving the modules");
     let folder = output(go_command(module).args(["env", "GOMODCACHE"])).await?;
     let folder = PathBuf::from(folder.trim());
     let mut list = go_command(module);
     list.args(["list", "-deps"]).args(flags).args(packages);
     let mut zips = Vec::new();
-    let listed = followed(&mut list, |line| {
-        let Some(zip) = zip(line) else { return Line::Said };
+    let listed = run_with_progress(&mut list, |line| {
+        let Some(zip) = zip(line) else { return Line::Message };
         zips.push(folder.join("cache/download").join(zip));
-        // Those that are fetched now do not count yet.
+        // The size does not include downloads in progress.
         let bytes: u64 = zips.iter().filter_map(|zip| Some(zip.metadata().ok()?.len())).sum();
-        progress.set(format!("fetched {} modules, {} MB", zips.len(), bytes / 1_000_000));
+        progress.set(format!("downloaded {} modules, {} MB", zips.len(), bytes / 1_000_000));
         Line::Progress
     });
     Ok(listed.await?.lines().count())
@@ -136,11 +138,11 @@ fn go_command(module: &Path) -> Command {
     go
 }
 
-/// Where Go keeps the module that a line says is being downloaded, below `cache/download`. `None` where it says something
-/// else.
+/// The path below `cache/download` of the module that a line of Go names as being downloaded. `None` for
+/// other lines.
 fn zip(line: &str) -> Option<PathBuf> {
     let (module, version) = line.strip_prefix("go: downloading ")?.trim().split_once(' ')?;
-    // Capital letters are escaped, for file systems that do not tell them from small ones.
+    // Go escapes uppercase letters, for file systems that are not case-sensitive.
     let escape = |text: &str| {
         text.chars().fold(String::new(), |mut escaped, letter| {
             if letter.is_ascii_uppercase() {
@@ -153,29 +155,29 @@ fn zip(line: &str) -> Option<PathBuf> {
     Some(format!("{}/@v/{}.zip", escape(module), escape(version)).into())
 }
 
-/// Whether a line of `go build -v` is the import path of a package that was compiled: anything else holds spaces.
+/// Whether a line of `go build -v` is the import path of a compiled package. Most other lines contain spaces.
 fn is_package(line: &str) -> bool {
     !line.is_empty() && !line.contains(' ') && !line.starts_with('#') && !line.contains(".go:")
 }
 
-/// What a line on standard error was.
+/// The kind of a line on standard error.
 enum Line {
-    /// How far the program is: nobody reads it later.
+    /// Progress output, which is discarded.
     Progress,
-    /// Something that tells why it failed.
-    Said,
+    /// A message, which becomes part of the error if the program fails.
+    Message,
 }
 
-/// Runs the command to its end, gives each line of its standard error to `see`, and returns its standard output. A
-/// carriage return ends a line too.
-async fn followed(command: &mut Command, mut see: impl FnMut(&str) -> Line) -> Result<String> {
+/// Runs the command until it exits, calls `on_line` for each line of its standard error, and returns its
+/// standard output. A carriage return ends a line too.
+async fn run_with_progress(command: &mut Command, mut on_line: impl FnMut(&str) -> Line) -> Result<String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let program = command.as_std().get_program().display().to_string();
     let mut child = command.spawn().with_context(|| format!("start {program}"))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let mut stdout = stdout.context("its output is a pipe")?;
-    let mut stderr = BufReader::new(stderr.context("its standard error is a pipe")?);
-    let mut said = String::new();
+    let mut stdout = stdout.context("stdout is not a pipe")?;
+    let mut stderr = BufReader::new(stderr.context("stderr is not a pipe")?);
+    let mut messages = String::new();
     let lines = async {
         let mut line = Vec::new();
         loop {
@@ -184,9 +186,9 @@ async fn followed(command: &mut Command, mut see: impl FnMut(&str) -> Line) -> R
             for byte in buffer {
                 if matches!(byte, b'\r' | b'\n') {
                     let text = String::from_utf8_lossy(&line);
-                    if !text.trim().is_empty() && matches!(see(&text), Line::Said) {
-                        said.push_str(&text);
-                        said.push('\n');
+                    if !text.trim().is_empty() && matches!(on_line(&text), Line::Message) {
+                        messages.push_str(&text);
+                        messages.push('\n');
                     }
                     line.clear();
                 } else {
@@ -194,17 +196,18 @@ async fn followed(command: &mut Command, mut see: impl FnMut(&str) -> Line) -> R
                 }
             }
             if read == 0 {
-                said.push_str(&String::from_utf8_lossy(&line));
+                messages.push_str(&String::from_utf8_lossy(&line));
                 return std::io::Result::Ok(());
             }
             stderr.consume(read);
         }
     };
     let mut printed = Vec::new();
-    tokio::try_join!(lines, stdout.read_to_end(&mut printed)).context("read what it prints")?;
+    tokio::try_join!(lines, stdout.read_to_end(&mut printed))
+        .with_context(|| format!("read the output of {program}"))?;
     let status = child.wait().await.with_context(|| format!("wait for {program}"))?;
     if !status.success() {
-        bail!("{program} failed: {status}: {}", said.trim());
+        bail!("{program} failed: {status}: {}", messages.trim());
     }
     Ok(String::from_utf8_lossy(&printed).into_owned())
 }
@@ -214,32 +217,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_says_how_far_it_is() {
-        let far = |line| cargo_progress(line).unwrap();
+    fn the_progress_of_cargo_is_parsed() {
+        let progress = |line| cargo_progress(line).unwrap();
         assert_eq!(
-            far("    Building [=====>    ] 13/310: kube-client, nix(build)…"),
+            progress("    Building [=====>    ] 13/310: kube-client, nix(build)…"),
             "compiled 13 of 310 crates"
         );
-        assert_eq!(far("    Building [=====>    ] 13/310"), "compiled 13 of 310 crates");
+        assert_eq!(progress("    Building [=====>    ] 13/310"), "compiled 13 of 310 crates");
         assert_eq!(
-            far(" Downloading 7 crates, remaining bytes: 1.2MiB  "),
-            "fetching: 7 crates, remaining bytes: 1.2MiB left"
+            progress(" Downloading 7 crates, remaining bytes: 1.2MiB  "),
+            "downloading: 7 crates, remaining bytes: 1.2MiB left"
         );
         assert_eq!(
-            far("  Downloaded 173 crates (17.4MiB) in 4.78s (largest was `k` at 3MiB)"),
-            "fetched 173 crates (17.4MiB)"
+            progress("  Downloaded 173 crates (17.4MiB) in 4.78s (largest was `k` at 3MiB)"),
+            "downloaded 173 crates (17.4MiB)"
         );
         assert_eq!(
-            far("       Fetch [====>   ] 62 complete; 138 pending  "),
-            "reading the registry's index: 62 complete; 138 pending"
+            progress("       Fetch [====>   ] 62 complete; 138 pending  "),
+            "reading the index of the registry: 62 complete; 138 pending"
         );
-        assert_eq!(far("   Compiling nix v0.31.3"), "");
+        assert_eq!(progress("   Compiling nix v0.31.3"), "");
         assert_eq!(cargo_progress("error[E0425]: cannot find value `x` in this scope"), None);
         assert_eq!(cargo_progress("warning: unused"), None);
     }
 
     #[test]
-    fn go_names_what_it_fetches_and_what_it_compiled() {
+    fn the_downloads_and_packages_of_go_are_parsed() {
         assert_eq!(
             zip("go: downloading github.com/BurntSushi/toml v1.6.0").unwrap(),
             Path::new("github.com/!burnt!sushi/toml/@v/v1.6.0.zip")
@@ -253,14 +256,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_says_is_read_by_line_and_told_where_it_fails() {
+    fn standard_error_is_read_by_line_and_is_part_of_the_error() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let run = |script: &str| {
             let mut seen = Vec::new();
-            let result = runtime.block_on(followed(Command::new("sh").args(["-c", script]), |line| {
-                seen.push(line.to_owned());
-                if line.starts_with("at ") { Line::Progress } else { Line::Said }
-            }));
+            let result =
+                runtime.block_on(run_with_progress(Command::new("sh").args(["-c", script]), |line| {
+                    seen.push(line.to_owned());
+                    if line.starts_with("at ") { Line::Progress } else { Line::Message }
+                }));
             (result, seen)
         };
         let (result, seen) = run(r"printf 'at 1\rat 2\r\nodd\n' >&2; echo out");

@@ -1,4 +1,4 @@
-//! What is slow to make and never changes, kept between runs, outside the clone.
+//! The cache for build results that do not change, outside of the clone.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -6,27 +6,27 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-/// The file that says that an entry is whole.
+/// The file that marks an entry as complete.
 const COMPLETE: &str = ".complete";
 
-/// One folder of the cache, named after the hash of everything that it was made from.
+/// A folder of the cache. Its name is a hash of all inputs.
 pub struct Entry {
     folder: PathBuf,
     complete: bool,
-    /// Held until the entry is dropped, so that two runs side by side do not make the same thing twice.
+    /// Locked until the entry is dropped, so that concurrent runs do not build the same entry twice.
     _lock: File,
 }
 
 impl Entry {
-    /// Opens the entry of the given kind (`airflow`) that is made from `sources`, all of it at once. Waits while another
-    /// process makes it.
+    /// Opens the entry of this kind (`airflow`) with the inputs `sources`, which is built in one step. Waits
+    /// while another process builds it.
     ///
     /// # Errors
-    /// When the cache's folder cannot be written.
+    /// If the folder of the cache cannot be written.
     pub fn open(kind: &str, sources: &[&[u8]]) -> Result<Self> {
         let entry = Self::open_partial(kind, sources)?;
         if !entry.complete {
-            // Left by a run that was ended half way.
+            // Remove the files of an interrupted run.
             fs::remove_dir_all(&entry.folder)
                 .and_then(|()| fs::create_dir(&entry.folder))
                 .with_context(|| format!("empty {}", entry.folder.display()))?;
@@ -34,19 +34,19 @@ impl Entry {
         Ok(entry)
     }
 
-    /// Opens an entry (`tools`) that is filled part by part: what an earlier run left in it stays.
+    /// Opens an entry (`tools`) that is built in several steps: keeps the files of earlier runs.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn open_partial(kind: &str, sources: &[&[u8]]) -> Result<Self> {
         let kind = root()?.join(kind);
-        fs::create_dir_all(&kind).with_context(|| format!("create the cache's folder {}", kind.display()))?;
+        fs::create_dir_all(&kind).with_context(|| format!("create the cache folder {}", kind.display()))?;
         let key = key(sources);
         let lock = kind.join(format!("{key}.lock"));
         let lock = File::create(&lock).with_context(|| format!("create {}", lock.display()))?;
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            eprintln!("waiting for another run, which is filling {}", kind.display());
-            lock.lock().context("wait for the cache's lock")?;
+            eprintln!("waiting for another run, which is writing {}", kind.display());
+            lock.lock().context("wait for the lock of the cache")?;
         }
         let folder = kind.join(key);
         let complete = folder.join(COMPLETE).exists();
@@ -54,38 +54,39 @@ impl Entry {
         Ok(Self { folder, complete, _lock: lock })
     }
 
-    /// Where the entry lies. It never moves: some of what is kept holds its own path.
+    /// The folder of the entry. It must not be moved, because some of its files contain their own path.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether an earlier run made it whole.
+    /// Whether an earlier run has completed the entry.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Marks it as whole.
+    /// Marks the entry as complete.
     ///
     /// # Errors
-    /// When its folder cannot be written.
+    /// If its folder cannot be written.
     pub fn complete(self) -> Result<PathBuf> {
-        File::create(self.folder.join(COMPLETE)).context("mark the cache's entry as whole")?;
+        File::create(self.folder.join(COMPLETE)).context("mark the cache entry as complete")?;
         Ok(self.folder)
     }
 }
 
-/// `$BOOTLACE_CACHE`, else `bootlace` in `$XDG_CACHE_HOME`, else `~/.cache/bootlace`.
+/// `$BOOTLACE_CACHE`, or else `bootlace` in `$XDG_CACHE_HOME`, or else `~/.cache/bootlace`.
 fn root() -> Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("BOOTLACE_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("bootlace")))
         .or_else(|| set("HOME").map(|home| home.join(".cache/bootlace")))
-        .context("no place for the cache: set BOOTLACE_CACHE to a folder")
+        .context("no folder for the cache: set BOOTLACE_CACHE or HOME")
 }
 
-/// A short name for `sources`: each is hashed on its own, so that moving bytes from one to the next changes it.
+/// A hash of `sources`. Each source is hashed separately, so that moving bytes from one to the next changes
+/// the result.
 fn key(sources: &[&[u8]]) -> String {
     let whole: Vec<u8> = sources.iter().flat_map(|source| Sha256::digest(source).to_vec()).collect();
     let mut key = hex::encode(Sha256::digest(whole));
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_changes_with_any_source_and_with_where_one_ends() {
+    fn a_key_depends_on_each_source_and_its_length() {
         assert_eq!(key(&[b"ab", b"c"]), key(&[b"ab", b"c"]));
         assert_ne!(key(&[b"ab", b"c"]), key(&[b"a", b"bc"]));
         assert_ne!(key(&[b"ab"]), key(&[b"ab", b""]));

@@ -1,6 +1,6 @@
-//! The cgroup below which the node puts its containers, one in each hierarchy of the machine.
+//! The parent cgroup of the node's containers, in each cgroup hierarchy of the machine.
 //!
-//! With cgroup v2 there is one hierarchy, with v1 one a controller; both are found in the mount table.
+//! cgroup v2 has one hierarchy, v1 has one for each controller. The mount table lists them.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,24 +11,25 @@ use anyhow::{Context, Result};
 
 use crate::wait;
 
-/// How long the kernel may take to let go of a cgroup whose last process is gone.
+/// The timeout for removing a cgroup after its last process has exited.
 const REMOVAL: Duration = Duration::from_secs(10);
 
-/// The cgroup's path from the hierarchy's root, as the kubelet takes it.
+/// The path of the cgroup, relative to the root of the hierarchy, for the kubelet.
 #[must_use]
 pub fn path(id: &str) -> String {
     format!("/bootlace-cluster-{id}")
 }
 
-/// Makes it in every hierarchy.
+/// Creates the cgroup in every hierarchy.
 ///
 /// # Errors
-/// When a hierarchy is read-only, as in a container without rights over its cgroups.
+/// If a hierarchy is read-only, as in an unprivileged container.
 pub fn create(id: &str) -> Result<()> {
     for folder in folders(id)? {
         enable_controllers(&folder)?;
         fs::create_dir(&folder).with_context(|| format!("create the cgroup {}", folder.display()))?;
-        // In a v1 cpuset an empty list of CPUs lets no process in; a child that clones has its parent's.
+        // A v1 cpuset with an empty list of CPUs accepts no processes. With clone_children, children copy the
+        // list.
         let clone = folder.join("cgroup.clone_children");
         if clone.exists() {
             fs::write(&clone, "1").with_context(|| format!("write {}", clone.display()))?;
@@ -38,10 +39,11 @@ pub fn create(id: &str) -> Result<()> {
     Ok(())
 }
 
-/// In a v2 hierarchy the root says which controllers the cgroups below it have; the kubelet wants them all.
+/// Enables all controllers for the children of the root in a v2 hierarchy, as the kubelet requires.
 fn enable_controllers(folder: &Path) -> Result<()> {
     let Some(root) = folder.parent() else { return Ok(()) };
-    // The v1 hierarchies have no such file, and beside them a v2 hierarchy has no controllers.
+    // v1 hierarchies do not have this file, and a v2 hierarchy that is mounted in addition to them has no
+    // controllers.
     let Ok(controllers) = fs::read_to_string(root.join("cgroup.controllers")) else { return Ok(()) };
     for controller in controllers.split_whitespace() {
         let file = root.join("cgroup.subtree_control");
@@ -64,18 +66,19 @@ fn copy_cpuset(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes it from every hierarchy, with the cgroups below it. No process may be left in them.
+/// Removes the cgroup and its descendants from every hierarchy. All their processes must have exited.
 ///
 /// # Errors
-/// When one is still busy after a while.
+/// If one is still busy after [`REMOVAL`].
 pub fn remove(id: &str) -> Result<()> {
     for folder in folders(id)? {
-        wait::until(REMOVAL, &format!("remove the cgroup {}", folder.display()), || remove_tree(&folder))?;
+        let problem = format!("failed to remove the cgroup {}", folder.display());
+        wait::until(REMOVAL, &problem, || remove_tree(&folder))?;
     }
     Ok(())
 }
 
-/// Removes the folders, deepest first; the kernel removes the files in them.
+/// Removes the folders, deepest first. The kernel removes the files in them.
 fn remove_tree(folder: &Path) -> Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -97,7 +100,7 @@ fn folders(id: &str) -> Result<Vec<PathBuf>> {
     Ok(roots.into_iter().map(|root| root.join(path(id).trim_start_matches('/'))).collect())
 }
 
-/// The mount points of file system type `cgroup` or `cgroup2` in the text of `/proc/self/mounts`.
+/// The mount points of the file system types `cgroup` and `cgroup2` in the text of `/proc/self/mounts`.
 fn hierarchies(mounts: &str) -> impl Iterator<Item = &str> {
     mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(1);

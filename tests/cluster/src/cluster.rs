@@ -1,4 +1,4 @@
-//! A running cluster, held by the process that started it.
+//! A running cluster, which belongs to the process that started it.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -17,29 +17,29 @@ use crate::keeper;
 use crate::node::{CONTAINERD_SOCKET, READY};
 use crate::run::RunDir;
 
-/// A cluster. It ends, and everything of it is removed, when this is dropped or when this process ends in any
-/// other way.
+/// A cluster. It is stopped and removed when this value is dropped, or when this process ends in any other
+/// way.
 pub struct Cluster {
     run: RunDir,
     tools: PathBuf,
     keeper: Child,
-    /// The node ends when the kernel closes this.
+    /// The node exits when this pipe is closed.
     lifeline: Option<ChildStdin>,
-    said: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Cluster {
-    /// Starts a cluster in the folder `run`, whose image archives it imports, from the programs in `tools`.
-    /// Returns once pods can run. With `revive`, its programs may be killed: they are started again.
+    /// Starts a cluster in the folder `run`, whose image archives it imports, with the programs in `tools`.
+    /// Returns when pods can run. With `revive`, the programs of the cluster are restarted when they exit.
     ///
     /// # Errors
-    /// When it does not become ready; the reason, with the end of the log concerned, is on standard error.
+    /// If it does not become ready. The reason, with the end of the relevant log, is on standard error.
     pub async fn start(run: RunDir, tools: &Path, revive: bool) -> Result<Self> {
         keeper::sweep()?;
         let mut keeper = std::process::Command::new(this_program());
         keeper.args(["keeper", "--id", run.id(), "--tools"]).arg(tools).args(revive.then_some("--revive"));
         let path = std::env::var_os("PATH").unwrap_or_default();
-        // Debian keeps some of the node's programs where only root looks.
+        // Debian installs some of the node's programs in folders that are only in the PATH of root.
         keeper.env("PATH", [path.as_os_str(), OsStr::new("/usr/sbin:/sbin")].join(OsStr::new(":")));
         let mut keeper = keeper
             .process_group(0)
@@ -48,33 +48,33 @@ impl Cluster {
             .spawn()
             .context("start the keeper")?;
         let lifeline = keeper.stdin.take();
-        let said = keeper.stdout.take().context("the keeper's output is a pipe")?;
-        let said = BufReader::new(ChildStdout::from_std(said)?);
-        // Made before it is ready, so that an early return ends it too.
-        let mut cluster = Self { run, tools: tools.to_owned(), keeper, lifeline, said };
+        let output = keeper.stdout.take().context("stdout of the keeper is not a pipe")?;
+        let output = BufReader::new(ChildStdout::from_std(output)?);
+        // Created before the cluster is ready, so that an early return stops it.
+        let mut cluster = Self { run, tools: tools.to_owned(), keeper, lifeline, output };
 
         let mut line = String::new();
-        cluster.said.read_line(&mut line).await.context("read from the node")?;
+        cluster.output.read_line(&mut line).await.context("read the output of the node")?;
         let Some(node) = line.strip_prefix(READY).and_then(|rest| rest.trim().parse().ok()) else {
-            bail!("the cluster did not start: see the reason above");
+            bail!("failed to start the cluster: see the reason above");
         };
         cluster.write_enter(node)?;
         Ok(cluster)
     }
 
-    /// A script that runs its arguments as a command inside the cluster's network.
+    /// The path of a script that runs its arguments as a command inside the network of the cluster.
     #[must_use]
     pub fn enter(&self) -> PathBuf {
         self.run.path().join("enter")
     }
 
-    /// Waits until the cluster ends by itself, which it does only when one of its programs does.
+    /// Waits until the cluster stops by itself, which it does only if one of its programs exits.
     ///
     /// # Errors
-    /// When the keeper cannot be waited for.
+    /// If the output of the node cannot be read.
     pub async fn ended(&mut self) -> Result<()> {
         let mut rest = String::new();
-        self.said.read_line(&mut rest).await.context("read from the node")?;
+        self.output.read_line(&mut rest).await.context("read the output of the node")?;
         Ok(())
     }
 
@@ -83,9 +83,9 @@ impl Cluster {
         let script = format!(
             "#!/bin/sh\n\
              export PATH='{}':\"$PATH\":/usr/sbin:/sbin KUBECONFIG='{}'\n\
-             # The node's /run is not this machine's. ctr, nerdctl and CLUSTER=current find its containerd by this.\n\
+             # The node has its own /run. With this variable, ctr, nerdctl and CLUSTER=current find its containerd.\n\
              export CONTAINERD_ADDRESS='/proc/{node}/root{CONTAINERD_SOCKET}'\n\
-             # Not in the home folder: nothing that kubectl and Helm keep may outlive the cluster.\n\
+             # Not in the home folder, so that the caches of kubectl and Helm are removed with the cluster.\n\
              export KUBECACHEDIR='{home}/kubectl' HELM_CACHE_HOME='{home}/helm' \
              HELM_CONFIG_HOME='{home}/helm' HELM_DATA_HOME='{home}/helm'\n\
              exec nsenter --net=/proc/{node}/ns/net -- \"$@\"\n",
@@ -94,19 +94,19 @@ impl Cluster {
             home = self.run.path().display(),
         );
         fs::write(&file, script).with_context(|| format!("write {}", file.display()))?;
-        fs::set_permissions(&file, Permissions::from_mode(0o755)).context("make `enter` a program")
+        fs::set_permissions(&file, Permissions::from_mode(0o755)).context("make `enter` executable")
     }
 }
 
-/// A cluster that programs can be run on.
+/// A cluster that commands can use.
 pub trait Reachable {
-    /// A command that reaches the cluster by `KUBECONFIG`, with `kubectl` and `helm` on its `PATH`. It is killed when this
+    /// A command with `KUBECONFIG` set, and with `kubectl` and `helm` in its `PATH`. It is killed when this
     /// process ends.
     fn command(&self, program: impl AsRef<OsStr>) -> Command;
 }
 
 impl Reachable for Cluster {
-    /// It runs inside the cluster's network.
+    /// The command runs inside the network of the cluster.
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = command("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(self.enter()).arg(program);
@@ -119,7 +119,7 @@ impl Drop for Cluster {
         self.lifeline = None;
         match self.keeper.wait() {
             Ok(status) if status.success() => {}
-            // The keeper said why, unless it was killed: then what it would have removed is still there.
+            // The keeper has printed the reason, unless it was killed. In that case it has not cleaned up.
             _ => {
                 if let Err(error) = cgroup::remove(self.run.id()) {
                     eprintln!("{error:#}");

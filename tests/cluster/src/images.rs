@@ -1,4 +1,5 @@
-//! The images that the node holds when it starts: Bootlace's own, and those of its tests. Nothing is pulled.
+//! The container images of the node: that of Bootlace, and those of its tests. The node imports them at its
+//! start and pulls none.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,37 +13,40 @@ use crate::builds;
 use crate::command::{command, output};
 use crate::stage::Progress;
 
-/// Bootlace's own image.
+/// The Bootlace image.
 pub const PRODUCT: &str = "localhost/bootlace:dev";
+/// The image of the previous version. See [`crate::previous`].
+pub const PREVIOUS: &str = "localhost/bootlace:previous";
 /// A shell and the usual Unix programs.
 pub const BUSYBOX: &str = "localhost/busybox:test";
-/// As the distroless images are: one static program, no shell, no libc. See the package `bootlace-probe`.
+/// One static program, without a shell or libc. See the package `bootlace-probe`.
 pub const PROBE: &str = "localhost/probe:test";
-/// The probe as an image that names its own command, arguments and env: ENTRYPOINT, CMD and ENV.
+/// The probe, with ENTRYPOINT, CMD and ENV.
 pub const ENTRYPOINT: &str = "localhost/entrypoint:test";
-/// As the distroless images for static programs are: the probe, users, a home, and a user of its own.
+/// The probe, with the users, the home folder and the USER of the distroless images for static programs.
 pub const DISTROLESS: &str = "localhost/distroless:test";
-/// Busybox with the probe beside it, and an ENV of its own.
+/// Busybox and the probe, with ENV.
 pub const KIT: &str = "localhost/kit:test";
 /// The ENV of [`ENTRYPOINT`] and [`KIT`].
 const ENV: [&str; 3] =
     ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "OF_IMAGE=image", "BOTH=image"];
-/// An S3 server beside busybox: `versitygw`. See [`crate::store`].
+/// Busybox and an S3 server, `versitygw`. See [`crate::store`].
 pub const STORE: &str = "localhost/store:test";
-/// As a plugin image of Optimus: a shell, and an entrypoint that sources the env of its job before it starts what the
-/// pod's `args` say, here the probe.
+/// An image like the plugin images of Optimus: a shell, and an entrypoint that sources the env of its job and
+/// then starts the command in the `args` of the pod, here the probe.
 pub const OPTIMUS_PLUGIN: &str = "localhost/optimus-plugin:test";
-/// The boot image of `examples/boot-image`, as its Dockerfile has it.
+/// The boot image of `examples/boot-image`, as its Dockerfile builds it.
 pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
-/// What holds a pod's namespaces. Named in `node/containerd.toml`.
+/// The sandbox image of pods, which `node/containerd.toml` names.
 const PAUSE: &str = "localhost/pause:test";
 
-/// Names the registry that the images were pushed to, where the nodes do not hold them: `host:port/path`.
+/// The variable with the registry that the images were pushed to, `host:port/path`. Not set if the nodes have
+/// the images.
 pub const REGISTRY: &str = "BOOTLACE_REGISTRY";
 
-/// `text` with the images' names as the cluster knows them.
+/// Replaces the image names in `text` by their names on this cluster.
 #[must_use]
-pub fn named(text: &str) -> String {
+pub fn with_registry(text: &str) -> String {
     match std::env::var(REGISTRY) {
         Ok(registry) if !registry.is_empty() => in_registry(text, &registry),
         _ => text.to_owned(),
@@ -53,42 +57,50 @@ fn in_registry(text: &str, registry: &str) -> String {
     text.replace("localhost/", &format!("{registry}/"))
 }
 
-/// The name and tag of the image in an archive, without its host: `busybox:test` for `busybox.tar`.
+/// The name and tag of the image in an archive, without the registry: `busybox:test` for `busybox.tar`.
 ///
 /// # Errors
-/// When the file has no name.
+/// If the path has no file name.
 pub fn reference(archive: &Path) -> Result<String> {
-    let name = archive.file_stem().and_then(OsStr::to_str).context("an archive has a name")?;
+    let name =
+        archive.file_stem().and_then(OsStr::to_str).context("the path of the archive has no file name")?;
     Ok(if name == "bootlace" { "bootlace:dev".to_owned() } else { format!("{name}:test") })
 }
 
-/// The cargo profile for images that only tests see: `dist` takes minutes longer.
+/// The cargo profile for test images. The profile `dist` takes minutes longer.
 pub const PROFILE: &str = "release";
-/// Where Debian's busybox-static is.
+/// The program of the Debian package busybox-static.
 const MACHINE_BUSYBOX: &str = "/bin/busybox";
 
-/// What cargo builds for the images.
+/// The programs that cargo builds for the images.
 pub struct Programs {
-    /// Bootlace's own, unless the cluster does without it.
+    /// The programs of Bootlace. `None` for a cluster without Bootlace.
     product: Option<Binaries>,
     probe: PathBuf,
 }
 
-/// Builds the images' programs.
+/// Builds the programs for the images.
 ///
 /// # Errors
-/// When one does not build.
+/// If a build fails.
 pub async fn programs(with_product: bool, progress: &Progress) -> Result<Programs> {
     let product = if with_product { Some(product(PROFILE, progress).await?) } else { None };
     Ok(Programs { product, probe: builds::cargo(root(), PROFILE, "bootlace-probe", progress).await? })
 }
 
-/// Builds Bootlace's own programs, `bootlace` by the cargo profile `profile`.
+/// Builds the programs of Bootlace, with the cargo profile `profile` for `bootlace`.
 ///
 /// # Errors
-/// When one does not build.
+/// If a build fails.
 pub async fn product(profile: &str, progress: &Progress) -> Result<Binaries> {
-    let root = root();
+    product_of(root(), profile, progress).await
+}
+
+/// As [`product()`], from the source code in the folder `root`.
+///
+/// # Errors
+/// As [`product()`].
+pub async fn product_of(root: &Path, profile: &str, progress: &Progress) -> Result<Binaries> {
     let build = async |(profile, name)| builds::cargo(root, profile, name, progress).await;
     let [bootlace, launch, launch_http] = Binaries::builds(profile);
     Ok(Binaries {
@@ -98,10 +110,10 @@ pub async fn product(profile: &str, progress: &Progress) -> Result<Binaries> {
     })
 }
 
-/// Writes the test images, with `store` as the S3 server, and the product's, to `folder`.
+/// Writes the archives of all images to `folder`. `store` is the path of the S3 server.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// If a file cannot be written.
 pub async fn write(folder: &Path, programs: &Programs, store: &Path) -> Result<()> {
     let root = root();
     let file = |name: &str| folder.join(format!("{name}.tar"));
@@ -147,18 +159,18 @@ pub async fn write(folder: &Path, programs: &Programs, store: &Path) -> Result<(
     Ok(())
 }
 
-/// Copies Bootlace's command line to `file`: the binary that the product's image holds, if there is one. Scenarios use it,
-/// and cannot build it: cargo gives what it runs an environment in which it would build much again.
+/// Copies the program `bootlace` of the image to `file`, for the scenarios. They cannot build it, because the
+/// environment that cargo sets for tests would make it rebuild many crates.
 ///
 /// # Errors
-/// When it cannot be copied.
+/// If it cannot be copied.
 pub fn copy_command_line(programs: &Programs, file: &Path) -> Result<()> {
     let Some(product) = &programs.product else { return Ok(()) };
     let binary = &product.bootlace;
     std::fs::copy(binary, file).with_context(|| format!("copy {}", binary.display())).map(drop)
 }
 
-/// Busybox with a link for each of its programs, as the well-known image of that name has them.
+/// Busybox with a link for each of its programs, as in the official image `busybox`.
 async fn busybox() -> Result<(Layer, Config)> {
     let mut layer = Layer::new()
         .program("/bin/busybox", Path::new(MACHINE_BUSYBOX))?
@@ -183,7 +195,7 @@ async fn busybox() -> Result<(Layer, Config)> {
     Ok((layer, config))
 }
 
-/// The repository's root.
+/// The root folder of the repository.
 #[must_use]
 pub fn root() -> &'static Path {
     Path::new(env!("BOOTLACE_ROOT"))
@@ -194,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_in_a_registry_keep_their_own_names() {
+    fn images_in_a_registry_keep_their_name_and_tag() {
         let text = format!("image: {BUSYBOX}\nother: docker.io/library/busybox");
         let named = in_registry(&text, "registry.example.com:5000/team");
         assert_eq!(

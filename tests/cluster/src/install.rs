@@ -1,4 +1,4 @@
-//! Installing Bootlace on the cluster, as its users do: with Helm, from the chart.
+//! Installs Bootlace on the cluster as a user does: with Helm, from the chart.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use crate::command::{output, run};
 use crate::images;
 use crate::wait::until_async;
 
-/// The namespace that Bootlace runs in.
+/// The namespace of Bootlace.
 pub const NAMESPACE: &str = "bootlace";
 
-/// Installs the chart, with `values` (`key=value`) on top of those in `values.yaml`, and waits until Bootlace is ready.
+/// Installs the chart with the values in `values.yaml`, which `values` (`key=value`) override, and waits
+/// until Bootlace is ready.
 ///
 /// # Errors
-/// When Helm fails or Bootlace does not become ready; what its pods say is on standard error then.
+/// If Helm fails or Bootlace does not become ready. The logs of its pods are then on standard error.
 pub async fn install(cluster: &impl Reachable, values: &[String]) -> Result<()> {
     let root = images::root();
     let mut helm = cluster.command("helm");
@@ -27,29 +28,30 @@ pub async fn install(cluster: &impl Reachable, values: &[String]) -> Result<()> 
     }
     let installed = output(&mut helm).await;
     if installed.is_err() {
-        explain(cluster).await;
+        print_state(cluster).await;
     }
     installed.context("install charts/bootlace with Helm")?;
-    // A replica that is ready can be reached once kube-proxy has heard of it, and the API server of the webhook.
-    until_async(REACHED, "the API server does not reach the webhook", async || {
+    // The webhook is not reachable before kube-proxy knows its endpoints and the API server knows its
+    // configuration.
+    until_async(REACHABLE, "the API server does not reach the webhook", async || {
         let mut kubectl = cluster.command("kubectl");
-        let image = images::named(images::BUSYBOX);
+        let image = images::with_registry(images::BUSYBOX);
         kubectl.args(["run", "task", "--dry-run=server", "--image", &image]).args(TASK);
         let annotations = output(&mut kubectl).await?;
-        ensure!(annotations.contains("bootlace.dev/injected"), "it does not know of it");
+        ensure!(annotations.contains("bootlace.dev/injected"), "a pod was not injected");
         Ok(())
     })
     .await
 }
 
-/// How long that may take: kube-proxy gathers changes for a second at most.
-const REACHED: Duration = Duration::from_secs(30);
-/// A pod that goes to the webhook.
+/// The timeout for this. kube-proxy collects changes for one second at most.
+const REACHABLE: Duration = Duration::from_secs(30);
+/// Arguments of `kubectl run` for a pod that the API server sends to the webhook.
 const TASK: [&str; 4] =
     ["--labels", "bootlace.dev/task=true", "--output", "jsonpath={.metadata.annotations}"];
 
-/// Prints what tells why pods are not ready. Whatever fails here, the reason to be here is the one to report.
-async fn explain(cluster: &impl Reachable) {
+/// Prints the state and the logs of the pods. Errors are ignored, because the caller already reports one.
+async fn print_state(cluster: &impl Reachable) {
     for arguments in [
         &["get", "pods,events", "--output=wide"][..],
         &["logs", "--selector=app.kubernetes.io/name=bootlace", "--all-containers", "--prefix", "--tail=50"]

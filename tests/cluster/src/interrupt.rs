@@ -1,18 +1,18 @@
-//! Ctrl-C and its like: the work is dropped, which ends what it holds.
+//! Ctrl-C and similar signals: they drop the work, which stops everything that it has started.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Does `work`, unless SIGINT, SIGTERM or SIGHUP comes first; then the exit code is 128 and the signal's number.
+/// Runs `work` until SIGINT, SIGTERM or SIGHUP arrives; then the exit code is 128 + the number of the signal.
 ///
 /// # Errors
-/// Those of `work`.
-pub async fn or(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
-    let on = |kind| signal(kind).context("listen for signals");
+/// The errors of `work`.
+pub async fn or_interrupted(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    let listen = |kind| signal(kind).context("listen for signals");
     let (mut interrupt, mut terminate, mut hangup) =
-        (on(SignalKind::interrupt())?, on(SignalKind::terminate())?, on(SignalKind::hangup())?);
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
     let number = tokio::select! {
         result = work => return result,
         _ = interrupt.recv() => 2,

@@ -1,18 +1,18 @@
-//! The process that outlives the one that started a cluster, only to clean up behind it.
+//! The process that cleans up after a cluster. It outlives the process that started the cluster.
 //!
-//! The chain of processes, each of which ends the next:
+//! The chain of processes, in which the end of each one ends the next:
 //!
 //! ```text
-//! bootlace-cluster up|run    holds the lifeline, a pipe
-//! └─ bootlace-cluster keeper     in a process group of its own: Ctrl-C does not reach it
-//!    └─ unshare                  makes the namespaces; dies with the keeper, and its child with it
-//!       └─ tini                  process 1 of the cluster: when it ends, the kernel ends all others
-//!          └─ bootlace-cluster node  reads the lifeline: its end, for whatever reason, is the cluster's
+//! bootlace-cluster up|run    has the write end of the lifeline, a pipe
+//! └─ bootlace-cluster keeper     in a separate process group, so that Ctrl-C does not reach it
+//!    └─ unshare                  creates the namespaces; is killed with the keeper, and its child with it
+//!       └─ tini                  process 1 of the cluster: when it exits, the kernel kills all others
+//!          └─ bootlace-cluster node  reads the lifeline, and exits when the pipe is closed
 //!             └─ etcd, kube-apiserver, kubelet, …
 //! ```
 //!
-//! Mounts, network devices and addresses end with their namespaces. What is left for the keeper is the folder of
-//! this run and the cgroups.
+//! Mounts, network devices and addresses are removed with their namespaces. The keeper removes the folder of
+//! the run and the cgroups.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -23,12 +23,12 @@ use crate::cgroup;
 use crate::command::this_program;
 use crate::run::RunDir;
 
-/// Starts the node in namespaces of its own, waits for its end and removes what it leaves. `revive` is the node's.
+/// Starts the node in separate namespaces, waits until it exits, and cleans up. The node gets `revive`.
 ///
 /// # Errors
-/// When the namespaces cannot be made, or something could not be removed.
+/// If the namespaces cannot be created, or something cannot be removed.
 pub fn keep(run: &RunDir, tools: &Path, revive: bool) -> Result<ExitCode> {
-    let _held = run.hold()?;
+    let _lock = run.lock()?;
     cgroup::create(run.id())?;
     let status = Command::new("setpriv")
         .args([
@@ -51,22 +51,22 @@ pub fn keep(run: &RunDir, tools: &Path, revive: bool) -> Result<ExitCode> {
         .args(revive.then_some("--revive"))
         .status()
         .context("start setpriv, of the package util-linux")?;
-    // The node is over, so neither may keep the other from being removed.
-    let groups = cgroup::remove(run.id());
+    // Remove the folder even if the cgroups cannot be removed.
+    let cgroups_removed = cgroup::remove(run.id());
     run.remove()?;
-    groups?;
+    cgroups_removed?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Removes what is left of clusters whose keeper was killed too. What cannot be removed is said and left: it is in
-/// nobody's way.
+/// Removes the files and cgroups of clusters whose keeper was killed too. If this fails, it prints the error
+/// and continues, because they do not affect other clusters.
 ///
 /// # Errors
-/// When the runs cannot be listed.
+/// If the runs cannot be listed.
 pub fn sweep() -> Result<()> {
     for run in RunDir::all()?.iter().filter(|run| run.is_abandoned()) {
         if let Err(error) = cgroup::remove(run.id()).and_then(|()| run.remove()) {
-            eprintln!("an earlier cluster left something: {error:#}");
+            eprintln!("failed to clean up after an earlier cluster: {error:#}");
         }
     }
     Ok(())

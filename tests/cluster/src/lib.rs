@@ -1,22 +1,23 @@
-//! A throwaway single-node Kubernetes cluster, and what the cluster tests and the demo do on it.
+//! A temporary single-node Kubernetes cluster, and the scenarios, the demo and the benchmarks that run on it.
 //!
 //! In the order of a run:
 //!
-//! - [`machine`]: what the machine must have.
-//! - [`prepare`]: everything that a cluster is made of, at the same time where that can be.
-//! - [`tools`]: Kubernetes, Helm and `CoreDNS` from their sources; [`cache`] keeps them.
-//! - [`builds`]: what cargo and Go build, and how far they are.
-//! - [`images`]: the images that the node holds; [`store`] is the S3 server in one of them.
-//! - [`cluster`]: starts a cluster and holds it; [`run`] is its folder; [`keeper`] cleans up behind it, together
-//!   with [`cgroup`].
-//! - [`current`]: a cluster that is there already, in its place.
-//! - [`install`]: Bootlace on the cluster.
-//! - [`airflow`]: the scheduler whose DAGs run on it.
-//! - [`demo`]: the story that `make demo` tells.
-//! - [`scenario`]: what a test is given: a namespace of its own, and a report when it fails.
-//! - [`kill`]: tasks with outputs, and something killed in the life of each.
-//! - [`mod@bench`]: what outputs and the hook cost a pod.
-//! - [`node`]: what runs inside the cluster's namespaces.
+//! - [`machine`]: checks and installs the requirements on the machine.
+//! - [`prepare`]: builds all parts of a cluster, concurrently if possible.
+//! - [`tools`]: builds Kubernetes, Helm and `CoreDNS` from source; [`cache`] keeps the results.
+//! - [`builds`]: runs cargo and Go, and reports their progress.
+//! - [`images`]: the container images of the node; [`store`] builds the S3 server in one of them.
+//! - [`mod@previous`]: builds the previous version of Bootlace from its commit.
+//! - [`cluster`]: starts and stops a cluster; [`run`] is its folder; [`keeper`] and [`cgroup`] clean up after
+//!   it.
+//! - [`current`]: an existing cluster, which is used instead.
+//! - [`install`]: installs Bootlace on the cluster.
+//! - [`airflow`]: runs DAGs with pods on the cluster.
+//! - [`demo`]: `make demo`.
+//! - [`scenario`]: the environment of a test: a separate namespace, and a report if it fails.
+//! - [`kill`]: runs tasks with outputs, and kills one process during each.
+//! - [`mod@bench`]: measures the cost of outputs and of the hook.
+//! - [`node`]: the processes inside the namespaces of the cluster.
 //!
 //! Small helpers: [`command`], [`interrupt`], [`manifest`], `processes`, [`stage`], [`wait`].
 
@@ -38,6 +39,7 @@ pub mod machine;
 pub mod manifest;
 pub mod node;
 pub mod prepare;
+pub mod previous;
 mod processes;
 pub mod run;
 pub mod scenario;

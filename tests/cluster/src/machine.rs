@@ -1,23 +1,23 @@
-//! What the machine must have: `hack/machine` looks for it, and installs what is missing.
+//! The requirements on the machine. `hack/machine` checks them and installs what is missing.
 
 use anyhow::{Context as _, Result};
 
 use crate::command::{command, run};
 use crate::images;
 
-/// What a cluster of its own needs.
+/// The requirements of a temporary cluster.
 pub const CLUSTER: [&str; 3] = ["rust", "go", "cluster"];
-/// What the scenarios need beside that: the registry that boot is tested against.
+/// The additional requirement of the scenarios: the registry that boot is tested with.
 pub const SCENARIOS: [&str; 1] = ["docker-registry"];
 
-/// What images and Airflow need, on whatever cluster.
+/// The requirements of images and Airflow, on any cluster.
 pub const IMAGES: [&str; 5] = ["rust", "go", "busybox-static", "python3-venv", "util-linux"];
 
-/// Makes sure of `needs`, which are named as in `hack/machine`.
+/// Ensures that the machine meets `requirements`, which are arguments of `hack/machine`.
 ///
 /// # Errors
-/// When something is missing that cannot be installed; what it is, and what to do, is on standard error.
-pub async fn ensure(needs: &[&str]) -> Result<()> {
+/// If a requirement is missing and cannot be installed. Standard error contains its name and what to do.
+pub async fn ensure(requirements: &[&str]) -> Result<()> {
     let script = images::root().join("hack/machine");
-    run(command(script).args(needs)).await.context("this machine lacks something: see above")
+    run(command(script).args(requirements)).await.context("a requirement is missing: see the error above")
 }

@@ -1,4 +1,5 @@
-//! Starts a throwaway cluster, to look at (`up`) or to run a command on (`run`).
+//! The command line of the harness: it starts temporary clusters, and runs the scenarios, the demo and the
+//! benchmarks on them.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use bootlace_cluster::cluster::{Cluster, Reachable};
 use bootlace_cluster::command::{command, run, this_program};
 use bootlace_cluster::current::Current;
 use bootlace_cluster::prepare::{Prepared, prepare};
+use bootlace_cluster::previous::{self, Previous};
 use bootlace_cluster::run::RunDir;
 use bootlace_cluster::scenario::{needs, scenario};
 use bootlace_cluster::stage::{self, progressing, stage};
@@ -20,26 +22,26 @@ use bootlace_image::product;
 use clap::{Args, Parser, ValueEnum};
 use tokio::process::Command;
 
-/// A throwaway single-node Kubernetes cluster in namespaces of its own.
+/// A temporary single-node Kubernetes cluster in separate Linux namespaces.
 #[derive(Parser)]
 #[command(version)]
 enum Arguments {
-    /// Build what is slow to build, so that later runs start at once.
+    /// Build everything that a cluster needs, so that later runs start immediately.
     Prepare(Release),
-    /// Start a cluster, say how to reach it, and end it on Ctrl-C.
+    /// Start a cluster, print how to connect to it, and stop it on Ctrl-C.
     Up {
         #[command(flatten)]
         release: Release,
-        /// Leave Bootlace out.
+        /// Do not install Bootlace.
         #[arg(long)]
         bare: bool,
     },
-    /// Start a cluster, run a command in its network with KUBECONFIG set, and end the cluster. The exit code is
-    /// the command's.
+    /// Start a cluster, run a command in its network with KUBECONFIG set, and stop the cluster. Exits with
+    /// the exit code of the command.
     Run {
         #[command(flatten)]
         release: Release,
-        /// Leave Bootlace out.
+        /// Do not install Bootlace.
         #[arg(long)]
         bare: bool,
         /// The command and its arguments.
@@ -55,107 +57,111 @@ enum Arguments {
         /// Build cert-manager, and run only the scenario that needs it.
         #[arg(long, conflicts_with = "names")]
         cert_manager: bool,
-        /// Only scenarios whose names hold one of these.
+        /// Build the previous version of Bootlace, and run only the scenarios that need it.
+        #[arg(long, conflicts_with_all = ["names", "cert_manager"])]
+        previous: bool,
+        /// Run only scenarios whose names contain one of these.
         names: Vec<String>,
     },
-    /// Build Bootlace's image as it is shipped, as an OCI archive, and print its name, digest and file.
+    /// Build the release image of Bootlace as an OCI archive, and print its name, digest and file.
     Image {
         /// The file to write.
         #[arg(long, default_value = "dist/bootlace.tar")]
         output: PathBuf,
     },
-    /// Print the path of one of the cluster's programs (`helm`, `kubectl`), and build them where they are missing.
+    /// Print the path of a program (`helm`, `kubectl`), and build it if it is not in the cache.
     Tool {
         /// The program.
         name: String,
     },
-    /// Run an Airflow DAG on a cluster that has Bootlace, and show what happened.
+    /// Run an Airflow DAG on a cluster with Bootlace, and show how its pods change.
     Demo(On),
-    /// Start a cluster with Bootlace, run tasks with outputs on it, kill something in the life of each, and print what
-    /// came of it.
+    /// Start a cluster with Bootlace, run tasks with outputs on it, kill one process during each, and print
+    /// the results.
     Kill(Kill),
-    /// Start a cluster with Bootlace and measure what outputs and the hook cost a pod, as docs/figures.md tells it.
+    /// Start a cluster with Bootlace, and measure the cost of outputs and of the hook for docs/figures.md.
     Bench(Bench),
-    /// Inside: the pods of `bench`.
+    /// Internal: run the pods of `bench`, inside the network of the cluster.
     #[command(hide = true)]
     Benched(Bench),
-    /// Inside: the tasks of `kill`.
+    /// Internal: run the tasks of `kill`, inside the network of the cluster.
     #[command(hide = true)]
     Killings(Kill),
-    /// Inside: the demo's story.
+    /// Internal: run the chapters of the demo, inside the network of the cluster.
     #[command(hide = true)]
     Story,
-    /// Inside: the process that removes what a cluster leaves.
+    /// Internal: the process that cleans up after a cluster.
     #[command(hide = true)]
     Keeper(Inside),
-    /// Inside: the node itself.
+    /// Internal: the node.
     #[command(hide = true)]
     Node(Inside),
 }
 
-/// The Kubernetes that the cluster is made of.
+/// The version of the cluster.
 #[derive(Args)]
 struct Release {
-    /// The release.
+    /// The version of Kubernetes.
     #[arg(long, value_enum, default_value_t)]
     kubernetes: Kubernetes,
 }
 
-/// The cluster that something is done on.
+/// The cluster to use.
 #[derive(Args)]
 struct On {
-    /// A cluster of its own, or the one that the kubeconfig's current context names.
+    /// A temporary cluster, or the cluster of the current context of the kubeconfig.
     #[arg(long, value_enum, default_value_t)]
     cluster: Which,
-    /// With `current`: a registry, `host:port/path`, that takes the images and that the nodes pull them from. Without it the
-    /// tool that made the cluster loads them: kind, k3d, minikube, or ctr and nerdctl where the node is this machine
-    /// (`CONTAINERD_ADDRESS` names another socket than containerd's usual one).
+    /// With `current`: the registry, `host:port/path`, to push the images to, and from which the nodes pull
+    /// them. Without it, the images are loaded with the tool that created the cluster: kind, k3d, minikube,
+    /// or ctr or nerdctl if the node is this machine (`CONTAINERD_ADDRESS` overrides the default socket of
+    /// containerd).
     #[arg(long, env = "REGISTRY")]
     registry: Option<String>,
 }
 
-/// Whose cluster.
+/// The kind of cluster.
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Which {
-    /// Made for it, in namespaces of its own, and ended with it.
+    /// A temporary cluster, which ends with this command.
     #[default]
     Own,
-    /// There already. Bootlace is installed on it, and removed at the end.
+    /// An existing cluster. Bootlace is installed on it, and removed at the end.
     Current,
 }
 
-/// How one of the cluster's own processes is told which cluster it belongs to.
+/// Identifies the cluster for one of its internal processes.
 #[derive(Args)]
 struct Inside {
-    /// The run's id.
+    /// The ID of the run.
     #[arg(long)]
     id: String,
-    /// The folder of the cluster's programs.
+    /// The folder with the programs of the cluster.
     #[arg(long)]
     tools: PathBuf,
-    /// Start programs again that end, instead of ending with them.
+    /// Restart programs that exit, instead of stopping the cluster.
     #[arg(long)]
     revive: bool,
 }
 
-/// How much is killed.
+/// The amount of work of `kill`.
 #[derive(Args)]
 struct Kill {
-    /// Tasks, in each of which something is killed.
+    /// The number of tasks. One process is killed during each.
     #[arg(long, default_value_t = 200)]
     runs: u32,
-    /// How many of them run at the same time.
+    /// The number of tasks that run at the same time.
     #[arg(long, default_value_t = 4)]
     at_once: usize,
-    /// Where chance begins; a new one where it is not set.
+    /// The seed of the random numbers. Random by default.
     #[arg(long)]
     seed: Option<u64>,
 }
 
-/// How much is measured.
+/// The amount of work of `bench`.
 #[derive(Args)]
 struct Bench {
-    /// Pods of each shape.
+    /// The number of pods of each kind.
     #[arg(long, default_value_t = 20)]
     rounds: u32,
     /// The sections to measure.
@@ -176,8 +182,8 @@ fn main_or_error() -> Result<ExitCode> {
         Arguments::Node(inside) => node::start(&RunDir::open(inside.id), &inside.tools, inside.revive),
         arguments => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            // Dropping the work ends the cluster, whichever way this goes.
-            runtime.block_on(interrupt::or(work(arguments)))
+            // Dropping the future stops the cluster, on success, failure and interruption.
+            runtime.block_on(interrupt::or_interrupted(work(arguments)))
         }
     }
 }
@@ -190,12 +196,12 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
         }
         Arguments::Up { release, bare } => {
             let mut cluster = start(release.kubernetes, bare, false).await?;
-            println!("The cluster is up. From another terminal:");
+            println!("The cluster is running. Use it from another terminal:");
             println!("    {} kubectl get pods --all-namespaces", cluster.enter().display());
             println!("    {} sh", cluster.enter().display());
-            println!("Ctrl-C ends it.");
+            println!("Press Ctrl-C to stop it.");
             cluster.ended().await?;
-            bail!("the cluster ended by itself: see the reason above");
+            bail!("the cluster stopped unexpectedly: see the reason above");
         }
         Arguments::Run { release, bare, command } => {
             let cluster = start(release.kubernetes, bare, false).await?;
@@ -209,9 +215,9 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             let cluster = start(Kubernetes::Newest, false, false).await?;
             let mut inside = cluster.command(this_program());
             inside.args(["benched", &format!("--rounds={rounds}")]);
-            let words = sections.iter().filter_map(ValueEnum::to_possible_value);
-            inside.args(words.map(|word| word.get_name().to_owned()));
-            return Ok(exit_code(inside.status().await.context("start the bench")?));
+            let names = sections.iter().filter_map(ValueEnum::to_possible_value);
+            inside.args(names.map(|name| name.get_name().to_owned()));
+            return Ok(exit_code(inside.status().await.context("start the benchmark")?));
         }
         Arguments::Benched(Bench { rounds, sections }) => {
             for (number, section) in sections.into_iter().enumerate() {
@@ -232,39 +238,42 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             inside.args(kill.seed.map(|seed| format!("--seed={seed}")));
             return Ok(exit_code(inside.status().await.context("start the kill test")?));
         }
-        Arguments::Killings(kill) => killings(&kill).await?,
+        Arguments::Killings(kill) => run_kill_test(&kill).await?,
         Arguments::Demo(On { cluster: Which::Own, .. }) => {
             demo::run(&start(Kubernetes::Newest, false, false).await?).await?;
-            stage::say_times("The demo");
+            stage::print_times("The demo");
         }
         Arguments::Demo(On { cluster: Which::Current, registry }) => {
             {
-                let current = take("The demo", &demo::CREATES, registry, async { Ok(()) }).await?;
+                let current =
+                    install_on_current("The demo", &demo::CREATES, registry, async { Ok(()) }).await?;
                 demo::run(&current).await?;
             }
-            stage::say_times("The demo");
+            stage::print_times("The demo");
         }
-        Arguments::Story => demo::tell().await?,
-        Arguments::Test { release, on: On { cluster: Which::Own, .. }, cert_manager, names } => {
+        Arguments::Story => demo::present().await?,
+        Arguments::Test { release, on: On { cluster: Which::Own, .. }, cert_manager, previous, names } => {
             machine::ensure(&[&machine::CLUSTER[..], &machine::SCENARIOS[..]].concat()).await?;
+            let previous = if previous { Some(previous::prepare().await?) } else { None };
             tokio::try_join!(build_scenarios(), prepare(release.kubernetes, true))?;
-            let own = if cert_manager { Some(tools::cert_manager().await?) } else { None };
-            let cluster = start(release.kubernetes, false, false).await?;
-            let Some(own) = own else {
-                return run_scenarios(&cluster, &names, &[needs::CERT_MANAGER], None).await;
+            let cert_manager = if cert_manager { Some(tools::cert_manager().await?) } else { None };
+            let cluster = start_with(release.kubernetes, false, false, previous.as_ref()).await?;
+            let (name, folder) = match (&cert_manager, &previous) {
+                (Some(folder), _) => (needs::CERT_MANAGER, (needs::CERT_MANAGER_FOLDER, folder.as_path())),
+                (_, Some(previous)) => (needs::PREVIOUS, (needs::PREVIOUS_SOURCE, previous.source())),
+                _ => return run_scenarios(&cluster, &names, &needs::SEPARATE, None).await,
             };
-            return run_scenarios(&cluster, &[needs::CERT_MANAGER.to_owned()], &[], Some(&own)).await;
+            return run_scenarios(&cluster, &[name.to_owned()], &[], Some(folder)).await;
         }
         Arguments::Test { on: On { registry, .. }, names, .. } => {
-            let current = take("The scenarios", &[], registry, build_scenarios()).await?;
-            let skipped: Vec<_> =
-                needs::NODE.iter().map(|(name, _)| *name).chain([needs::CERT_MANAGER]).collect();
-            let ended = run_scenarios(&current, &names, &skipped, None).await;
-            println!("Not run, because they need the node itself, and not only a kubeconfig:");
+            let current = install_on_current("The scenarios", &[], registry, build_scenarios()).await?;
+            let skipped: Vec<_> = needs::NODE.iter().map(|(name, _)| *name).chain(needs::SEPARATE).collect();
+            let result = run_scenarios(&current, &names, &skipped, None).await;
+            println!("Skipped, because they need access to the node, not only to the API server:");
             for (name, reason) in needs::NODE {
                 println!("    {}: {reason}", name.trim_end_matches(':'));
             }
-            return ended;
+            return result;
         }
         Arguments::Image { output } => image(&output).await?,
         Arguments::Tool { name } => {
@@ -276,59 +285,61 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The kill test, on the cluster that this was started in.
-async fn killings(terms: &Kill) -> Result<()> {
-    let seed = terms.seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("{} tasks, {} at once, --seed={seed}", terms.runs, terms.at_once);
-    let terms = kill::Terms { runs: terms.runs, at_once: terms.at_once, seed, victims: &kill::Victim::ALL };
+/// Runs the kill test, on the cluster in whose network this process runs.
+async fn run_kill_test(options: &Kill) -> Result<()> {
+    let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("{} tasks, {} at a time, --seed={seed}", options.runs, options.at_once);
+    let options =
+        kill::Options { runs: options.runs, at_once: options.at_once, seed, victims: &kill::Victim::ALL };
     scenario("kill")
         .run(async |namespace| {
             kill::hooks::run(namespace).await?;
-            kill::run(namespace, terms).await
+            kill::run(namespace, options).await
         })
         .await
 }
 
-/// Built before there is a cluster: its network has no way to the registries, and cargo says more clearly what is wrong with
-/// the code.
+/// Builds the scenarios before the cluster starts: the network of the cluster has no route to the registries,
+/// and compiler errors are easier to read here.
 async fn build_scenarios() -> Result<()> {
     stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await
 }
 
-/// Runs the scenarios whose names hold one of `names`, but those whose names hold one of `skipped`; with the folder of
-/// cert-manager where one needs it.
+/// Runs the scenarios whose names contain one of `names`, except those whose names contain one of `skipped`.
+/// `folder` is a variable for scenarios that need a folder, and the folder.
 async fn run_scenarios(
-    on: &impl Reachable,
+    cluster: &impl Reachable,
     names: &[String],
     skipped: &[&str],
-    cert_manager: Option<&Path>,
+    folder: Option<(&str, &Path)>,
 ) -> Result<ExitCode> {
     let tests = scenarios();
-    let mut inside = on.command("cargo");
+    let mut inside = cluster.command("cargo");
     inside.args(tests.as_std().get_args()).arg("--offline").arg("--").args(names);
     for name in skipped {
         inside.args(["--skip", name]);
     }
-    inside.envs(cert_manager.map(|folder| (needs::CERT_MANAGER_FOLDER, folder)));
-    // Scenarios wait more than they work, but for Airflow's: more of them at once starve the webhook on two cores, so
-    // that reviews outlast the API server's patience.
+    inside.envs(folder);
+    // Except those with Airflow, scenarios mostly wait. But with more of them at the same time, the webhook
+    // gets so little CPU on two cores that its reviews exceed the timeout of the API server.
     let status = inside.env("RUST_TEST_THREADS", "3").status().await;
     Ok(exit_code(status.context("start cargo")?))
 }
 
-/// Takes the cluster of the current context, and installs Bootlace on it. `also` is done while cargo and Go build.
-async fn take(
+/// Installs Bootlace on the cluster of the current context. Runs `other_work` while cargo and Go build.
+async fn install_on_current(
     purpose: &str,
     creates: &'static [&'static str],
     registry: Option<String>,
-    also: impl Future<Output = Result<()>>,
+    other_work: impl Future<Output = Result<()>>,
 ) -> Result<Current> {
     machine::ensure(&["go"]).await?;
-    let mut current = Current::take(purpose, creates, registry).await?;
+    let mut current = Current::check(purpose, creates, registry).await?;
     machine::ensure(&[&machine::IMAGES[..], current.needs()].concat()).await?;
     let programs =
-        progressing("building Bootlace's image", async |progress| images::programs(true, progress).await);
-    let (store, programs, _, ()) = tokio::try_join!(store::prepare(), programs, airflow::prepare(), also)?;
+        progressing("building the Bootlace image", async |progress| images::programs(true, progress).await);
+    let (store, programs, _, ()) =
+        tokio::try_join!(store::prepare(), programs, airflow::prepare(), other_work)?;
     stage("writing the images", images::write(&current.run().images(), &programs, &store)).await?;
     images::copy_command_line(&programs, &current.run().bootlace())?;
     current.load().await?;
@@ -351,7 +362,7 @@ async fn image(output: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
     let reference = concat!("localhost/bootlace:", env!("CARGO_PKG_VERSION"));
-    let product = progressing("building Bootlace as it ships", async |progress| {
+    let product = progressing("building the release image of Bootlace", async |progress| {
         images::product("dist", progress).await
     });
     let digest = product::write(&product.await?, reference, output)?;
@@ -359,13 +370,27 @@ async fn image(output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Everything from a fresh machine to a cluster that is ready.
+/// Prepares the machine, builds what is missing, and starts a cluster. With `bare`, Bootlace is not
+/// installed. With `revive`, the programs of the cluster are restarted when they exit.
 async fn start(kubernetes: Kubernetes, bare: bool, revive: bool) -> Result<Cluster> {
+    start_with(kubernetes, bare, revive, None).await
+}
+
+/// As [`start`], with the image of the previous version on the node.
+async fn start_with(
+    kubernetes: Kubernetes,
+    bare: bool,
+    revive: bool,
+    previous: Option<&Previous>,
+) -> Result<Cluster> {
     machine::ensure(&machine::CLUSTER).await?;
     let Prepared { tools, store, programs } = prepare(kubernetes, !bare).await?;
     let run = RunDir::create()?;
     stage("writing the images", images::write(&run.images(), &programs, &store)).await?;
     images::copy_command_line(&programs, &run.bootlace())?;
+    if let Some(previous) = previous {
+        previous.write_image(&run.images())?;
+    }
     let cluster = stage("starting the cluster", Cluster::start(run, &tools, revive)).await?;
     if !bare {
         stage("installing Bootlace with Helm", install::install(&cluster, &[])).await?;
@@ -373,7 +398,7 @@ async fn start(kubernetes: Kubernetes, bare: bool, revive: bool) -> Result<Clust
     Ok(cluster)
 }
 
-/// As a shell has it: the exit code, or 128 and the signal's number.
+/// The exit code as a shell reports it: after a signal, 128 + its number.
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code =
         status.code().or_else(|| Some(128 + status.signal()?)).and_then(|code| u8::try_from(code).ok());

@@ -1,4 +1,4 @@
-//! Creating what a YAML text says, whatever kinds it holds.
+//! Creates the objects of a YAML manifest, of any kind.
 
 use anyhow::{Context, Result, bail};
 use http::header::WARNING;
@@ -10,24 +10,24 @@ use serde::Deserialize;
 
 use crate::images;
 
-/// What the API server answered to the creation of one object.
+/// The response of the API server to the creation of an object.
 #[derive(Debug)]
 pub struct Created {
-    /// The object as it was stored, admission's changes included.
+    /// The object as it was stored, with the changes of admission.
     pub object: DynamicObject,
-    /// The warnings that a person at kubectl would have been shown.
+    /// The warnings, which kubectl would print.
     pub warnings: Vec<String>,
 }
 
-/// Creates every document in `yaml` (one in JSON will do), in order; objects that name no namespace go to `namespace`. With `dry_run`
-/// the API server does everything but store them.
+/// Creates all documents in `yaml`, which can also be one JSON document, in order. Objects without a
+/// namespace are created in `namespace`. With `dry_run` the API server does not store them.
 ///
 /// # Errors
-/// When a document is no Kubernetes object, its kind is not known to the cluster, or it is refused; then the
-/// message is the API server's.
+/// If a document is not a Kubernetes object, its kind does not exist on the cluster, or the API server
+/// refuses it. In the last case, the message is that of the API server.
 pub async fn create(client: &Client, yaml: &str, namespace: &str, dry_run: bool) -> Result<Vec<Created>> {
     let mut created = Vec::new();
-    for object in parse(&images::named(yaml))? {
+    for object in parse(&images::with_registry(yaml))? {
         created.push(create_one(client, &object, namespace, dry_run).await?);
     }
     Ok(created)
@@ -40,11 +40,11 @@ async fn create_one(
     dry_run: bool,
 ) -> Result<Created> {
     let kind = object.types.clone().unwrap_or_default();
-    let what = format!("{} {}", kind.kind, object.name_any());
+    let description = format!("{} {}", kind.kind, object.name_any());
     let gvk =
-        GroupVersionKind::try_from(&kind).with_context(|| format!("{what}: apiVersion is not valid"))?;
+        GroupVersionKind::try_from(&kind).with_context(|| format!("{description}: apiVersion is invalid"))?;
     let (resource, capabilities) =
-        pinned_kind(client, &gvk).await.with_context(|| format!("look up {what}"))?;
+        pinned_kind(client, &gvk).await.with_context(|| format!("look up {description}"))?;
     let namespace = match capabilities.scope {
         Scope::Cluster => None,
         Scope::Namespaced => Some(object.namespace().unwrap_or_else(|| namespace.to_owned())),
@@ -52,17 +52,18 @@ async fn create_one(
     let path = DynamicObject::url_path(&resource, namespace.as_deref());
     let params = PostParams { dry_run, ..PostParams::default() };
     let request = Request::new(path).create(&params, serde_json::to_vec(object)?)?;
-    // Sent by hand, because the typed calls do not give the headers back, which hold the warnings.
-    let response = client.send(request.map(Into::into)).await.with_context(|| format!("create {what}"))?;
+    // The typed calls do not return the headers, which contain the warnings.
+    let response =
+        client.send(request.map(Into::into)).await.with_context(|| format!("create {description}"))?;
     let (head, body) = response.into_parts();
-    let body = body.collect_bytes().await.with_context(|| format!("create {what}"))?;
+    let body = body.collect_bytes().await.with_context(|| format!("create {description}"))?;
     if !head.status.is_success() {
         let status: Status = serde_json::from_slice(&body).unwrap_or_default();
-        bail!("create {what}: {}: {}", head.status, status.message);
+        bail!("create {description}: {}: {}", head.status, status.message);
     }
     let warnings =
         head.headers.get_all(WARNING).iter().filter_map(|value| warning(value.to_str().ok()?)).collect();
-    let object = serde_json::from_slice(&body).with_context(|| format!("read {what} as it was created"))?;
+    let object = serde_json::from_slice(&body).with_context(|| format!("parse the created {description}"))?;
     Ok(Created { object, warnings })
 }
 
@@ -72,15 +73,17 @@ fn warning(header: &str) -> Option<String> {
     Some(quoted.replace("\\\"", "\"").replace("\\\\", "\\"))
 }
 
-/// The objects in a YAML text of several documents; empty documents are left out.
+/// The objects in a YAML stream, without empty documents.
 fn parse(yaml: &str) -> Result<Vec<DynamicObject>> {
-    // JSON first: it takes characters that YAML does not, such as U+007F.
+    // JSON first, because it allows characters that YAML does not, such as U+007F.
     let documents: Vec<serde_json::Value> = match serde_json::from_str(yaml) {
         Ok(document) => vec![document],
-        Err(_) => serde_saphyr::from_multiple(yaml).context("read the YAML")?,
+        Err(_) => serde_saphyr::from_multiple(yaml).context("parse the YAML")?,
     };
     let objects = documents.into_iter().filter(|document| !document.is_null());
-    objects.map(|document| DynamicObject::deserialize(document).context("read a Kubernetes object")).collect()
+    objects
+        .map(|document| DynamicObject::deserialize(document).context("parse a Kubernetes object"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -88,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_document_is_an_object_and_empty_ones_are_left_out() {
+    fn empty_documents_are_ignored() {
         let text =
             "# note\n---\nkind: Pod\nmetadata: {name: a}\n---\n---\nkind: Secret\nmetadata: {name: b}\n";
         let names: Vec<_> = parse(text).unwrap().iter().map(ResourceExt::name_any).collect();
@@ -96,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn json_is_taken_where_it_is_no_yaml() {
+    fn json_that_is_not_valid_yaml_is_accepted() {
         let objects = parse("{\"kind\": \"Pod\", \"metadata\": {\"name\": \"a\u{7f}\"}}").unwrap();
         assert_eq!(objects[0].name_any(), "a\u{7f}");
     }
 
     #[test]
-    fn a_warning_is_what_stands_in_the_outer_quotes() {
+    fn a_warning_is_the_text_in_the_outer_quotes() {
         assert_eq!(warning(r#"299 - "use \"b\" instead""#).unwrap(), r#"use "b" instead"#);
         assert_eq!(warning("299 -"), None);
     }

@@ -1,4 +1,4 @@
-//! From a fresh machine to everything that a cluster is made of: what can be made at the same time is.
+//! Builds all parts of a cluster, concurrently if possible.
 
 use std::path::PathBuf;
 
@@ -9,23 +9,24 @@ use crate::stage::progressing;
 use crate::tools::Kubernetes;
 use crate::{airflow, images, store, tools};
 
-/// What a cluster is made of.
+/// The parts of a cluster.
 pub struct Prepared {
-    /// The folder of its programs.
+    /// The folder with the programs of the cluster.
     pub tools: PathBuf,
-    /// The S3 server of its image `store`.
+    /// The S3 server for the image `store`.
     pub store: PathBuf,
-    /// What cargo built for its images.
+    /// The programs for the images, which cargo has built.
     pub programs: Programs,
 }
 
-/// Makes it. Go and cargo use every core that the other leaves idle, while one links or waits for a download.
+/// Builds all parts. Go and cargo run concurrently: each uses the cores that the other leaves idle while it
+/// links or downloads.
 ///
 /// # Errors
-/// When something cannot be had or does not build; the rest is given up then.
+/// If a download or a build fails. All other builds are then stopped.
 pub async fn prepare(kubernetes: Kubernetes, with_product: bool) -> Result<Prepared> {
-    let what = if with_product { "building Bootlace's image" } else { "building the test images" };
-    let programs = progressing(what, async |progress| images::programs(with_product, progress).await);
+    let stage = if with_product { "building the Bootlace image" } else { "building the test images" };
+    let programs = progressing(stage, async |progress| images::programs(with_product, progress).await);
     let (tools, store, programs, _) =
         tokio::try_join!(tools::prepare(kubernetes), store::prepare(), programs, airflow::prepare())?;
     Ok(Prepared { tools, store, programs })

@@ -1,6 +1,7 @@
-//! The processes of this cluster, and of no other: what descends from its first one.
+//! The processes of this cluster: the descendants of its first process.
 //!
-//! They are seen from outside of the cluster's own process ids, as a scenario shares only its network.
+//! Scenarios share only the network namespace of the cluster, so the process IDs here are those of the
+//! machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,96 +14,101 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use crate::scenario;
 
-/// The cluster's node, as a tree of processes.
+/// The process tree of the node.
 pub(crate) struct Node {
-    /// Process 1 of the cluster's process ids: whatever loses its parent becomes its child.
+    /// Process 1 in the PID namespace of the cluster, which becomes the parent of orphaned processes.
     first: i32,
 }
 
-/// A process.
+/// A process of the node.
 pub(crate) struct Process {
     pid: i32,
     pub(crate) argv: Vec<String>,
 }
 
 impl Node {
-    /// That of the cluster which this process was started on.
+    /// The node of the cluster in whose network this process runs.
     pub(crate) fn of_this_cluster() -> Result<Self> {
         let folder = scenario::kubeconfig()?;
         let folder = folder.parent().and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
-        let id =
-            folder.and_then(|name| name.rsplit('-').next()).context("KUBECONFIG is in no run's folder")?;
+        let id = folder
+            .and_then(|name| name.rsplit('-').next())
+            .context("KUBECONFIG is not in the folder of a run")?;
         let is_node = |argv: &[String]| argv.get(1..4).is_some_and(|words| words == ["node", "--id", id]);
         let node = all().into_iter().find(|pid| is_node(&argv(*pid)));
-        let node = node.with_context(|| format!("the cluster {id} has no node"))?;
-        Ok(Self { first: parent(node).context("the node has no parent")? })
+        let node = node.with_context(|| format!("no node process found for cluster {id}"))?;
+        Ok(Self { first: parent(node).context("the node process has no parent")? })
     }
 
-    /// CPU time that all of it has used but etcd and the control plane, those that have ended included: a process that
-    /// was waited for counts with the one that waited, and process 1 waits for those that lost theirs.
+    /// The CPU time of all processes except etcd and the control plane, including processes that have exited:
+    /// the kernel adds their time to that of the process that waited for them, which is process 1 for
+    /// orphans.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let is_control = |argv: &[String]| {
+        let is_control_plane = |argv: &[String]| {
             let program = argv.first().and_then(|path| path.rsplit('/').next());
             program.is_some_and(|program| {
                 ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"].contains(&program)
             })
         };
-        let ticks: u64 = self.find(|process| !is_control(&process.argv)).iter().map(Process::ticks).sum();
-        let rate = sysconf(SysconfVar::CLK_TCK)?.context("the kernel does not say how long a tick is")?;
+        let ticks: u64 =
+            self.find(|process| !is_control_plane(&process.argv)).iter().map(Process::ticks).sum();
+        let rate =
+            sysconf(SysconfVar::CLK_TCK)?.context("the kernel does not report the length of a clock tick")?;
         Ok(Duration::from_millis(ticks * 1000 / u64::try_from(rate)?))
     }
 
-    /// Kills one process that `is` says is the one; where there are several, the one that `chance` falls on. Whether
-    /// there was any.
-    pub(crate) fn kill(&self, chance: u64, is: impl Fn(&Process) -> bool) -> bool {
-        let found = self.find(is);
-        // Not as many as would not fit.
-        let at = usize::try_from(chance).unwrap_or_default().checked_rem(found.len()).unwrap_or_default();
+    /// Kills one process that `matches` selects. If there are several, the random number `random` selects
+    /// one. Returns whether a process was killed.
+    pub(crate) fn kill(&self, random: u64, matches: impl Fn(&Process) -> bool) -> bool {
+        let found = self.find(matches);
+        let at = usize::try_from(random).unwrap_or_default().checked_rem(found.len()).unwrap_or_default();
         found.get(at).is_some_and(|process| kill(Pid::from_raw(process.pid), Signal::SIGKILL).is_ok())
     }
 
-    /// The processes that `is` says are the ones.
-    pub(crate) fn find(&self, is: impl Fn(&Process) -> bool) -> Vec<Process> {
+    /// The processes that `matches` selects.
+    pub(crate) fn find(&self, matches: impl Fn(&Process) -> bool) -> Vec<Process> {
         let parents: BTreeMap<_, _> = all().into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect();
-        let mut ours = BTreeSet::from([self.first]);
-        let descends = |mut pid: i32, ours: &mut BTreeSet<i32>| {
-            let mut way = Vec::new();
-            while let Some(&above) = parents.get(&pid) {
-                if ours.contains(&pid) {
-                    ours.extend(way);
+        let mut descendants = BTreeSet::from([self.first]);
+        let is_descendant = |mut pid: i32, descendants: &mut BTreeSet<i32>| {
+            let mut ancestors = Vec::new();
+            while let Some(&parent) = parents.get(&pid) {
+                if descendants.contains(&pid) {
+                    descendants.extend(ancestors);
                     return true;
                 }
-                way.push(pid);
-                pid = above;
+                ancestors.push(pid);
+                pid = parent;
             }
             false
         };
         let mut processes: Vec<_> = Vec::new();
         for &pid in parents.keys() {
-            if descends(pid, &mut ours) {
+            if is_descendant(pid, &mut descendants) {
                 processes.push(Process { pid, argv: argv(pid) });
             }
         }
-        processes.retain(is);
+        processes.retain(matches);
         processes
     }
 }
 
 impl Process {
-    /// Whether it is in a container of the pod: the kubelet names the cgroup by the pod's uid.
+    /// Whether the process is in a container of the pod. The kubelet puts the UID of the pod in the name of
+    /// the cgroup.
     pub(crate) fn is_in_pod(&self, uid: &str) -> bool {
         let cgroup = fs::read_to_string(file(self.pid, "cgroup")).unwrap_or_default();
         !uid.is_empty() && cgroup.contains(&format!("/pod{uid}"))
     }
 
-    /// Clock ticks that it ran, with what it waited for; none where it has ended meanwhile.
+    /// The CPU time of the process and of the children that it has waited for, in clock ticks. 0 if it has
+    /// exited.
     fn ticks(&self) -> u64 {
-        // From utime to cstime, proc_pid_stat(5).
+        // utime to cstime, see proc_pid_stat(5).
         let fields = stat(self.pid).unwrap_or_default();
         fields.iter().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum()
     }
 
-    /// A figure of its memory by its name in `smaps_rollup` (proc(5)), in bytes.
+    /// The field `name` of `smaps_rollup` (proc(5)), in bytes.
     pub(crate) fn memory(&self, name: &str) -> Result<u64> {
         let path = file(self.pid, "smaps_rollup");
         let all = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
@@ -112,18 +118,19 @@ impl Process {
         Ok(number.trim().parse::<u64>()? * 1024)
     }
 
-    /// The most memory that its container was ever charged with, in bytes.
+    /// The peak memory usage of the container of the process, in bytes.
     pub(crate) fn cgroup_peak(&self) -> Result<u64> {
-        let cgroups = fs::read_to_string(file(self.pid, "cgroup")).context("read its cgroups")?;
-        let of = |controllers: &str| {
+        let cgroups =
+            fs::read_to_string(file(self.pid, "cgroup")).context("read the cgroups of the process")?;
+        let path_for = |controllers: &str| {
             cgroups
                 .lines()
                 .find_map(|line| line.split_once(':')?.1.strip_prefix(controllers)?.strip_prefix(":/"))
         };
-        let path = match (of("memory"), of("")) {
+        let path = match (path_for("memory"), path_for("")) {
             (Some(path), _) => format!("/sys/fs/cgroup/memory/{path}/memory.max_usage_in_bytes"),
             (None, Some(path)) => format!("/sys/fs/cgroup/{path}/memory.peak"),
-            (None, None) => anyhow::bail!("no cgroup counts its memory"),
+            (None, None) => anyhow::bail!("the process is in no cgroup with a memory controller"),
         };
         let bytes = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
         Ok(bytes.trim().parse()?)
@@ -136,15 +143,15 @@ fn all() -> Vec<i32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// None where it has ended.
+/// The parent of a process. `None` if the process has exited.
 fn parent(pid: i32) -> Option<i32> {
     stat(pid)?.get(1)?.parse().ok()
 }
 
-/// The fields of `proc_pid_stat(5)` from the state on. None where it has ended.
+/// The fields of `proc_pid_stat(5)`, starting with the state. `None` if the process has exited.
 fn stat(pid: i32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(file(pid, "stat")).ok()?;
-    // The name before it, in parentheses, may hold anything.
+    // The name before the state is in parentheses and can contain any character.
     Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
 }
 
@@ -152,7 +159,7 @@ fn argv(pid: i32) -> Vec<String> {
     let bytes = fs::read(file(pid, "cmdline")).unwrap_or_default();
     let words = bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
     let mut words: Vec<_> = words.collect();
-    // Each is ended by a NUL.
+    // Each word ends with a NUL.
     words.pop();
     words
 }
@@ -166,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_descends_from_its_parent_and_from_nobody_else() {
+    fn this_process_descends_from_its_parent_only() {
         let own = i32::try_from(std::process::id()).unwrap();
         let node = Node { first: parent(own).unwrap() };
         let found = node.find(|process| process.pid == own);

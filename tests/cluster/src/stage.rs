@@ -1,6 +1,7 @@
-//! One line for each slow thing that is done, how far it is, and how long it took.
+//! Reports stages, the slow steps of a run: their start, progress and duration.
 //!
-//! All of it goes to standard error, because standard output belongs to whatever command is run on the cluster.
+//! All output goes to standard error, because standard output belongs to the command that runs on the
+//! cluster.
 
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,17 +9,17 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use anyhow::Result;
 
-/// On a terminal, the line that says how far the stages are changes this often.
+/// The interval at which the progress line is updated on a terminal.
 const FRAME: Duration = Duration::from_millis(250);
-/// Elsewhere, a line is added this often.
+/// The interval at which a progress line is printed otherwise.
 const LINE: Duration = Duration::from_secs(15);
 
-/// How far a stage is, for whoever waits: the stage's work sets it.
+/// The progress of a stage, which the work of the stage sets.
 #[derive(Clone, Default)]
 pub struct Progress(Arc<Mutex<String>>);
 
 impl Progress {
-    /// Replaces what is shown beside the stage's name.
+    /// Replaces the progress text.
     pub fn set(&self, text: impl Into<String>) {
         *lock(&self.0) = text.into();
     }
@@ -28,22 +29,22 @@ impl Progress {
     }
 }
 
-/// The stages that run, and those that have ended.
+/// All stages, running and finished.
 struct Board {
     running: Vec<Running>,
     ended: Vec<(String, Duration)>,
     next: usize,
-    /// When the first stage began.
-    began: Option<Instant>,
-    /// When something was printed last.
+    /// When the first stage started.
+    started: Option<Instant>,
+    /// When the last line was printed.
     printed: Option<Instant>,
-    /// Whether the last line is one that the next replaces.
-    changing: bool,
+    /// Whether the last line is a progress line on a terminal, which the next line replaces.
+    is_progress_line: bool,
 }
 
 struct Running {
     number: usize,
-    what: String,
+    name: String,
     started: Instant,
     progress: Progress,
 }
@@ -52,26 +53,26 @@ static BOARD: Mutex<Board> = Mutex::new(Board {
     running: Vec::new(),
     ended: Vec::new(),
     next: 0,
-    began: None,
+    started: None,
     printed: None,
-    changing: false,
+    is_progress_line: false,
 });
 
-/// Says `what` is being done, does it, and says how long it took. Stages may run at the same time.
+/// Runs `work` as the stage `name`, and prints its start and its duration. Stages can run concurrently.
 ///
 /// # Errors
-/// Those of `work`.
-pub async fn stage<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-    progressing(what, async |_| work.await).await
+/// The errors of `work`.
+pub async fn stage<T>(name: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    progressing(name, async |_| work.await).await
 }
 
-/// As [`stage`], for work that says how far it is.
+/// As [`stage`], for work that reports its progress.
 ///
 /// # Errors
-/// Those of `work`.
-pub async fn progressing<T>(what: &str, work: impl AsyncFnOnce(&Progress) -> Result<T>) -> Result<T> {
+/// The errors of `work`.
+pub async fn progressing<T>(name: &str, work: impl AsyncFnOnce(&Progress) -> Result<T>) -> Result<T> {
     let progress = Progress::default();
-    let on_board = OnBoard { number: lock(&BOARD).begin(what, &progress) };
+    let on_board = OnBoard { number: lock(&BOARD).start(name, &progress) };
     let mut work = std::pin::pin!(work(&progress));
     let mut frames = tokio::time::interval(FRAME);
     let result = loop {
@@ -85,27 +86,27 @@ pub async fn progressing<T>(what: &str, work: impl AsyncFnOnce(&Progress) -> Res
 }
 
 /// Prints a line between those of the stages.
-pub fn say(line: &str) {
+pub fn print(line: &str) {
     lock(&BOARD).line(line);
 }
 
-/// Says how long each stage took, and `what` as a whole: since `make` began (`BOOTLACE_STARTED`, in seconds of the epoch), or
-/// since the first stage did.
-pub fn say_times(what: &str) {
+/// Prints the duration of each stage, and that of the whole run, called `name`: since the start of `make`
+/// (`BOOTLACE_STARTED`, in seconds since the epoch), or since the first stage.
+pub fn print_times(name: &str) {
     let mut board = lock(&BOARD);
-    let began = std::env::var("BOOTLACE_STARTED").ok().and_then(|seconds| seconds.parse().ok());
-    let began = began.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
-    let whole = began.and_then(|began| began.elapsed().ok());
-    let whole = whole.or_else(|| Some(board.began?.elapsed())).unwrap_or_default();
+    let started = std::env::var("BOOTLACE_STARTED").ok().and_then(|seconds| seconds.parse().ok());
+    let started = started.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+    let total = started.and_then(|started| started.elapsed().ok());
+    let total = total.or_else(|| Some(board.started?.elapsed())).unwrap_or_default();
     let lines: Vec<_> =
-        board.ended.iter().map(|(what, took)| format!("    {}: {what}", Took(*took))).collect();
-    board.line(&format!("\n{what} took {}. Some of it was done at the same time:", Took(whole)));
+        board.ended.iter().map(|(name, took)| format!("    {}: {name}", Took(*took))).collect();
+    board.line(&format!("\n{name} took {}. Some of these stages ran at the same time:", Took(total)));
     for line in lines {
         board.line(&line);
     }
 }
 
-/// A stage's place on the board, which is free again when its work is dropped.
+/// Removes a stage from the board when its work ends or is dropped.
 struct OnBoard {
     number: usize,
 }
@@ -117,13 +118,13 @@ impl Drop for OnBoard {
 }
 
 impl Board {
-    fn begin(&mut self, what: &str, progress: &Progress) -> usize {
-        self.line(&format!("==> {what}"));
-        self.began.get_or_insert_with(Instant::now);
+    fn start(&mut self, name: &str, progress: &Progress) -> usize {
+        self.line(&format!("==> {name}"));
+        self.started.get_or_insert_with(Instant::now);
         let number = self.next;
         self.next += 1;
-        let (what, progress) = (what.to_owned(), progress.clone());
-        self.running.push(Running { number, what, started: Instant::now(), progress });
+        let (name, progress) = (name.to_owned(), progress.clone());
+        self.running.push(Running { number, name, started: Instant::now(), progress });
         number
     }
 
@@ -135,14 +136,14 @@ impl Board {
     fn end(&mut self, number: usize, succeeded: bool) {
         let Some(stage) = self.remove(number) else { return };
         let took = stage.started.elapsed();
-        let how = if succeeded { "done in" } else { "failed after" };
-        // Which of several it was; of one alone the line above says it.
-        let which = if self.running.is_empty() { String::new() } else { format!(": {}", stage.what) };
-        self.line(&format!("    {how} {}{which}", Took(took)));
-        self.ended.push((stage.what, took));
+        let result = if succeeded { "done in" } else { "failed after" };
+        // If no other stage runs, the line above is that of this stage and contains its name.
+        let suffix = if self.running.is_empty() { String::new() } else { format!(": {}", stage.name) };
+        self.line(&format!("    {result} {}{suffix}", Took(took)));
+        self.ended.push((stage.name, took));
     }
 
-    /// Says how far the stages are, where it is time to.
+    /// Prints the progress of the running stages, at most once per interval.
     fn show(&mut self) {
         let terminal = std::io::stderr().is_terminal();
         let pause = if terminal { FRAME } else { LINE };
@@ -150,38 +151,39 @@ impl Board {
         if self.printed.is_some_and(|printed| printed.elapsed() < pause) {
             return;
         }
-        let line = format!("    {}", far(first.started.elapsed(), &self.running));
+        let line = format!("    {}", progress_line(first.started.elapsed(), &self.running));
         if terminal {
             let width = width();
             eprint!("\r\u{1b}[K{}", line.chars().take(width).collect::<String>());
         } else {
             eprintln!("{line}");
         }
-        (self.printed, self.changing) = (Some(Instant::now()), terminal);
+        (self.printed, self.is_progress_line) = (Some(Instant::now()), terminal);
     }
 
     fn line(&mut self, line: &str) {
-        let clear = if self.changing { "\r\u{1b}[K" } else { "" };
+        let clear = if self.is_progress_line { "\r\u{1b}[K" } else { "" };
         eprintln!("{clear}{line}");
-        (self.printed, self.changing) = (Some(Instant::now()), false);
+        (self.printed, self.is_progress_line) = (Some(Instant::now()), false);
     }
 }
 
-/// One line for all of them. Of one alone the name stands above.
-fn far(elapsed: Duration, stages: &[Running]) -> String {
+/// One line with the progress of all `stages`. The name of a single stage is omitted, because it is in the
+/// line above.
+fn progress_line(elapsed: Duration, stages: &[Running]) -> String {
     let parts = stages.iter().map(|stage| {
         let progress = stage.progress.get();
         match (stages.len(), progress.as_str()) {
-            (1, "") => "at work".to_owned(),
+            (1, "") => "in progress".to_owned(),
             (1, _) => progress,
-            (_, "") => stage.what.clone(),
-            _ => format!("{}: {progress}", stage.what),
+            (_, "") => stage.name.clone(),
+            _ => format!("{}: {progress}", stage.name),
         }
     });
     format!("{}: {}", Took(elapsed), parts.collect::<Vec<_>>().join("; "))
 }
 
-/// The terminal's, or what is usual.
+/// The width of the terminal, or 80.
 fn width() -> usize {
     static WIDTH: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     *WIDTH.get_or_init(|| {
@@ -190,7 +192,7 @@ fn width() -> usize {
             Ok(String::from_utf8_lossy(&stty.stdout).into_owned())
         });
         let size = size.unwrap_or_default();
-        // A terminal may not know, and say 0.
+        // A terminal that does not know its width reports 0.
         size.split_whitespace()
             .nth(1)
             .and_then(|columns| columns.parse().ok())
@@ -200,11 +202,11 @@ fn width() -> usize {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What a panic left is shown all the same.
+    // The board is only used for output, so it is usable even after a panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A duration as people write it: `0.4s`, `12.0s`, `6m41s`.
+/// Displays a duration as `0.4s`, `12.0s` or `6m41s`.
 pub(crate) struct Took(pub(crate) Duration);
 
 impl std::fmt::Display for Took {
@@ -223,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_as_people_write_them() {
+    fn durations_have_minutes_and_seconds() {
         let took = |millis| Took(Duration::from_millis(millis)).to_string();
         assert_eq!(took(420), "0.4s");
         assert_eq!(took(401_000), "6m41s");
@@ -231,11 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn one_line_says_how_far_every_stage_is() {
-        let running = |what: &str, progress: &str| {
+    fn one_line_shows_the_progress_of_all_stages() {
+        let running = |name: &str, progress: &str| {
             let stage = Running {
                 number: 0,
-                what: what.to_owned(),
+                name: name.to_owned(),
                 started: Instant::now(),
                 progress: Progress::default(),
             };
@@ -244,21 +246,24 @@ mod tests {
         };
         let elapsed = Duration::from_secs(75);
         let mut stages = vec![running("Kubernetes", "compiled 12 of 2793 packages")];
-        assert_eq!(far(elapsed, &stages), "1m15s: compiled 12 of 2793 packages");
+        assert_eq!(progress_line(elapsed, &stages), "1m15s: compiled 12 of 2793 packages");
         stages.push(running("Airflow", ""));
-        assert_eq!(far(elapsed, &stages), "1m15s: Kubernetes: compiled 12 of 2793 packages; Airflow");
-        assert_eq!(far(elapsed, &[running("starting the cluster", "")]), "1m15s: at work");
+        assert_eq!(
+            progress_line(elapsed, &stages),
+            "1m15s: Kubernetes: compiled 12 of 2793 packages; Airflow"
+        );
+        assert_eq!(progress_line(elapsed, &[running("starting the cluster", "")]), "1m15s: in progress");
     }
 
     #[test]
     fn a_stage_leaves_the_board_when_it_ends_and_when_it_is_dropped() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let is_running = |what: &str| lock(&BOARD).running.iter().any(|stage| stage.what == what);
+        let is_running = |name: &str| lock(&BOARD).running.iter().any(|stage| stage.name == name);
         runtime.block_on(async {
             let running = stage("a test that ends", async { Ok(is_running("a test that ends")) });
             assert!(running.await.unwrap());
             assert!(!is_running("a test that ends"));
-            assert!(lock(&BOARD).ended.iter().any(|(what, _)| what == "a test that ends"));
+            assert!(lock(&BOARD).ended.iter().any(|(name, _)| name == "a test that ends"));
             let never = stage("a test that is dropped", std::future::pending::<Result<()>>());
             tokio::time::timeout(Duration::from_millis(10), never).await.unwrap_err();
             assert!(!is_running("a test that is dropped"));

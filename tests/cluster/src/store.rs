@@ -1,4 +1,4 @@
-//! The S3 server that scenarios start in a pod of their own: versitygw, pinned by `tests/stores`.
+//! The S3 server that scenarios start in a pod: versitygw, in the version that `tests/stores` pins.
 
 use std::path::PathBuf;
 
@@ -11,14 +11,14 @@ use crate::stage::progressing;
 
 const PACKAGE: &str = "github.com/versity/versitygw/cmd/versitygw";
 
-/// Builds it if it is not in the cache yet, and returns the program.
+/// Builds the server if it is not in the cache, and returns the path of the program.
 ///
 /// # Errors
-/// When Go cannot build it; what it says is in the message.
+/// If the build fails. The message contains the output of Go.
 pub async fn prepare() -> Result<PathBuf> {
     let root = images::root();
-    let folder = progressing("building the S3 server that tasks boot from", async |progress| {
-        let total = builds::go_fetch(&root.join("tests/stores"), &[], &[PACKAGE], progress).await?;
+    let folder = progressing("building the S3 server", async |progress| {
+        let total = builds::go_download(&root.join("tests/stores"), &[], &[PACKAGE], progress).await?;
         let mut script = command(root.join("hack/store-servers"));
         builds::go_build(script.arg("versitygw"), total, progress).await
     });

@@ -1,5 +1,5 @@
-//! The cluster's programs: Kubernetes, Helm and `CoreDNS`, built from the Go module `tests/cluster/tools`; an older Kubernetes
-//! and cert-manager from modules of their own.
+//! The programs of the cluster: Kubernetes, Helm and `CoreDNS`, built from the Go module
+//! `tests/cluster/tools`. An older Kubernetes and cert-manager have separate modules.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
@@ -11,27 +11,26 @@ use clap::ValueEnum;
 use crate::builds;
 use crate::cache::Entry;
 use crate::command::{command, output};
-use crate::stage::{progressing, say};
+use crate::stage::{print, progressing};
 
-/// The Kubernetes that a cluster is made of.
+/// The version of Kubernetes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Kubernetes {
-    /// The newest release.
+    /// The newest version.
     #[default]
     #[value(name = "1.37")]
     Newest,
-    /// The oldest one that `env.mode: File` works on.
+    /// The oldest version that supports `env.mode: File`.
     #[value(name = "1.35")]
     Oldest,
 }
 
-/// A Go module whose programs are built.
+/// A Go module.
 struct Module {
-    /// Its folder.
     folder: &'static str,
     go_mod: &'static str,
     go_sum: &'static str,
-    /// What is a package of its own in the folder.
+    /// The source files in the folder.
     sources: &'static [&'static str],
 }
 
@@ -54,7 +53,7 @@ impl Kubernetes {
     }
 }
 
-/// Programs of a release of Kubernetes.
+/// The programs of a version of Kubernetes.
 const KUBERNETES: [&str; 6] = [
     "k8s.io/kubernetes/cmd/kube-apiserver",
     "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -63,21 +62,21 @@ const KUBERNETES: [&str; 6] = [
     "k8s.io/kubernetes/cmd/kubectl",
     "k8s.io/kubernetes/cmd/kubelet",
 ];
-/// Programs that do not depend on the release, and are built once.
+/// Programs that do not depend on the version of Kubernetes, and are built once.
 const SHARED: [&str; 2] = ["./coredns", "helm.sh/helm/v4/cmd/helm"];
 
-/// cert-manager, which only one scenario needs.
+/// The module of cert-manager, which only one scenario needs.
 const CERT_MANAGER: Module = Module {
     folder: "tools-cert-manager",
     go_mod: include_str!("../tools-cert-manager/go.mod"),
     go_sum: include_str!("../tools-cert-manager/go.sum"),
     sources: &[include_str!("../tools-cert-manager/cert-manager/main.go")],
 };
-/// The file beside its program that holds its `CustomResourceDefinition`s.
+/// The file with the `CustomResourceDefinition`s of cert-manager, in the same folder as its program.
 pub const CERT_MANAGER_CRDS: &str = "crds.yaml";
 
-/// Builds cert-manager where the cache does not hold it, and returns the folder with its program `cert-manager` and
-/// [`CERT_MANAGER_CRDS`].
+/// Builds cert-manager if it is not in the cache, and returns the folder with its program `cert-manager` and
+/// the file [`CERT_MANAGER_CRDS`].
 ///
 /// # Errors
 /// As [`prepare`].
@@ -87,7 +86,7 @@ pub async fn cert_manager() -> Result<PathBuf> {
     if !file.exists() {
         let mut list = command("go");
         list.args(["list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager"]);
-        let module = output(list.current_dir(source(&CERT_MANAGER))).await?;
+        let module = output(list.current_dir(source_folder(&CERT_MANAGER))).await?;
         let crds = PathBuf::from(module.trim()).join("deploy/crds");
         let entries = std::fs::read_dir(&crds).with_context(|| format!("list {}", crds.display()))?;
         let mut all = Vec::new();
@@ -102,10 +101,10 @@ pub async fn cert_manager() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Builds the programs of a cluster that are not in the cache yet, and returns the folder that holds them.
+/// Builds the programs of a cluster that are not in the cache, and returns their folder.
 ///
 /// # Errors
-/// When Go is not there or a program does not build.
+/// If Go is not installed or a build fails.
 pub async fn prepare(kubernetes: Kubernetes) -> Result<PathBuf> {
     if kubernetes == Kubernetes::Newest {
         return build(&kubernetes.module(), &[&KUBERNETES[..], &SHARED[..]].concat()).await;
@@ -118,17 +117,19 @@ pub async fn prepare(kubernetes: Kubernetes) -> Result<PathBuf> {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("remove {}", link.display()));
             }
-            _ => symlink(newest.join(program), &link).with_context(|| format!("make {}", link.display()))?,
+            _ => {
+                symlink(newest.join(program), &link).with_context(|| format!("create {}", link.display()))?;
+            }
         }
     }
     Ok(folder)
 }
 
-/// Builds those of the newest cluster's programs that `names` names, where they are not in the cache yet, and returns the
-/// folder that holds them.
+/// Builds the programs in `names`, for the newest version of Kubernetes, if they are not in the cache, and
+/// returns their folder.
 ///
 /// # Errors
-/// As [`prepare`], and when there is no such program.
+/// As [`prepare`], and if there is no such program.
 pub async fn prepare_only(names: &[&str]) -> Result<PathBuf> {
     let all = [&KUBERNETES[..], &SHARED[..]].concat();
     let mut packages = Vec::new();
@@ -136,18 +137,18 @@ pub async fn prepare_only(names: &[&str]) -> Result<PathBuf> {
         let package = all.iter().find(|package| name(package) == *wanted);
         packages.push(*package.with_context(|| {
             let all: Vec<_> = all.iter().map(|package| name(package)).collect();
-            format!("{wanted} is not one of the cluster's programs, which are {}", all.join(", "))
+            format!("{wanted:?} is not a program of the cluster: must be one of {}", all.join(", "))
         })?);
     }
     build(&Kubernetes::Newest.module(), &packages).await
 }
 
-/// What a package's program is called.
+/// The name of the program that a package builds.
 fn name(package: &str) -> &str {
     package.rsplit('/').next().unwrap_or(package)
 }
 
-/// Builds those of `packages` whose programs the cache does not hold.
+/// Builds those of `packages` whose programs are not in the cache.
 async fn build(module: &Module, packages: &[&'static str]) -> Result<PathBuf> {
     let version = output(command("go").args(["env", "GOVERSION"])).await?;
     let flags = flags(module);
@@ -159,18 +160,19 @@ async fn build(module: &Module, packages: &[&'static str]) -> Result<PathBuf> {
     let missing: Vec<_> =
         packages.iter().copied().filter(|package| !folder.join(name(package)).exists()).collect();
     if missing.is_empty() {
-        say(&format!("==> the cluster's programs: cached in {}", folder.display()));
+        print(&format!("==> programs of the cluster: cached in {}", folder.display()));
         return Ok(folder);
     }
     let names: Vec<_> = missing.iter().map(|package| name(package)).collect();
     progressing(&format!("building {} from source", names.join(", ")), async |progress| {
-        // A program whose building was cut short must not look built.
+        // Build in another folder, so that an interrupted build does not look complete.
         let new = folder.join("new");
         std::fs::create_dir_all(&new).with_context(|| format!("create {}", new.display()))?;
-        // All at once: one is linked while another is compiled.
-        builds::go(&source(module), &flags, &missing, &new, progress).await?;
+        // One command for all programs, so that Go links one while it compiles another.
+        builds::go(&source_folder(module), &flags, &missing, &new, progress).await?;
         for name in names {
-            std::fs::rename(new.join(name), folder.join(name)).with_context(|| format!("keep {name}"))?;
+            std::fs::rename(new.join(name), folder.join(name))
+                .with_context(|| format!("move {name} into the cache"))?;
         }
         Ok(())
     })
@@ -178,11 +180,11 @@ async fn build(module: &Module, packages: &[&'static str]) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn source(module: &Module) -> PathBuf {
+fn source_folder(module: &Module) -> PathBuf {
     crate::images::root().join("tests/cluster").join(module.folder)
 }
 
-/// Flags of `go build`. Without the version, the API server calls itself v0.0.0 and clients refuse it.
+/// The flags of `go build`. Without the version, the API server reports v0.0.0 and clients refuse it.
 fn flags(module: &Module) -> [String; 8] {
     let version = module.go_mod.lines().find_map(|line| {
         line.trim()
@@ -201,13 +203,13 @@ fn flags(module: &Module) -> [String; 8] {
     });
     [
         "-trimpath".to_owned(),
-        // CoreDNS' main package is in this repository, which git may not let root look into.
+        // The main package of CoreDNS is in this repository, and git can refuse to read it as root.
         "-buildvcs=false".to_owned(),
-        // Nobody debugs them, and without it compiling takes three quarters of the time.
+        // Debug information is not needed, and compiling is a quarter faster without it.
         "-gcflags".to_owned(),
         "all=-dwarf=false".to_owned(),
         "-tags".to_owned(),
-        // Leaves the cloud providers out, which are a third of the code.
+        // Excludes the cloud providers, which are a third of the code.
         "providerless".to_owned(),
         "-ldflags".to_owned(),
         format!("-s -w{version}"),

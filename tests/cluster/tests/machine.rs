@@ -1,5 +1,5 @@
-//! `hack/machine`, as the Makefile calls it, on machines that lack something: their programs are stand-ins in a `PATH` of
-//! its own.
+//! Tests `hack/machine`, as the Makefile calls it, on machines with missing requirements. Its `PATH` contains
+//! only fake programs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -9,13 +9,14 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Programs of every machine that the script is for.
-const USUAL: [&str; 22] = [
+/// Programs that the script expects on every machine.
+const BASIC_PROGRAMS: [&str; 22] = [
     "awk", "bash", "cat", "chmod", "cmp", "cut", "dirname", "env", "flock", "grep", "head", "id", "mkdir",
     "mktemp", "paste", "printf", "rm", "sed", "sort", "tail", "touch", "tr",
 ];
 
-/// As rustup: what it is called by decides what it does. Its toolchain consists of files in `state`.
+/// A fake rustup. As in the real one, the name of the program decides what it does. Its toolchain consists of
+/// files in `state`.
 const RUSTUP: &str = r#"
 echo "$name $*" >> "$state/calls"
 case $name in
@@ -29,7 +30,7 @@ rustup)
   touch "$state/toolchain" "$state/clippy" "$state/rustfmt" "$state/lib/libstd-1.rlib"
   ;;
 *)
-  # As rustup does it by itself, where it is let.
+  # rustup installs the toolchain itself, unless RUSTUP_AUTO_INSTALL is 0.
   [ -e "$state/toolchain" ] || [ "${RUSTUP_AUTO_INSTALL:-1}" = 0 ] || echo "$name installed by itself" >> "$state/calls"
   [ -e "$state/toolchain" ] || exit 1
   ;;
@@ -41,7 +42,7 @@ case "$name $*" in
 "rustfmt"*) [ -e "$state/rustfmt" ] ;;
 esac
 "#;
-/// Whatever is asked for is installed, unless `apt` is offline.
+/// A fake apt-get, which installs all packages, unless it is offline.
 const APT: &str = r#"
 echo "$name $*" >> "$state/calls"
 [ ! -e "$state/offline" ] || { echo "E: Unable to fetch some archives" >&2; exit 100; }
@@ -53,19 +54,19 @@ struct Machine {
     folder: TempDir,
 }
 
-/// What the script did.
-struct Done {
+/// The result of the script.
+struct ScriptResult {
     succeeded: bool,
     stdout: String,
     stderr: String,
 }
 
 impl Machine {
-    /// One that has nothing but Debian's usual programs.
+    /// A machine with only the basic programs of Debian.
     fn new() -> Self {
         let machine = Self { folder: tempfile::tempdir().unwrap() };
         fs::create_dir_all(machine.path("bin")).unwrap();
-        for program in USUAL {
+        for program in BASIC_PROGRAMS {
             let real = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(program));
             symlink(real.iter().find(|path| path.exists()).unwrap(), machine.path("bin").join(program))
                 .unwrap();
@@ -77,14 +78,14 @@ impl Machine {
         machine
     }
 
-    /// One that has rustup, and a C compiler.
+    /// A machine with rustup and a C compiler.
     fn with_rustup() -> Self {
         let machine = Self::with_cargo();
         machine.program("rustup", RUSTUP);
         machine
     }
 
-    /// One whose cargo was installed without rustup.
+    /// A machine whose cargo was installed without rustup.
     fn with_cargo() -> Self {
         let machine = Self::new();
         for name in ["cargo", "rustc", "rustfmt"] {
@@ -102,7 +103,7 @@ impl Machine {
     fn program(&self, name: &str, script: &str) {
         let file = self.path("bin").join(name);
         let state = self.folder.path().display();
-        // The same bytes for all of them, as rustup's are.
+        // The file is the same for all programs, as with rustup.
         fs::write(&file, format!("#!/bin/bash\nname=${{0##*/}} state={state}\n{script}")).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -119,13 +120,17 @@ impl Machine {
         fs::write(file, content).unwrap();
     }
 
-    fn run(&self, needs: &[&str], env: &[(&str, &str)]) -> Done {
+    fn run(&self, needs: &[&str], env: &[(&str, &str)]) -> ScriptResult {
         let script = Path::new(env!("BOOTLACE_ROOT")).join("hack/machine");
         let mut command = Command::new(script);
         command.args(needs).env_clear().env("PATH", self.path("bin")).env("POLICY_RC_D", self.path("policy"));
         let output = command.envs(env.iter().copied()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Done { succeeded: output.status.success(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        ScriptResult {
+            succeeded: output.status.success(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 
     fn calls(&self) -> String {
@@ -133,7 +138,7 @@ impl Machine {
     }
 }
 
-/// What rustup is asked for, whatever is missing: it adds that alone.
+/// The command that adds missing parts. rustup installs only the parts that are missing.
 const INSTALL: &str = "rustup toolchain install 1.95.0 --profile minimal --no-self-update --component clippy,rustfmt \
                        --target x86_64-unknown-linux-musl";
 
@@ -177,7 +182,7 @@ fn the_toolchain_that_the_user_chose_is_the_one_that_is_completed() {
     assert!(machine.calls().contains("rustup toolchain install beta "), "{}", machine.calls());
 }
 
-/// The script prints one sentence that holds `parts`, and compiles and installs nothing.
+/// Checks that the script prints one line that contains `parts`, and installs nothing.
 fn refused(machine: &Machine, needs: &[&str], parts: &[&str]) {
     let done = machine.run(needs, &[]);
     assert!(!done.succeeded);
@@ -209,7 +214,7 @@ fn a_rust_that_is_not_rustups_does_where_it_has_the_target() {
     machine.has("lib/libstd-1.rlib", "");
     let done = machine.run(&["rust"], &[]);
     assert!(done.succeeded, "{}", done.stderr);
-    // Only checks need them.
+    // Only `lints` needs these components.
     refused(&machine, &["rust", "lints"], &["component clippy, component rustfmt"]);
     machine.has("version", "1.94.1");
     refused(&machine, &["rust"], &["Rust 1.94.1 is too old", "1.95"]);
@@ -230,13 +235,13 @@ fn without_rust_or_go_one_sentence_says_what_to_install() {
 #[test]
 fn packages_are_installed_that_are_missing_and_no_others() {
     if !nix::unistd::geteuid().is_root() {
-        // Only root installs packages. Everybody else is told so.
+        // Only root can install packages. For other users, the script prints an error.
         refused(&Machine::new(), &["rclone"], &["only root can install them", "apt-get install rclone"]);
         return;
     }
     let machine = Machine::new();
     machine.has("packages", "installed python3-venv\n");
-    // Installed in another way.
+    // A program that was not installed as a package.
     machine.program("npm", "");
     let done = machine.run(&["rclone", "npm", "python3-venv", "unzip"], &[]);
     assert!(done.succeeded, "{} {}", done.stdout, done.stderr);
@@ -259,14 +264,14 @@ fn packages_are_installed_that_are_missing_and_no_others() {
     refused(&machine, &["rclone"], &["apt-get is not available"]);
 }
 
-/// Every command of the Makefile says what it needs before it compiles, by the one script that installs it.
+/// Each target of the Makefile starts with a call of the script, so that it fails before it compiles.
 #[test]
 fn every_command_of_the_makefile_makes_sure_of_what_it_needs() {
     let text = fs::read_to_string(Path::new(env!("BOOTLACE_ROOT")).join("Makefile")).unwrap();
     let mut commands = 0;
     for command in text.split(".PHONY: ").skip(1) {
         let (name, recipe) = command.split_once('\n').unwrap();
-        // `help` needs nothing, and `test` is two others.
+        // `help` has no requirements, and `test` consists of two other targets.
         if ["help", "test"].contains(&name) {
             continue;
         }

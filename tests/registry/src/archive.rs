@@ -1,4 +1,4 @@
-//! Pushes images as tools write them to disk.
+//! Pushes images from the archives that tools write to disk.
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
 
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use serde_json::Value;
 use crate::{Blob, Registry};
 
 impl Registry {
-    /// Pushes the image of an OCI archive, with its configuration as `change` makes it.
+    /// Pushes the image of an OCI archive, with its configuration changed by `change`.
     ///
     /// # Errors
-    /// When the archive holds no image, or the registry does not take it.
+    /// If the archive contains no image, or the registry refuses it.
     pub async fn image(
         &self,
         repository: &str,
@@ -52,7 +52,7 @@ impl Registry {
     }
 }
 
-/// The files of an archive, by path.
+/// The files of an archive by path.
 fn read(archive: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
     for entry in tar::Archive::new(File::open(archive)?).entries()? {

@@ -1,7 +1,7 @@
-//! Debian's docker-registry as tests need it: a process of its own with TLS of a private authority, a user, and storage
-//! in a temporary folder; and a small client that pushes to it.
+//! Debian's docker-registry for tests: a process with TLS of a private CA, one user, and storage in a
+//! temporary folder, and a small client that pushes to it.
 //!
-//! The package is among the prerequisites of every test run (`make prerequisites` installs it).
+//! The package is a prerequisite of every test run (`make prerequisites` installs it).
 
 mod archive;
 mod push;
@@ -23,32 +23,33 @@ pub use push::{Blob, manifest};
 
 const PROGRAM: &str = "docker-registry";
 
-/// The registry's only user.
+/// The only user of the registry.
 pub const USER: &str = "etl";
-/// The user's password. No log and no error may show it.
+/// The password of the user. It must not appear in logs and errors.
 pub const PASSWORD: &str = "zq7Xv0hunter2-registry";
-/// The password's line in an htpasswd file: bcrypt of the lowest cost, as it is checked with each request.
+/// The htpasswd entry of the user, with the lowest bcrypt cost, because the password is checked with each
+/// request.
 const HTPASSWD: &str = "etl:$2y$04$bootlacebootlacebootlONbI7N1b7zkB0I1gsMSGgj2dSWg.c6e6\n";
 
-/// How long the registry may take to listen.
+/// Time limit for the start of the registry.
 const START: Duration = Duration::from_mins(1);
 
-/// Who may read from the registry. Whoever pushes says who they are.
+/// Which clients can read from the registry. Pushing always requires credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody.
+    /// All clients.
     Anonymous,
-    /// [`USER`] with [`PASSWORD`].
+    /// Clients that send [`USER`] and [`PASSWORD`].
     Password,
 }
 
-/// A running registry. It ends with this value, or with the thread that started it.
+/// A running registry. It stops when it is dropped, or when the thread that started it exits.
 pub struct Registry {
     process: Child,
     folder: TempDir,
     /// Address and port.
     host: String,
-    /// The authority of the certificate, in PEM; none without TLS.
+    /// The CA of the certificate in PEM; none without TLS.
     ca: Option<String>,
     client: reqwest::Client,
 }
@@ -57,12 +58,13 @@ impl Registry {
     /// Starts a registry with TLS on a free port of `address`.
     ///
     /// # Errors
-    /// When Debian's package is missing, or the registry does not listen in time.
+    /// If Debian's package is not installed, or the registry does not start in time.
     pub fn start(address: IpAddr, access: Access) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Another name than its certificate has: OpenSSL takes one that is issued by its own name for self-signed.
+        // Not the name of its certificate: OpenSSL treats a certificate with the issuer's name as
+        // self-signed.
         authority.distinguished_name.push(DnType::CommonName, "authority");
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
@@ -97,7 +99,7 @@ impl Registry {
             "http": {"addr": format!("{address}:0"), "secret": "tests", "tls": tls.unwrap_or_else(|| json!({}))},
             "auth": auth,
         });
-        // YAML takes JSON as it is.
+        // JSON is valid YAML.
         fs::write(at("config.yml"), configuration.to_string())?;
 
         let mut process = Command::new("setpriv")
@@ -109,7 +111,7 @@ impl Registry {
             .spawn()
             .context("start setpriv")?;
         let log = process.stderr.take().context("the registry's log is a pipe")?;
-        // Made before it listens, so that an early return ends it, too.
+        // Created before the registry listens, so that an early return stops it too.
         let client = push::client(ca.as_deref())?;
         let mut registry = Self { process, folder, host: String::new(), ca, client };
         let port = listening(log)?;
@@ -117,28 +119,28 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Address and port, as a reference begins.
+    /// Address and port, for use in references.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The authority of its certificate, in PEM; empty without TLS.
+    /// The CA of the certificate in PEM; empty without TLS.
     #[must_use]
     pub fn ca(&self) -> &str {
         self.ca.as_deref().unwrap_or_default()
     }
 
-    /// What a pull secret for it holds (`.dockerconfigjson`).
+    /// The content of a pull secret for it (`.dockerconfigjson`).
     #[must_use]
     pub fn pull_secret(&self, password: &str) -> String {
         json!({"auths": {&self.host: {"username": USER, "password": password}}}).to_string()
     }
 
-    /// Changes a blob behind the registry's back, as a broken disk does.
+    /// Damages a blob on disk.
     ///
     /// # Errors
-    /// When it is not there.
+    /// If the blob does not exist.
     pub fn damage(&self, blob: &Blob) -> Result<()> {
         let hex = blob.digest().trim_start_matches("sha256:");
         let folder = hex.get(..2).context("a digest has digits")?;
@@ -163,10 +165,10 @@ impl Drop for Registry {
     }
 }
 
-/// Waits until the log says where the registry listens, and returns the port.
+/// Waits until the log contains the address of the registry, and returns the port.
 fn listening(log: impl Read + Send + 'static) -> Result<u16> {
     let (say, hear) = mpsc::channel();
-    // Reads on to the end, so that the registry never waits for a full pipe.
+    // Reads the rest of the log, so that the registry does not block on a full pipe.
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
             let _ = say.send(line);

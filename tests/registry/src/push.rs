@@ -16,25 +16,25 @@ use crate::{PASSWORD, Registry, USER};
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// A pushed blob or manifest, as others name it.
+/// A blob or manifest with its descriptor.
 #[derive(Clone, Debug)]
 pub struct Blob(Value);
 
 impl Blob {
-    /// What a blob of this content is called, pushed or not.
+    /// The blob with this content, pushed or not.
     #[must_use]
     pub fn new(media_type: &str, content: &[u8]) -> Self {
         let digest = format!("sha256:{}", hex::encode(Sha256::digest(content)));
         Self(json!({"mediaType": media_type, "digest": digest, "size": content.len()}))
     }
 
-    /// Its digest: `sha256:…`.
+    /// The digest: `sha256:…`.
     #[must_use]
     pub fn digest(&self) -> &str {
         self.0.get("digest").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The same blob with an annotation.
+    /// The blob with an additional annotation.
     #[must_use]
     pub fn annotated(mut self, key: &str, value: &str) -> Self {
         if let Some(blob) = self.0.as_object_mut() {
@@ -44,13 +44,13 @@ impl Blob {
         self
     }
 
-    /// The same blob as a file of an artifact.
+    /// The blob as a file of an artifact.
     #[must_use]
     pub fn titled(self, title: &str) -> Self {
         self.annotated("org.opencontainers.image.title", title)
     }
 
-    /// The same manifest as one of an index: `linux/arm64`.
+    /// The manifest as an entry of an index, for a platform: `linux/arm64`.
     #[must_use]
     pub fn made_for(mut self, platform: &str) -> Self {
         let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
@@ -59,14 +59,14 @@ impl Blob {
         self
     }
 
-    /// Its descriptor.
+    /// The descriptor.
     #[must_use]
     pub fn descriptor(&self) -> &Value {
         &self.0
     }
 }
 
-/// A manifest in OCI's format.
+/// A manifest in the OCI format.
 #[must_use]
 pub fn manifest(config: &Blob, layers: &[Blob]) -> Value {
     let layers: Vec<_> = layers.iter().map(Blob::descriptor).collect();
@@ -77,7 +77,7 @@ impl Registry {
     /// Pushes a blob.
     ///
     /// # Errors
-    /// When the registry does not take it.
+    /// If the registry refuses it.
     pub async fn blob(
         &self,
         repository: &str,
@@ -95,10 +95,10 @@ impl Registry {
         Ok(blob)
     }
 
-    /// Pushes a manifest under a tag. Its media type is the one that it says.
+    /// Pushes a manifest under a tag. Its media type is the one in the manifest.
     ///
     /// # Errors
-    /// When the registry does not take it.
+    /// If the registry refuses it.
     pub async fn manifest(&self, repository: &str, tag: &str, manifest: &Value) -> Result<Blob> {
         let media_type =
             manifest.get("mediaType").and_then(Value::as_str).context("a manifest has a type")?;
@@ -109,10 +109,10 @@ impl Registry {
         Ok(blob)
     }
 
-    /// Pushes an artifact of files, and of folders that are packed already (`tar`, `tar+gzip`), as ORAS does.
+    /// Pushes an artifact with files and packed folders (`tar`, `tar+gzip`), as ORAS does.
     ///
     /// # Errors
-    /// When the registry does not take it.
+    /// If the registry refuses it.
     pub async fn artifact(&self, repository: &str, tag: &str, files: &[(&str, &[u8])]) -> Result<Blob> {
         let config = self.blob(repository, "application/vnd.oci.empty.v1+json", "{}").await?;
         let mut layers = Vec::new();

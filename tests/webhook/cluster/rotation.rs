@@ -1,4 +1,4 @@
-//! Certificates and CAs that are renewed while reviews come in, by several replicas at once.
+//! Several replicas renew certificates and CAs during reviews.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn timing(lifetimes: Lifetimes) -> Timing {
     Timing { lifetimes, look, settle, spread: Duration::ZERO }
 }
 
-/// A replica that serves.
+/// A running replica.
 async fn start(api: &ApiServer, timing: Timing) -> (Webhook, Replica) {
     let webhook = Webhook::start_with(Limits::default()).await;
     let serving = Arc::clone(&webhook.serving);
@@ -33,12 +33,12 @@ async fn start(api: &ApiServer, timing: Timing) -> (Webhook, Replica) {
     (webhook, replica)
 }
 
-/// The CAs by which the API server trusts the webhook now.
+/// The CAs in the current caBundle.
 fn bundle(api: &ApiServer) -> Vec<u8> {
     STANDARD.decode(trusted(api).unwrap().as_str().unwrap()).unwrap()
 }
 
-/// What has been served, and by whom it was signed.
+/// The certificates of all reviews, and their issuers.
 #[derive(Default)]
 struct Seen {
     leaves: BTreeSet<Vec<u8>>,
@@ -46,8 +46,8 @@ struct Seen {
 }
 
 impl Seen {
-    /// A review on a new connection, as an API server makes it that has read the configuration a moment ago: `ca` is what
-    /// stood there. A failed handshake fails the test.
+    /// Sends a review on a new connection, like an API server with a slightly outdated configuration whose
+    /// caBundle is `ca`. A failed handshake fails the test.
     async fn review(&mut self, webhook: &Webhook, ca: &[u8]) -> CertificateDer<'static> {
         let connection = Connection::open(webhook.address, trusting(ca)).await;
         let mut connection = connection.unwrap_or_else(|error| {
@@ -66,24 +66,24 @@ impl Seen {
 async fn no_review_fails_while_certificates_and_cas_end() {
     let api = ApiServer::start();
     api.put(CONFIGURATION, configuration());
-    // Seconds are left between what is due and the end, for a machine that has much else to do.
+    // Leaves seconds between renewal and expiry, for a busy machine.
     let lifetimes = Lifetimes { ca: time::Duration::seconds(24), serving: time::Duration::seconds(12) };
     let timing = timing(lifetimes);
     let (first, second) = (start(&api, timing).await, start(&api, timing).await);
     let mut replicas = vec![first, second];
-    let begun = bundle(&api);
+    let initial = bundle(&api);
     let (mut seen, mut is_changed) = (Seen::default(), false);
-    // What an API server knows that hears of changes a little late.
-    let mut late = begun.clone();
+    // The caBundle of an API server that sees changes with a delay.
+    let mut late = initial.clone();
     until("a second CA", async || {
         for (webhook, _) in &replicas {
             seen.review(webhook, &late).await;
-            // A pod that was told of the first CA alone.
-            seen.review(webhook, &begun).await;
+            // A pod that only trusts the first CA.
+            seen.review(webhook, &initial).await;
         }
         late = bundle(&api);
         tokio::time::sleep(Duration::from_millis(45)).await;
-        // While the second CA is announced, one replica starts and another is gone.
+        // While the second CA is published, one replica starts and another ends.
         if !is_changed && certificate::chain(&late).unwrap().len() == 2 {
             is_changed = true;
             replicas.push(start(&api, timing).await);
@@ -97,14 +97,14 @@ async fn no_review_fails_while_certificates_and_cas_end() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_is_done_once_whatever_the_number_of_replicas() {
+async fn a_requested_rotation_is_done_once_by_all_replicas() {
     let api = ApiServer::start();
     api.put(CONFIGURATION, configuration());
     let timing = timing(Lifetimes::default());
     let replicas = [start(&api, timing).await, start(&api, timing).await, start(&api, timing).await];
-    let begun = bundle(&api);
+    let initial = bundle(&api);
     let mut seen = Seen::default();
-    seen.review(&replicas[0].0, &begun).await;
+    seen.review(&replicas[0].0, &initial).await;
     let ask = |what: &str| {
         let mut secret = api.get(SECRET).unwrap();
         secret["metadata"]["annotations"] = json!({ROTATE: what, "of-somebody": "else"});
@@ -118,7 +118,7 @@ async fn what_is_asked_for_is_done_once_whatever_the_number_of_replicas() {
             for (webhook, _) in &replicas {
                 seen.review(webhook, &bundle(&api)).await;
                 if what != "drop-old-cas" {
-                    seen.review(webhook, &begun).await;
+                    seen.review(webhook, &initial).await;
                 }
             }
             !is_asked()
@@ -145,21 +145,21 @@ async fn what_is_asked_for_is_done_once_whatever_the_number_of_replicas() {
         .await;
     }
     assert_eq!((seen.cas.len(), seen.leaves.len()), (3, 4));
-    // What cannot be read is left where it is.
+    // An invalid value is kept.
     ask("everything");
     let writes = api.writes(SECRET);
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(is_asked() && api.writes(SECRET) == writes);
 }
 
-/// As long as somebody keeps the configuration from having the new CA, nothing is served under it.
+/// As long as the new CA cannot be published, it signs no serving certificate.
 #[tokio::test]
-async fn a_ca_that_cannot_be_published_is_not_served_under() {
+async fn a_ca_that_is_not_published_signs_no_serving_certificate() {
     let api = ApiServer::start();
     api.put(CONFIGURATION, configuration());
     let timing = timing(Lifetimes::default());
     let (webhook, _replica) = start(&api, timing).await;
-    let begun = bundle(&api);
+    let initial = bundle(&api);
     api.fail(CONFIGURATION, 403);
     let mut secret = api.get(SECRET).unwrap();
     secret["metadata"]["annotations"] = json!({ROTATE: "ca"});
@@ -167,25 +167,25 @@ async fn a_ca_that_cannot_be_published_is_not_served_under() {
     until("the announcement", async || api.get(SECRET).unwrap()["data"].get("next-ca.crt").is_some()).await;
     tokio::time::sleep(timing.settle * 3).await;
     let mut seen = Seen::default();
-    seen.review(&webhook, &begun).await;
+    seen.review(&webhook, &initial).await;
     assert!(api.get(SECRET).unwrap()["data"].get("next-ca.crt").is_some());
     api.mend(CONFIGURATION);
-    // The next look is the configuration keeper's own: something has to change for it to look at once.
+    // The controller of the configuration checks it only after a change.
     api.put(CONFIGURATION, configuration());
     until("the new CA", async || {
-        seen.review(&webhook, &begun).await;
+        seen.review(&webhook, &initial).await;
         seen.cas.len() == 2
     })
     .await;
 }
 
-/// A Secret whose content somebody destroys: what is served goes on being served, and is put back.
+/// A user destroys the content of the Secret: the certificate stays active and is restored.
 #[tokio::test]
-async fn a_secret_that_somebody_empties_is_filled_with_what_is_served() {
+async fn an_emptied_secret_is_restored_from_the_active_certificate() {
     let api = ApiServer::start();
     api.put(CONFIGURATION, configuration());
     let (webhook, _replica) = start(&api, timing(Lifetimes::default())).await;
-    let begun = bundle(&api);
+    let initial = bundle(&api);
     let before = api.get(SECRET).unwrap()["data"].clone();
     for damage in
         [json!({}), json!({"ca.crt": "AAAA", "ca.key": "AAAA", "tls.crt": "AAAA", "tls.key": "AAAA"})]
@@ -194,6 +194,6 @@ async fn a_secret_that_somebody_empties_is_filled_with_what_is_served() {
         secret["data"] = damage;
         api.put(SECRET, secret);
         until("the content", async || api.get(SECRET).unwrap()["data"] == before).await;
-        Seen::default().review(&webhook, &begun).await;
+        Seen::default().review(&webhook, &initial).await;
     }
 }

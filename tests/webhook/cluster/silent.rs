@@ -1,4 +1,4 @@
-//! An API server that takes connections and requests, and does not answer.
+//! An API server that accepts connections and requests, and does not respond.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ use crate::api_server::ApiServer;
 use crate::cluster::{CONFIGURATION, PROFILES, Replica, Watching, configuration, is_trusted, profile};
 use crate::harness::{issue, until};
 
-/// A role as a process, whose API server is silent.
+/// The process of a role whose API server does not respond.
 struct Role {
     child: Child,
     status: SocketAddr,
@@ -30,7 +30,7 @@ impl Role {
     fn start(args: &[&str]) -> Self {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap();
-        // Connections are held and not read: the kernel takes what is sent.
+        // Keeps connections open without reading: the kernel buffers the requests.
         std::thread::spawn(move || silent.incoming().collect::<Vec<_>>());
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
@@ -45,7 +45,8 @@ impl Role {
         std::fs::write(folder.path().join("tls.crt"), &issued.cert).unwrap();
         std::fs::write(folder.path().join("tls.key"), &issued.key).unwrap();
         std::fs::write(folder.path().join("key-1700000000"), [7; 32]).unwrap();
-        // A port that is free now: nothing is logged before the API server is asked, by which it could be told.
+        // A port that is free at the moment, because the log does not contain the port before the first
+        // request to the API server.
         let status = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_bootlace"))
             .args(args)
@@ -58,7 +59,7 @@ impl Role {
         Self { child, status, _folder: folder }
     }
 
-    /// The answer of the second port, once it has opened.
+    /// The response of the status port, when it is open.
     fn ask(&self, path: &str) -> String {
         let end = Instant::now() + Duration::from_secs(30);
         let mut stream = loop {
@@ -83,14 +84,17 @@ impl Drop for Role {
 }
 
 #[test]
-fn no_role_is_ready_before_its_api_server_has_answered() {
+fn no_role_is_ready_before_its_api_server_has_responded() {
     let webhook = ["webhook", "--tls-dir", "."];
     let own = ["webhook", "--tls-secret", "s", "--service", "b", "--configuration", "c"];
     let store = ["store", "--tls-dir", ".", "--signing-dir", "."];
     for (args, missing) in [
-        (&webhook[..], &["the API server has not answered", "no BootProfiles", "no namespaces"][..]),
-        (&own[..], &["the API server has not answered", "Secret s has not been read", "caBundle of"][..]),
-        (&store[..], &["the API server has not answered"][..]),
+        (
+            &webhook[..],
+            &["the API server has not", "BootProfiles are not listed", "namespaces are not listed"][..],
+        ),
+        (&own[..], &["the API server has not", "Secret \"s\" is not read", "caBundle of"][..]),
+        (&store[..], &["the API server has not"][..]),
     ] {
         let role = Role::start(args);
         let asked = Instant::now();
@@ -107,7 +111,7 @@ fn no_role_is_ready_before_its_api_server_has_answered() {
     }
 }
 
-/// Puts in place what a webhook asks for.
+/// Creates the objects that a webhook needs.
 fn installed() -> ApiServer {
     let api = ApiServer::start();
     api.put(CONFIGURATION, configuration());
@@ -121,13 +125,13 @@ fn told(minor: u32) -> Value {
 }
 
 #[tokio::test]
-async fn keepers_begin_once_it_answers() {
+async fn controllers_start_when_the_api_server_responds() {
     let api = installed();
     api.be_silent(true);
     let liveness = Arc::new(Liveness::new(Duration::from_secs(5)));
     let replica = Replica::start_with(&api.client(), &liveness);
     let watching = Watching::start_with(&api.client(), &liveness);
-    // Longer than a request may take.
+    // Longer than the timeout of a request.
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(replica.readiness.report().len(), 2);
     assert_eq!(watching.readiness.report().len(), 2);
@@ -138,7 +142,7 @@ async fn keepers_begin_once_it_answers() {
 }
 
 #[tokio::test]
-async fn what_was_in_force_stays_and_keepers_go_on_afterwards() {
+async fn the_active_state_stays_and_controllers_continue_afterwards() {
     let api = installed();
     let liveness = Arc::new(Liveness::new(Duration::from_secs(15)));
     let replica = Replica::start_with(&api.client(), &liveness);
@@ -148,7 +152,7 @@ async fn what_was_in_force_stays_and_keepers_go_on_afterwards() {
     })
     .await;
     api.be_silent(true);
-    // The keeper hears of it by its watch, and cannot read the Secret.
+    // The controller sees the change in its watch, but cannot read the Secret.
     api.put(CONFIGURATION, configuration());
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(!is_trusted(&api));
@@ -159,9 +163,9 @@ async fn what_was_in_force_stays_and_keepers_go_on_afterwards() {
     assert!(liveness.report().is_empty(), "{:?}", liveness.report());
 }
 
-/// What no limit catches: a fault of Bootlace or a library, for which a client without limits stands.
+/// A bug without a timeout, simulated by a client without timeouts.
 #[tokio::test]
-async fn a_keeper_that_waits_for_ever_is_noticed() {
+async fn a_controller_that_hangs_is_detected() {
     let api = installed();
     let liveness = Arc::new(Liveness::new(Duration::from_secs(12)));
     let replica = Replica::start_with(&api.client_without_limit(), &liveness);
@@ -170,12 +174,12 @@ async fn a_keeper_that_waits_for_ever_is_noticed() {
     api.put(CONFIGURATION, configuration());
     until("the keeper to be missed", async || !liveness.report().is_empty()).await;
     let report = liveness.report().join("; ");
-    assert!(report.contains("what keeps the caBundle has been silent"), "{report}");
+    assert!(report.contains("the loop for the caBundle"), "{report}");
     assert!(!report.contains("certificates"), "{report}");
 }
 
 #[tokio::test]
-async fn the_version_is_asked_for_until_it_is_known_and_again_after_an_upgrade() {
+async fn the_version_is_requested_until_it_is_known_and_again_after_an_upgrade() {
     let api = ApiServer::start();
     api.be_silent(true);
     let (in_force, readiness) =
@@ -188,9 +192,9 @@ async fn the_version_is_asked_for_until_it_is_known_and_again_after_an_upgrade()
     let every = Duration::from_millis(20);
     tokio::spawn(version::watch(api.client(), every, Arc::clone(&in_force), Arc::clone(&readiness), beat));
     let known = || in_force.get().map(|recipes| recipes.get("default").unwrap().kubernetes);
-    until("the reason", async || readiness.report().join("").contains("did not answer within 0.25 s")).await;
+    until("the reason", async || readiness.report().join("").contains("after 0.25 s")).await;
     assert_eq!(known(), None, "no pod is planned for a version that was not asked for");
-    // An API server that does not tell it.
+    // An API server that does not report its version.
     api.be_silent(false);
     until("an answer", async || readiness.report().is_empty()).await;
     assert_eq!(known(), Some(None));
@@ -199,7 +203,7 @@ async fn the_version_is_asked_for_until_it_is_known_and_again_after_an_upgrade()
         api.put("/version", told(minor));
         until("the version", async || known() == version(minor)).await;
     }
-    // What was known stays while nobody answers, and while it is refused.
+    // The known version stays while the API server does not respond or rejects requests.
     api.be_silent(true);
     tokio::time::sleep(Duration::from_millis(400)).await;
     api.be_silent(false);

@@ -1,17 +1,18 @@
-//! The worst reviews that were thought of: each is small enough to be read, and asks for as much work or memory as it can.
+//! The most expensive known reviews: each is small enough to be accepted, and needs as much work or memory as
+//! possible.
 
 use bootlace_core::names;
 use serde_json::{Value, json};
 
 use crate::harness::REVIEW;
 
-/// A review that is posted, under the name that the table has.
+/// A review, with its name in the table.
 pub(super) struct Hostile {
     pub(super) name: &'static str,
     pub(super) body: Vec<u8>,
 }
 
-/// All of them.
+/// All reviews.
 pub(super) fn all() -> Vec<Hostile> {
     let mut all = annotations();
     all.extend(pods());
@@ -19,7 +20,7 @@ pub(super) fn all() -> Vec<Hostile> {
     all
 }
 
-/// A pod whose answer is as large as an answer can be.
+/// A pod whose response has the maximum size.
 pub(super) fn largest_answer() -> Vec<u8> {
     serde_json::to_vec(&every_container_a_task()).unwrap()
 }
@@ -49,7 +50,7 @@ fn with_container(fields: Value) -> Value {
     with("/request/object/spec/containers", json!([container]))
 }
 
-/// What the API server lets a pod's author write into annotations: 256 KiB of them.
+/// Annotations of the maximum size in the API server: 256 KiB.
 fn annotations() -> Vec<Hostile> {
     const LONG: usize = 250_000;
     let bomb = ["- &a [x,x,x,x,x,x,x,x,x]\n"]
@@ -80,7 +81,7 @@ fn annotations() -> Vec<Hostile> {
     texts.iter().map(|(name, annotation, text)| hostile(name, &with_annotation(annotation, text))).collect()
 }
 
-/// Pods of the 3 MiB that the API server takes, and far more of one thing than a pod has.
+/// Pods of 3 MiB, the maximum of the API server, each with an extreme number of one kind of field.
 fn pods() -> Vec<Hostile> {
     let variables = |count: usize, value: &dyn Fn(usize) -> String| -> Value {
         (0..count).map(|at| json!({"name": format!("V{at}"), "value": value(at)})).collect()
@@ -154,7 +155,7 @@ fn every_container_a_task() -> Value {
     tasks
 }
 
-/// What only a caller who is not the API server posts.
+/// Reviews that only a caller other than the API server can send.
 fn bodies() -> Vec<Hostile> {
     let text = |name, body: String| Hostile { name, body: body.into_bytes() };
     let object = |value: &str| {

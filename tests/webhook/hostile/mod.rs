@@ -1,6 +1,6 @@
-//! The worst that callers can send, against the program as it runs, within the memory that the chart gives it, while an
-//! honest caller goes on asking. `cargo test --test webhook hostile -- --nocapture` prints the table of docs/hostile.md;
-//! `BOOTLACE_BIN` names another binary, such as the image's.
+//! The most expensive requests, sent to the program with the memory limit of the chart, while an honest
+//! caller sends requests as well. `cargo test --test webhook hostile -- --nocapture` prints the table in
+//! docs/hostile.md. `BOOTLACE_BIN` is the path of another program, such as that of the image.
 
 mod corpus;
 
@@ -16,14 +16,16 @@ use crate::client::Connection;
 use crate::harness::{REVIEW, response, within};
 use crate::limited::{Group, forget_peak, memory_limit, peak, row};
 
-/// Callers that send the same at once: more than the program takes turns of large reviews at once.
+/// The number of callers that send the same request at the same time: more than the permits for large
+/// reviews.
 const CALLERS: usize = 6;
-/// The honest caller asks this often.
+/// The interval of the honest caller.
 const EVERY: Duration = Duration::from_millis(50);
-/// How long it may wait. The API server waits `timeoutSeconds`, 5 by default; the table shows what it really is.
+/// The maximum time of a response to it. The timeout of the API server is `timeoutSeconds`, 5 by default; the
+/// table shows the actual time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks again and again, and returns the longest time that an answer took.
+/// Sends requests repeatedly, and returns the longest time of a response.
 async fn honest(address: SocketAddr, tls: Arc<ClientConfig>, over: Arc<AtomicBool>) -> Duration {
     let mut longest = Duration::ZERO;
     let mut connection = Connection::open(address, Arc::clone(&tls)).await.unwrap();
@@ -41,8 +43,8 @@ async fn honest(address: SocketAddr, tls: Arc<ClientConfig>, over: Arc<AtomicBoo
     longest
 }
 
-/// Posts a body over several connections at once, while the honest caller asks; returns the longest time of the hostile
-/// callers, and of the honest one.
+/// Posts a body on several connections at the same time, while the honest caller sends requests. Returns the
+/// longest time of the hostile callers, and of the honest one.
 async fn attack(running: &Running, body: &[u8]) -> (Duration, Duration) {
     let (address, tls, over) = (running.address, running.tls(), Arc::new(AtomicBool::new(false)));
     let honest = tokio::spawn(honest(address, Arc::clone(&tls), Arc::clone(&over)));
@@ -53,7 +55,7 @@ async fn attack(running: &Running, body: &[u8]) -> (Duration, Duration) {
             tokio::spawn(async move {
                 let asked = Instant::now();
                 let mut connection = Connection::open(address, tls).await.unwrap();
-                // A refusal, or a connection that is closed in the middle: either is an answer to this.
+                // A refusal or a closed connection: either is a valid response.
                 if let Ok(reply) = connection.review(&body).await {
                     assert!(matches!(reply.status, 200 | 400..=599), "{}", reply.status);
                 }
@@ -70,7 +72,7 @@ async fn attack(running: &Running, body: &[u8]) -> (Duration, Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_review_takes_more_memory_than_the_chart_gives() {
+async fn no_review_exceeds_the_memory_limit_of_the_chart() {
     let limit = memory_limit("/resources/limits/memory");
     let mut running = Running::start(&[]);
     running.discard_log();
@@ -91,9 +93,9 @@ async fn no_review_takes_more_memory_than_the_chart_gives() {
     }
 }
 
-/// Bodies that come but for their last byte: nobody parses them, and the listener alone bounds them.
+/// Bodies without their last byte: they are not parsed, so only the listener limits them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unfinished_bodies_take_no_more_than_the_chart_gives() {
+async fn incomplete_bodies_do_not_exceed_the_memory_limit_of_the_chart() {
     const CONNECTIONS: usize = 500;
     const SIZE: usize = 128 * 1024;
     let limit = memory_limit("/resources/limits/memory");
@@ -106,7 +108,8 @@ async fn unfinished_bodies_take_no_more_than_the_chart_gives() {
     let body = vec![b' '; SIZE - 1];
     let mut kept = Vec::new();
     for _ in 0..CONNECTIONS {
-        // Connections that wait for their caller are closed where there are too many: an error here is the bound.
+        // If there are too many connections that wait for their caller, the server closes them, which is the
+        // expected limit.
         let Ok(mut connection) = Connection::open_from([127, 0, 0, 2], address, Arc::clone(&tls)).await
         else {
             continue;
@@ -123,9 +126,9 @@ async fn unfinished_bodies_take_no_more_than_the_chart_gives() {
     drop(group);
 }
 
-/// Callers that ask for the largest answers and never read them: what is written waits for them.
+/// Callers that request the largest responses and never read them, so that the responses stay in memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_nobody_reads_take_no_more_than_the_chart_gives() {
+async fn unread_responses_do_not_exceed_the_memory_limit_of_the_chart() {
     const CONNECTIONS: usize = 200;
     let limit = memory_limit("/resources/limits/memory");
     let mut running = Running::start(&[]);
@@ -140,7 +143,7 @@ async fn answers_that_nobody_reads_take_no_more_than_the_chart_gives() {
         else {
             continue;
         };
-        // More requests than the sockets' buffers hold answers of.
+        // More requests than the buffers of the sockets have space for responses.
         let sent = tokio::time::timeout(Duration::from_millis(200), async {
             for _ in 0..40 {
                 if connection.send(&request).await.is_err() {

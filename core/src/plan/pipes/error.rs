@@ -1,4 +1,4 @@
-//! Why a pod's outputs cannot be handed over as it asks.
+//! Why a pod cannot store its outputs or wait for inputs.
 
 use bootlace_launch::handover::MAX_OUTPUTS;
 
@@ -6,91 +6,91 @@ use crate::names;
 use crate::plan::Version;
 use crate::quote::quoted;
 
-/// Why a pod's outputs cannot be handed over as it asks.
+/// Why a pod cannot store its outputs or wait for inputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PipesError {
-    /// The annotation cannot be read.
+    /// The annotation is not a valid list.
     #[error(
-        "annotation {} is not a valid YAML list ({why}): set a list such as \
+        "annotation {} is not a valid YAML list ({reason}): set a list such as \
          - {{key: Report, file: /out/report.json, kind: ConfigMap}}",
         names::ANNOTATION_PIPE_OUT
     )]
-    NoList {
-        /// What the parser says.
-        why: String,
+    NotAList {
+        /// Error of the parser.
+        reason: String,
     },
-    /// One of its entries cannot be meant so.
-    #[error("annotation {}, entry {}: {what}", names::ANNOTATION_PIPE_OUT, position + 1)]
-    Entry {
-        /// Which, counted from 0.
+    /// An entry of the annotation is invalid.
+    #[error("annotation {}, entry {}: {problem}", names::ANNOTATION_PIPE_OUT, position + 1)]
+    InvalidEntry {
+        /// Index of the entry.
         position: usize,
         /// What is wrong with it.
-        what: String,
+        problem: String,
     },
-    /// It declares a key twice.
+    /// The annotation declares a key twice.
     #[error(
         "annotation {} declares output {key:?} twice: use a different key for each output",
         names::ANNOTATION_PIPE_OUT
     )]
-    Twice {
+    DuplicateKey {
         /// The key.
         key: String,
     },
-    /// An output is given to a container that is no task.
+    /// An output is assigned to a container that is not a task.
     #[error(
-        "{by} assigns output {key:?} to container {container:?}, which is not a task container: use one of {}, or add \
+        "{declared_in} assigns output {key:?} to container {container:?}, which is not a task container: use one of {}, or add \
          {container:?} to annotation {}",
-        quoted(known),
+        quoted(available),
         names::ANNOTATION_CONTAINERS
     )]
-    NoTask {
-        /// Who declares it.
-        by: String,
-        /// The output's key.
+    NotATaskContainer {
+        /// The annotation or the profile.
+        declared_in: String,
+        /// Key of the output.
         key: String,
         /// The container.
         container: String,
-        /// What there is.
-        known: Vec<String>,
+        /// Names of the task containers.
+        available: Vec<String>,
     },
-    /// An output is given to an init container, which ends before the sidecar that takes it may start.
+    /// An output is assigned to an init container, which ends before the sidecar starts.
     #[error(
-        "{by} assigns output {key:?} to init container {container:?}, which ends before the sidecar {:?} starts: assign it to \
+        "{declared_in} assigns output {key:?} to init container {container:?}, which ends before the sidecar {:?} starts: assign it to \
          a container of spec.containers, or remove it",
         names::CONTAINER_PIPE
     )]
-    OfInitContainer {
-        /// Who declares it.
-        by: String,
-        /// The output's key.
+    InitContainer {
+        /// The annotation or the profile.
+        declared_in: String,
+        /// Key of the output.
         key: String,
         /// The container.
         container: String,
     },
-    /// An output is given to no container, and there are several tasks.
+    /// An output is not assigned to a container, and the pod has several task containers.
     #[error(
-        "{by} does not name the container of output {key:?}, and the pod has several task containers: set container to one of \
+        "{declared_in} does not name the container of output {key:?}, and the pod has several task containers: set container to one of \
          {}",
-        quoted(known)
+        quoted(available)
     )]
-    WhichTask {
-        /// Who declares it.
-        by: String,
-        /// The output's key.
+    AmbiguousContainer {
+        /// The annotation or the profile.
+        declared_in: String,
+        /// Key of the output.
         key: String,
-        /// The task containers.
-        known: Vec<String>,
+        /// Names of the task containers.
+        available: Vec<String>,
     },
-    /// There are more than a launcher takes.
+    /// The number of outputs exceeds the limit of the launcher.
     #[error(
         "the pod and its BootProfile declare {count} outputs, the limit is {MAX_OUTPUTS}: use a pattern such as /out/*.json \
          instead of many outputs"
     )]
     TooMany {
-        /// How many.
+        /// Number of outputs.
         count: usize,
     },
-    /// Nobody could find them.
+    /// The run of the task is unknown.
     #[error(
         "the pod declares outputs, but its run is unknown, so no later task could find them: set annotation {} (and {} if the \
          name of the run is not unique)",
@@ -98,7 +98,7 @@ pub enum PipesError {
         names::ANNOTATION_WORKFLOW
     )]
     NoRun,
-    /// There is no store.
+    /// Outputs require the store, which is not installed.
     #[error(
         "the pod declares outputs, but the Bootlace store is not installed: install the chart with store.enabled=true, or \
          remove pipes.outputs from BootProfile {profile:?} and annotation {} from the pod",
@@ -108,38 +108,38 @@ pub enum PipesError {
         /// The profile.
         profile: String,
     },
-    /// The cluster does not know native sidecars.
+    /// Outputs require native sidecars, which the cluster does not support.
     #[error(
         "the pod declares outputs, which require Kubernetes {} or later for native sidecars, but the API server has version \
          {version}: upgrade the cluster, or store outputs elsewhere",
         Version::NATIVE_SIDECARS
     )]
     TooOld {
-        /// The API server's version.
+        /// Version of the API server.
         version: Version,
     },
-    /// The file of a task without a launcher lies where the sidecar cannot see it.
+    /// The file of a task without the launcher is not in a volume, so the sidecar cannot read it.
     #[error(
         "file {file:?} of output {key:?} (container {container:?}) is not in a volume of the pod, and the launcher cannot \
-         store it because {because}: mount an emptyDir volume around the file, or set the image's entrypoint as `command`"
+         store it because {reason}: mount an emptyDir volume around the file, or set the image's entrypoint as `command`"
     )]
     NotShared {
-        /// The output's key.
+        /// Key of the output.
         key: String,
         /// The container.
         container: String,
         /// The file.
         file: String,
-        /// Why there is no launcher.
-        because: String,
+        /// Why the launcher does not start the task.
+        reason: String,
     },
-    /// It lies on a volume whose folder only the kubelet knows.
+    /// The file is in a volume that is mounted with `subPathExpr`, which only the kubelet can resolve.
     #[error(
         "file {file:?} of output {key:?} (container {container:?}) is in volume {volume:?}, which is mounted with a \
          subPathExpr that the sidecar cannot resolve: use subPath, or mount the whole volume"
     )]
-    Expression {
-        /// The output's key.
+    SubPathExpression {
+        /// Key of the output.
         key: String,
         /// The container.
         container: String,
@@ -148,29 +148,29 @@ pub enum PipesError {
         /// The volume.
         volume: String,
     },
-    /// There is no store, so nothing was ever handed over.
+    /// Waiting requires the store, which is not installed.
     #[error(
         "the pod waits for pipe {key:?}, but the Bootlace store is not installed: install the chart with store.enabled=true, \
          or remove wait from annotation {}",
         names::ANNOTATION_PIPE_IN
     )]
     WaitNoStore {
-        /// The pipe's key.
+        /// Key of the pipe.
         key: String,
     },
-    /// Nobody can hand over what it waits for.
+    /// Waiting requires a version of Kubernetes in which tasks can store outputs.
     #[error(
         "the pod waits for pipe {key:?}, which requires Kubernetes {} or later, but the API server has version {version}: \
          upgrade the cluster",
         Version::NATIVE_SIDECARS
     )]
     WaitTooOld {
-        /// The pipe's key.
+        /// Key of the pipe.
         key: String,
-        /// The API server's version.
+        /// Version of the API server.
         version: Version,
     },
-    /// What a container must be told does not fit into one env variable.
+    /// The configuration of a container exceeds the limit of an env variable.
     #[error(
         "the configuration of container {container:?} has {size} bytes, the limit is {limit}: declare fewer pipes, or use \
          shorter paths"
@@ -178,9 +178,9 @@ pub enum PipesError {
     TooLarge {
         /// The container.
         container: &'static str,
-        /// Its size in bytes.
+        /// Size in bytes.
         size: usize,
-        /// The limit in bytes.
+        /// Limit in bytes.
         limit: usize,
     },
 }

@@ -1,14 +1,14 @@
-//! What a pod whose tasks hand outputs over becomes: the launcher in front of each of them hands over and waits, and a
-//! native sidecar has the store keep what it is given.
+//! The changes to a pod that stores outputs or waits for outputs of earlier tasks. The launcher of each task
+//! passes its outputs to a native sidecar, which sends them to the store, and waits for the result.
 //!
-//! | module | what it answers |
+//! | module | content |
 //! |---|---|
-//! | `declared` | which outputs, of which container: the profile's and the annotation's |
-//! | `shared` | where the sidecar finds the file of a task that no launcher starts |
-//! | `sidecar` | the sidecar, its volumes, and what it is told |
-//! | `wait` | the init containers of a pod that waits for what earlier tasks have not handed over yet |
-//! | `from` | what all of these containers are made from |
-//! | `error` | why that cannot be |
+//! | `outputs` | the outputs that the profile and the annotation declare, with their containers |
+//! | `shared_volumes` | the path of a file in the sidecar if the launcher does not start the task |
+//! | `sidecar` | the sidecar, its volume and its configuration |
+//! | `wait` | the init containers that wait for outputs that are not stored yet |
+//! | `store_container` | the common parts of these containers |
+//! | `error` | the errors |
 
 mod error;
 mod outputs;
@@ -31,34 +31,35 @@ use crate::names;
 use crate::profile::BootProfileSpec;
 use crate::profile::pipes::OnFailure;
 
-/// What the launcher of `container` is told beside what `exec` is told; nothing where it has no outputs.
+/// The flags of the launcher of `container` for its outputs; empty if it has no outputs.
 pub(super) fn flags(outputs: &Outputs, container: &str, profile: &BootProfileSpec) -> Vec<String> {
-    let of_container: Vec<_> = outputs.of(container).collect();
-    if of_container.is_empty() {
+    let outputs: Vec<_> = outputs.of_container(container).collect();
+    if outputs.is_empty() {
         return Vec::new();
     }
-    let says = &profile.pipes;
+    let settings = &profile.pipes;
     let mut words =
-        vec![format!("--handover={}", names::MOUNT_RUN), format!("--deadline={}", says.deadline_seconds)];
-    if says.on_failure == OnFailure::Store {
+        vec![format!("--handover={}", names::MOUNT_RUN), format!("--deadline={}", settings.deadline_seconds)];
+    if settings.on_failure == OnFailure::Store {
         words.push("--on-failure=store".to_owned());
     }
-    words.extend(of_container.into_iter().map(|output| {
+    words.extend(outputs.into_iter().map(|output| {
         let flag = if output.optional { "optional-output" } else { "output" };
         format!("--{flag}={}:{}:{}", output.key, output.kind.as_str(), output.file)
     }));
     words
 }
 
-/// The mount by which the launcher of `container` hands over: its own folder alone, so that no task sees another's.
+/// The mount in which the launcher of `container` passes its outputs: a folder for each container, so that
+/// tasks cannot read the outputs of each other.
 pub(super) fn mount(container: &str) -> Value {
     json!({"name": HANDOVER.volume, "mountPath": HANDOVER.path, "subPath": container})
 }
 
-/// What the pod's author should know of outputs that no launcher hands over.
-fn unguarded_output_warning(key: &str, container: &str, because: impl Display) -> String {
+/// The warning for an output that the launcher does not pass.
+fn unguarded_output_warning(key: &str, container: &str, reason: impl Display) -> String {
     format!(
         "bootlace: output {key:?} of container {container:?} is stored after the task exits, so the task can succeed even if \
-         storing fails, because {because}: set the image's entrypoint as `command` to have the launcher wait"
+         storing fails, because {reason}: set the image's entrypoint as `command` to have the launcher wait"
     )
 }

@@ -1,4 +1,4 @@
-//! What a pod's tasks hand over: the profile's outputs, and those of the pod's annotation.
+//! The outputs of the tasks of a pod: those of the profile and those in the annotation of the pod.
 
 use super::PipesError;
 use crate::names;
@@ -10,12 +10,12 @@ use crate::profile::rules;
 use crate::yaml_list;
 use bootlace_launch::handover::MAX_OUTPUTS;
 
-/// The outputs of a pod, each with its container.
+/// The outputs of a pod, with their containers.
 #[derive(Debug, Default)]
 pub(in crate::plan) struct Outputs(Vec<Output>);
 
 impl Outputs {
-    /// What the pod with these task containers hands over.
+    /// The outputs that the profile and a pod with these task containers declare.
     pub(in crate::plan) fn declared(
         pod: &Pod<'_>,
         tasks: &[&Container<'_>],
@@ -23,22 +23,26 @@ impl Outputs {
     ) -> Result<Self, PipesError> {
         let (tasks, init): (Vec<_>, Vec<_>) = tasks.iter().partition(|task| task.list == List::App);
         let (tasks, init) = (&*tasks, &*init);
-        let own = match pod.annotations.get(names::ANNOTATION_PIPE_OUT) {
-            Some(text) => annotated(text)?,
+        let annotated = match pod.annotations.get(names::ANNOTATION_PIPE_OUT) {
+            Some(text) => parse_annotation(text)?,
             None => Vec::new(),
         };
-        let of_profile = &profile.spec.pipes.outputs;
-        if own.is_empty() && of_profile.is_empty() {
+        let in_profile = &profile.spec.pipes.outputs;
+        if annotated.is_empty() && in_profile.is_empty() {
             return Ok(Self::default());
         }
-        let of_profile =
-            of_profile.iter().filter(|says| !own.iter().any(|output| output.key == says.key)).cloned();
-        let by_profile =
-            |output| assigned(output, tasks, init, &|| format!("BootProfile {:?}", profile.name));
-        let by_pod =
-            |output| assigned(output, tasks, init, &|| format!("annotation {}", names::ANNOTATION_PIPE_OUT));
-        let outputs: Vec<_> =
-            of_profile.map(by_profile).chain(own.iter().cloned().map(by_pod)).collect::<Result<_, _>>()?;
+        let in_profile = in_profile
+            .iter()
+            .filter(|declared| !annotated.iter().any(|output| output.key == declared.key))
+            .cloned();
+        let assign_profile =
+            |output| assign(output, tasks, init, &|| format!("BootProfile {:?}", profile.name));
+        let assign_pod =
+            |output| assign(output, tasks, init, &|| format!("annotation {}", names::ANNOTATION_PIPE_OUT));
+        let outputs: Vec<_> = in_profile
+            .map(assign_profile)
+            .chain(annotated.iter().cloned().map(assign_pod))
+            .collect::<Result<_, _>>()?;
         if outputs.len() > MAX_OUTPUTS {
             return Err(PipesError::TooMany { count: outputs.len() });
         }
@@ -49,66 +53,76 @@ impl Outputs {
         self.0.is_empty()
     }
 
-    /// Those of one container.
-    pub(in crate::plan) fn of(&self, container: &str) -> impl Iterator<Item = &Output> {
+    /// The outputs of one container.
+    pub(in crate::plan) fn of_container(&self, container: &str) -> impl Iterator<Item = &Output> {
         self.0.iter().filter(move |output| output.container.as_deref() == Some(container))
     }
 }
 
-/// The outputs of the annotation.
-fn annotated(text: &str) -> Result<Vec<Output>, PipesError> {
-    let entries = yaml_list::read(text).map_err(|why| PipesError::NoList { why })?;
+/// The outputs in the annotation.
+fn parse_annotation(text: &str) -> Result<Vec<Output>, PipesError> {
+    let entries = yaml_list::read(text).map_err(|reason| PipesError::NotAList { reason })?;
     let mut outputs: Vec<Output> = Vec::with_capacity(entries.len());
     for (position, mut entry) in entries.into_iter().enumerate() {
-        let wrong = |what: String| PipesError::Entry { position, what };
+        let invalid = |problem: String| PipesError::InvalidEntry { position, problem };
         if let Some(key) = entry.get_mut("key")
             && let Some(text) = key.as_str().and_then(key::of_placeholder)
         {
-            // KUDO writes the placeholder where the key is declared, too.
+            // KUDO uses the placeholder also in the declaration of the key.
             *key = text.to_owned().into();
         }
-        let output: Output = serde_json::from_value(entry).map_err(|error| wrong(error.to_string()))?;
+        let output: Output = serde_json::from_value(entry).map_err(|error| invalid(error.to_string()))?;
         if output.file.len() > MAX_FILE_BYTES {
-            return Err(wrong(format!("file is longer than {MAX_FILE_BYTES} bytes: use a shorter path")));
+            return Err(invalid(format!("file is longer than {MAX_FILE_BYTES} bytes: use a shorter path")));
         }
-        rules::output("", &output).map_err(|broken| wrong(broken.message))?;
+        rules::output("", &output).map_err(|broken| invalid(broken.message))?;
         if outputs.iter().any(|earlier| earlier.key == output.key) {
-            return Err(PipesError::Twice { key: output.key });
+            return Err(PipesError::DuplicateKey { key: output.key });
         }
         outputs.push(output);
     }
     Ok(outputs)
 }
 
-/// As in the profile's schema.
+/// The limit in the schema of the profile.
 const MAX_FILE_BYTES: usize = 1024;
 
-fn assigned(
+fn assign(
     output: Output,
     tasks: &[&Container<'_>],
     init: &[&Container<'_>],
-    by: &dyn Fn() -> String,
+    declared_in: &dyn Fn() -> String,
 ) -> Result<Output, PipesError> {
-    let known = || tasks.iter().map(|task| task.name.to_owned()).collect::<Vec<_>>();
+    let available = || tasks.iter().map(|task| task.name.to_owned()).collect::<Vec<_>>();
     let container = match (&output.container, tasks) {
         (Some(name), _) if tasks.iter().any(|task| task.name == name) => name.clone(),
         (Some(name), _) if init.iter().any(|task| task.name == name) => {
-            return Err(PipesError::OfInitContainer { by: by(), key: output.key, container: name.clone() });
-        }
-        (Some(name), _) => {
-            return Err(PipesError::NoTask {
-                by: by(),
+            return Err(PipesError::InitContainer {
+                declared_in: declared_in(),
                 key: output.key,
                 container: name.clone(),
-                known: known(),
+            });
+        }
+        (Some(name), _) => {
+            return Err(PipesError::NotATaskContainer {
+                declared_in: declared_in(),
+                key: output.key,
+                container: name.clone(),
+                available: available(),
             });
         }
         (None, [only]) => only.name.to_owned(),
         (None, []) if let [first, ..] = init => {
             let container = first.name.to_owned();
-            return Err(PipesError::OfInitContainer { by: by(), key: output.key, container });
+            return Err(PipesError::InitContainer { declared_in: declared_in(), key: output.key, container });
         }
-        (None, _) => return Err(PipesError::WhichTask { by: by(), key: output.key, known: known() }),
+        (None, _) => {
+            return Err(PipesError::AmbiguousContainer {
+                declared_in: declared_in(),
+                key: output.key,
+                available: available(),
+            });
+        }
     };
     Ok(Output { container: Some(container), ..output })
 }
@@ -186,17 +200,22 @@ mod tests {
         }
         let own = |text: &str| text.to_owned();
         let twice = "[{key: A, file: /a, kind: Secret}, {key: A, file: /b, kind: Secret}]";
-        assert_eq!(declared(Some(twice), "[]", &["main"]), Err(PipesError::Twice { key: own("A") }));
-        let by = format!("annotation {}", names::ANNOTATION_PIPE_OUT);
+        assert_eq!(declared(Some(twice), "[]", &["main"]), Err(PipesError::DuplicateKey { key: own("A") }));
+        let declared_in = format!("annotation {}", names::ANNOTATION_PIPE_OUT);
         let side = "- {key: A, file: /a, kind: Secret, container: side}";
-        let (key, container, known) = (own("A"), own("side"), vec![own("main")]);
-        let no_task = PipesError::NoTask { by: by.clone(), key, container, known };
+        let (key, container, available) = (own("A"), own("side"), vec![own("main")]);
+        let no_task =
+            PipesError::NotATaskContainer { declared_in: declared_in.clone(), key, container, available };
         assert_eq!(declared(Some(side), "[]", &["main"]), Err(no_task));
-        let which = |by| PipesError::WhichTask { by, key: own("A"), known: vec![own("one"), own("two")] };
+        let ambiguous = |declared_in| PipesError::AmbiguousContainer {
+            declared_in,
+            key: own("A"),
+            available: vec![own("one"), own("two")],
+        };
         let open = "- {key: A, file: /a, kind: Secret}";
-        assert_eq!(declared(Some(open), "[]", &["one", "two"]), Err(which(by)));
-        let of_profile = declared(None, "[{key: A, file: /a, kind: Secret}]", &["one", "two"]);
-        assert_eq!(of_profile, Err(which("BootProfile \"etl\"".to_owned())));
+        assert_eq!(declared(Some(open), "[]", &["one", "two"]), Err(ambiguous(declared_in)));
+        let in_profile = declared(None, "[{key: A, file: /a, kind: Secret}]", &["one", "two"]);
+        assert_eq!(in_profile, Err(ambiguous("BootProfile \"etl\"".to_owned())));
         let long = format!("- {{key: A, file: /{}, kind: Secret}}", "x".repeat(1024));
         assert!(declared(Some(&long), "[]", &["main"]).unwrap_err().to_string().contains("1024 bytes"));
         let many: Vec<_> =

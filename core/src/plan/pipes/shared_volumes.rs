@@ -1,4 +1,5 @@
-//! Outputs of tasks that no launcher starts: the sidecar reads the file itself, from the volume that it lies on.
+//! Outputs of tasks that the launcher does not start: the sidecar reads the file in a volume that it shares
+//! with the task.
 
 use super::PipesError;
 use crate::names;
@@ -10,23 +11,24 @@ use crate::profile::pipes::Output;
 pub(super) struct SharedVolumes<'a>(Vec<(&'a str, Option<&'a str>)>);
 
 impl<'a> SharedVolumes<'a> {
-    /// Where the sidecar sees the file of `output`, which `container` writes without a launcher `because` of something.
+    /// The path of the file of `output` in the sidecar. `reason` is why the launcher does not start
+    /// `container`, which writes the file.
     pub(super) fn file(
         &mut self,
         output: &Output,
         container: &Container<'a>,
-        because: &str,
+        reason: &str,
     ) -> Result<String, PipesError> {
-        let Some((mount, rest)) = lies_on(container, &output.file) else {
+        let Some((mount, rest)) = find_mount(container, &output.file) else {
             return Err(PipesError::NotShared {
                 key: output.key.clone(),
                 container: container.name.to_owned(),
                 file: output.file.clone(),
-                because: because.to_owned(),
+                reason: reason.to_owned(),
             });
         };
         if mount.sub_path_expr {
-            return Err(PipesError::Expression {
+            return Err(PipesError::SubPathExpression {
                 key: output.key.clone(),
                 container: container.name.to_owned(),
                 file: output.file.clone(),
@@ -34,25 +36,25 @@ impl<'a> SharedVolumes<'a> {
             });
         }
         let volume = (mount.volume, mount.sub_path);
-        let number = self.0.iter().position(|known| *known == volume).unwrap_or_else(|| {
+        let index = self.0.iter().position(|known| *known == volume).unwrap_or_else(|| {
             self.0.push(volume);
             self.0.len() - 1
         });
-        Ok(format!("{}{rest}", path(number)))
+        Ok(format!("{}{rest}", path(index)))
     }
 
-    /// The volumes, each with its folder and with the path that the sidecar mounts it at.
+    /// The volumes, each with its `subPath` and its mount path in the sidecar.
     pub(super) fn mounts(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>, String)> {
-        self.0.iter().enumerate().map(|(number, (volume, sub_path))| (*volume, *sub_path, path(number)))
+        self.0.iter().enumerate().map(|(index, (volume, sub_path))| (*volume, *sub_path, path(index)))
     }
 }
 
-fn path(number: usize) -> String {
-    format!("{}/{number}", names::MOUNT_SHARED)
+fn path(index: usize) -> String {
+    format!("{}/{index}", names::MOUNT_SHARED)
 }
 
-/// The mount that a file of the container lies on, and the rest of its path: the innermost where one is in another.
-fn lies_on<'c, 'a, 'f>(container: &'c Container<'a>, file: &'f str) -> Option<(&'c Mount<'a>, &'f str)> {
+/// The innermost mount of the container that contains a file, and the path of the file in it.
+fn find_mount<'c, 'a, 'f>(container: &'c Container<'a>, file: &'f str) -> Option<(&'c Mount<'a>, &'f str)> {
     let below = |mount: &'c Mount<'a>| {
         let rest = file.strip_prefix(mount.path.trim_end_matches('/'))?;
         rest.starts_with('/').then_some((mount, rest))
@@ -70,7 +72,7 @@ mod tests {
     use crate::pod::{Json, Pod};
 
     #[test]
-    fn a_file_is_found_on_the_innermost_volume_and_nowhere_else() {
+    fn a_file_is_found_in_the_innermost_volume() {
         let pod = json!({"spec": {"containers": [{"name": "main", "volumeMounts": [
             {"name": "out", "mountPath": "/out/"},
             {"name": "deep", "mountPath": "/out/deep", "subPath": "a/b"},

@@ -1,4 +1,4 @@
-//! The native sidecar that has a pod's outputs stored.
+//! The native sidecar that sends the outputs of a pod to the store.
 
 use std::borrow::Cow;
 
@@ -13,54 +13,54 @@ use crate::identity::spec::OwnerKind;
 use crate::identity::{Identity, Schedulers};
 use crate::names;
 use crate::output::{DeclaredOutput, SidecarConfig, SidecarLifetime};
-use crate::plan::prepared::json;
-use crate::plan::{PlanError, Version, boot};
+use crate::plan::container_parts::{json, read_only_mount, writable_mount};
+use crate::plan::{PlanError, Version};
 use crate::pod::{Container, Pod};
 
-/// Seconds of the pod's grace period that are left to the kubelet: what is not ended by then is killed, and schedulers
-/// read a killed sidecar as a failed one.
+/// Seconds at the end of the grace period of the pod that the sidecar does not use. The kubelet kills
+/// containers that have not exited by then, and schedulers treat a killed sidecar as a failed one.
 const MARGIN_SECONDS: u32 = 2;
-/// The API server's default for `terminationGracePeriodSeconds`.
+/// Default of `terminationGracePeriodSeconds` in the API server.
 const GRACE_SECONDS: u32 = 30;
-/// Bytes of the volume a task container, beside what it may hand over: the attempt before, which is removed only once the
-/// next has begun, and the protocol's own files.
-const ROOM_BYTES: u64 = MAX_BYTES + 512 * 1024;
+/// Bytes of the volume for each task container, in addition to its outputs: for the outputs of the previous
+/// attempt, which are removed after the next one has started, and for the files of the protocol.
+const OVERHEAD_BYTES: u64 = MAX_BYTES + 512 * 1024;
 
-/// What a pod with outputs gets.
+/// The additions to a pod with outputs.
 #[derive(Debug)]
 pub(in crate::plan) struct Sidecar {
-    /// The container, for `initContainers`.
+    /// The container, which is an entry of `initContainers`.
     pub(in crate::plan) container: Value,
-    /// The volume that launchers hand over on, where there is a launcher.
+    /// The volume in which launchers pass outputs; `None` if the launcher starts no task.
     pub(in crate::plan) volume: Option<Value>,
-    /// What the pod's author should know.
+    /// Warnings for the author of the pod.
     pub(in crate::plan) warnings: Vec<String>,
 }
 
-/// A task container of the pod, as far as outputs go.
+/// A task container, and whether the launcher passes its outputs.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::plan) struct TaskOutputs<'c, 'a> {
     pub(in crate::plan) container: &'c Container<'a>,
-    /// Why no launcher starts it; none where one does.
+    /// Why the launcher does not start it; `None` if it does.
     pub(in crate::plan) unlaunched: Option<&'c str>,
 }
 
 impl Sidecar {
-    /// The sidecar of a pod with `outputs`; none where there are none.
+    /// The sidecar of a pod with `outputs`; `None` if there are no outputs.
     pub(in crate::plan) fn plan(
         pod: &Pod<'_>,
         tasks: &[TaskOutputs<'_, '_>],
         outputs: &Outputs,
         task: &Identity,
-        from: &StoreContainer<'_>,
+        parts: &StoreContainer<'_>,
     ) -> Result<Option<Self>, PlanError> {
         if outputs.is_empty() {
             return Ok(None);
         }
-        let Some(store) = from.store else {
-            return Err(PipesError::NoStore { profile: from.profile.name.clone() }.into());
+        let Some(store) = parts.store else {
+            return Err(PipesError::NoStore { profile: parts.profile.name.clone() }.into());
         };
-        if let Some(version) = from.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS) {
+        if let Some(version) = parts.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS) {
             return Err(PipesError::TooOld { version }.into());
         }
         if task.run.is_none() {
@@ -68,12 +68,12 @@ impl Sidecar {
         }
         let (mut shared, mut declared, mut warnings) = (SharedVolumes::default(), Vec::new(), Vec::new());
         for &TaskOutputs { container, unlaunched } in tasks {
-            for output in outputs.of(container.name) {
+            for output in outputs.of_container(container.name) {
                 let shared_file = match unlaunched {
                     None => None,
-                    Some(because) => {
-                        warnings.push(unguarded_output_warning(&output.key, container.name, because));
-                        Some(shared.file(output, container, because)?)
+                    Some(reason) => {
+                        warnings.push(unguarded_output_warning(&output.key, container.name, reason));
+                        Some(shared.file(output, container, reason)?)
                     }
                 };
                 declared.push(DeclaredOutput {
@@ -86,11 +86,11 @@ impl Sidecar {
                 });
             }
         }
-        let hands_over = |task: &&TaskOutputs<'_, '_>| {
-            task.unlaunched.is_none() && outputs.of(task.container.name).next().is_some()
+        let is_launched = |task: &&TaskOutputs<'_, '_>| {
+            task.unlaunched.is_none() && outputs.of_container(task.container.name).next().is_some()
         };
-        let launched = tasks.iter().filter(hands_over).fold(0, |count, _| count + 1);
-        if from.kubernetes.is_none() {
+        let launched = tasks.iter().filter(is_launched).fold(0, |count, _| count + 1);
+        if parts.kubernetes.is_none() {
             warnings.push(format!(
                 "bootlace: outputs require native sidecars of Kubernetes {} or later, and the version of the cluster is unknown \
                  here",
@@ -98,10 +98,10 @@ impl Sidecar {
             ));
         }
         let volume = (launched > 0).then(|| volume(launched)).as_ref().map(json).transpose()?;
-        let pipes = &from.spec.pipes;
+        let pipes = &parts.spec.pipes;
         let spec = SidecarConfig {
             task: task.clone(),
-            profile: from.profile.clone(),
+            profile: parts.profile.clone(),
             store: Cow::Borrowed(store),
             outputs: declared,
             time_to_live_seconds: pipes.time_to_live_seconds.into(),
@@ -109,9 +109,9 @@ impl Sidecar {
             grace_seconds: grace(pod),
             ends: lifetime(pod, launched),
             quota: pipes.quota,
-            run_owners: run_owners(pod, from.schedulers),
+            run_owners: run_owners(pod, parts.schedulers),
         };
-        let container = json(&container(&spec, volume.is_some(), &shared, from)?)?;
+        let container = json(&container(&spec, volume.is_some(), &shared, parts)?)?;
         Ok(Some(Self { container, volume, warnings }))
     }
 }
@@ -122,11 +122,11 @@ pub(in crate::plan) fn run_owners(pod: &Pod<'_>, schedulers: &Schedulers) -> Vec
     owners.map(OwnerKind::group_and_kind).collect()
 }
 
-/// The sidecar may end by itself where nothing goes on without it, and nothing begins again: the kubelet would start it
-/// again too.
+/// When the sidecar exits. It can exit together with the tasks if all containers are tasks with outputs and
+/// none is restarted; otherwise the kubelet would restart the sidecar too.
 fn lifetime(pod: &Pod<'_>, launched: u64) -> SidecarLifetime {
-    let all_hand_over = u64::try_from(pod.containers.len()).is_ok_and(|all| all == launched);
-    if !all_hand_over || pod.containers.iter().any(|container| container.restart_policy.is_some()) {
+    let all_launched = u64::try_from(pod.containers.len()).is_ok_and(|all| all == launched);
+    if !all_launched || pod.containers.iter().any(|container| container.restart_policy.is_some()) {
         return SidecarLifetime::WhenTold;
     }
     match pod.restart_policy {
@@ -136,19 +136,20 @@ fn lifetime(pod: &Pod<'_>, launched: u64) -> SidecarLifetime {
     }
 }
 
-/// Seconds that the sidecar may use once the tasks have ended.
+/// Seconds that the sidecar can use after the tasks have ended.
 fn grace(pod: &Pod<'_>) -> u32 {
-    let all = pod.grace_seconds.map_or(GRACE_SECONDS, |seconds| u32::try_from(seconds).unwrap_or_default());
-    all.saturating_sub(MARGIN_SECONDS).max(1)
+    let seconds =
+        pod.grace_seconds.map_or(GRACE_SECONDS, |seconds| u32::try_from(seconds).unwrap_or_default());
+    seconds.saturating_sub(MARGIN_SECONDS).max(1)
 }
 
-/// The volume that the launchers of `launched` containers hand over on.
+/// The volume in which the launchers of `launched` containers pass outputs.
 fn volume(launched: u64) -> core::Volume {
-    let bytes = launched.saturating_mul(MAX_BYTES + ROOM_BYTES);
+    let bytes = launched.saturating_mul(MAX_BYTES + OVERHEAD_BYTES);
     core::Volume {
         name: names::VOLUME_RUN.to_owned(),
         empty_dir: Some(core::EmptyDirVolumeSource {
-            // Memory, so that secrets never reach the node's disk.
+            // In memory, so that secrets are not written to the disk of the node.
             medium: Some("Memory".to_owned()),
             size_limit: Some(Quantity(format!("{}Ki", bytes.div_ceil(1024)))),
             ..Default::default()
@@ -161,15 +162,15 @@ fn container(
     spec: &SidecarConfig<'_>,
     launched: bool,
     shared: &SharedVolumes<'_>,
-    from: &StoreContainer<'_>,
+    parts: &StoreContainer<'_>,
 ) -> Result<core::Container, PlanError> {
-    let run = launched.then(|| boot::writable(names::VOLUME_RUN, names::MOUNT_RUN));
+    let handover = launched.then(|| writable_mount(names::VOLUME_RUN, names::MOUNT_RUN));
     let shared = shared.mounts().map(|(volume, sub_path, path)| core::VolumeMount {
         sub_path: sub_path.map(str::to_owned),
-        ..boot::read_only(volume, &path)
+        ..read_only_mount(volume, &path)
     });
-    let mut sidecar = from.container(names::CONTAINER_PIPE, "pipe", (names::ENV_PIPES, spec))?;
+    let mut sidecar = parts.container(names::CONTAINER_PIPE, "pipe", (names::ENV_PIPES, spec))?;
     sidecar.restart_policy = Some("Always".to_owned());
-    sidecar.volume_mounts.get_or_insert_default().extend(run.into_iter().chain(shared));
+    sidecar.volume_mounts.get_or_insert_default().extend(handover.into_iter().chain(shared));
     Ok(sidecar)
 }

@@ -1,4 +1,4 @@
-//! A boot volume without any env, a hook on it, and what servers are made of.
+//! A boot volume without env, a hook that uses it, and servers.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -7,12 +7,13 @@ use std::process::{Command, Output};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use bootlace_launch::code::Code;
 use bootlace_launch::layout;
 
-/// A response that nobody objects to.
+/// A valid response.
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// A boot volume for the container `base`, with its termination message's file beside it.
+/// A boot volume for the container `base`, with the file of its termination message.
 pub(crate) struct Boot(tempfile::TempDir);
 
 impl Boot {
@@ -36,14 +37,15 @@ impl Boot {
         command.args(headers.iter().map(|header| format!("--header={header}"))).output().unwrap()
     }
 
-    /// The sentence with which a hook failed.
+    /// The message of a hook whose handler failed.
     #[track_caller]
     pub(crate) fn failed(&self, output: &Output) -> String {
-        let sentence = String::from_utf8(output.stderr.clone()).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{sentence}");
-        assert_eq!(fs::read_to_string(self.0.path().join("termination-log")).unwrap(), sentence);
-        assert!(sentence.starts_with("bootlace: container base: "), "{sentence}");
-        sentence
+        let message = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert_eq!(fs::read_to_string(self.0.path().join("termination-log")).unwrap(), message);
+        assert!(message.starts_with("bootlace: container \"base\": "), "{message}");
+        assert!(message.ends_with(&format!(" [{}]\n", Code::PostStartFailed)), "{message}");
+        message
     }
 }
 
@@ -53,7 +55,7 @@ pub(crate) fn succeeds(output: &Output) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Answers connections, each by one of `answers`, and gives what those give.
+/// Accepts a connection for each of `answers`, and returns their results.
 pub(crate) fn serve<T: Send + 'static, A>(answers: Vec<A>) -> (u16, JoinHandle<Vec<T>>)
 where
     A: FnOnce(std::net::TcpStream, u16) -> T + Send + 'static,
@@ -68,7 +70,7 @@ where
     (port, thread::spawn(move || answers.into_iter().map(serve).collect()))
 }
 
-/// Reads a request's head and answers it. `PORT` in the response is the server's.
+/// Reads the head of a request and sends a response. `PORT` in the response becomes the port of the server.
 pub(crate) fn answer(mut stream: impl Read + Write, port: u16, response: &str) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -76,7 +78,7 @@ pub(crate) fn answer(mut stream: impl Read + Write, port: u16, response: &str) -
         stream.read_exact(&mut byte).unwrap();
         head.push(byte[0]);
     }
-    // The launcher may have seen enough and be gone.
+    // The launcher can exit before it has read the whole response.
     let _ = stream.write_all(response.replace("PORT", &port.to_string()).as_bytes());
     let _ = stream.flush();
     String::from_utf8(head).unwrap()

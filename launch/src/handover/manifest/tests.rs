@@ -98,7 +98,7 @@ fn refuses_what_no_launcher_writes() {
 }
 
 #[test]
-fn holds_its_limits() {
+fn the_limits_are_checked() {
     let many = |count: usize| (0..count).map(|number| file(&number.to_string(), 1)).collect::<Vec<_>>();
     assert!(outputs(vec![output("a", many(100))]).is_ok());
     assert_eq!(outputs(vec![output("a", many(50)), output("b", many(51))]), Err(ManifestError::TooManyFiles));
@@ -112,11 +112,11 @@ fn holds_its_limits() {
     );
     assert_eq!(
         outputs(vec![output("a", vec![]), output("a", vec![])]),
-        Err(ManifestError::KeyTwice("a".into()))
+        Err(ManifestError::DuplicateKey("a".into()))
     );
     assert!(matches!(
         outputs(vec![output("a", vec![file("b", 1), file("b", 1)])]),
-        Err(ManifestError::NameTwice { .. })
+        Err(ManifestError::DuplicateName { .. })
     ));
 }
 

@@ -1,4 +1,4 @@
-//! What a store's error means, and what is to be done.
+//! Errors of object stores, and what to do about them.
 
 use std::error::Error;
 
@@ -11,18 +11,18 @@ use super::credentials::OpenStore;
 use crate::boot::source::SourceError;
 use crate::http::{self, HttpError, ServerError};
 
-/// What S3, Google Cloud Storage and Azure answer an error with, each in XML; AWS' token service wraps it.
+/// The XML error of S3, Google Cloud Storage and Azure; the token service of AWS wraps it.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Xml {
     code: String,
     message: String,
-    /// Where the bucket is, as S3 tells whoever asks in another region.
+    /// The region of the bucket, which S3 reports to clients in another region.
     region: String,
     error: Option<Box<Xml>>,
 }
 
-/// What those who give tokens answer, RFC 6749, section 5.2.
+/// The JSON error of token servers, RFC 6749, section 5.2.
 #[derive(Deserialize)]
 struct Json {
     error: String,
@@ -30,18 +30,18 @@ struct Json {
     error_description: String,
 }
 
-/// The server's own words in an error's body.
-pub(super) fn said(headers: &HeaderMap, body: &[u8]) -> Option<ServerError> {
+/// The server's error message in headers or body.
+pub(super) fn server_error(headers: &HeaderMap, body: &[u8]) -> Option<ServerError> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let mut said = xml(body).or_else(|| json(body)).or_else(|| {
+    let mut error = xml(body).or_else(|| json(body)).or_else(|| {
         header("x-ms-error-code").map(|code| ServerError { code: code.to_owned(), message: String::new() })
     });
     if let Some(region) = header("x-amz-bucket-region") {
         let code = "the bucket is in another region".to_owned();
-        said.get_or_insert(ServerError { code, message: String::new() }).message =
+        error.get_or_insert(ServerError { code, message: String::new() }).message =
             format!("its region is {region}");
     }
-    said
+    error
 }
 
 fn xml(body: &[u8]) -> Option<ServerError> {
@@ -53,7 +53,7 @@ fn xml(body: &[u8]) -> Option<ServerError> {
     if !region.is_empty() {
         message = format!("the bucket's region is {region}");
     }
-    Some(ServerError { code, message }).filter(|said| !said.code.is_empty())
+    Some(ServerError { code, message }).filter(|error| !error.code.is_empty())
 }
 
 fn json(body: &[u8]) -> Option<ServerError> {
@@ -67,55 +67,51 @@ pub(super) fn remedy(status: StatusCode, code: &str) -> &'static str {
         "NoSuchBucket" | "ContainerNotFound" => {
             "correct the bucket's name in the profile, or create the bucket"
         }
-        "NoSuchKey" | "BlobNotFound" => "correct object in the profile, or put it there",
+        "NoSuchKey" | "BlobNotFound" => "correct object in the profile, or upload the object",
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
             "correct the keys in the Secret of credentials.secret, and s3.region if the store has several"
         }
         "AuthenticationFailed" => {
-            "correct or renew what the Secret of credentials.secret holds; if it is right, set the clock of the node"
+            "correct or renew the credentials in the Secret of credentials.secret; if they are valid, set the clock of the node"
         }
         "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "ExpiredTokenException" => {
             "renew the temporary keys in the Secret of credentials.secret"
         }
-        "RequestTimeTooSkewed" => {
-            "set the clock of the pod's node: what boot signs is valid for minutes only"
-        }
+        "RequestTimeTooSkewed" => "set the clock of the node: signatures are only valid for a few minutes",
         "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" => {
-            "set s3.region to the bucket's, and s3.endpoint, if it is set, to that region's"
+            "set s3.region to the region of the bucket, and s3.endpoint, if set, to an endpoint of that region"
         }
         "AuthenticationRequired" | "NoAuthenticationInformation" | "PublicAccessNotPermitted" => {
-            "the store wants to know who asks: name a Secret in credentials.secret, or leave credentials out where the \
-             pod has an identity of the cloud"
+            "the store requires credentials: set credentials.secret, or remove credentials if the pod has a workload \
+             identity"
         }
         "AccessDenied" => {
-            "let the store give whoever asks the right to read this, and to list it: without that one S3 denies what \
-             is not there, too"
+            "grant the credentials the rights to read and to list the object: without the right to list, S3 also denies \
+             access to objects that do not exist"
         }
-        "InvalidObjectState" | "BlobArchived" => "restore the object from the archive that it was moved to",
-        _ => of_status(status),
+        "InvalidObjectState" | "BlobArchived" => "restore the object from the archive tier",
+        _ => status_remedy(status),
     }
 }
 
-fn of_status(status: StatusCode) -> &'static str {
+fn status_remedy(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => {
-            "name a Secret in credentials.secret, correct what it holds, or give the pod's service account an identity \
-             of the cloud"
+            "set credentials.secret, correct the credentials in it, or configure a workload identity for the pod's \
+             service account"
         }
-        StatusCode::FORBIDDEN => "let the store give whoever asks the right to read and to list this",
-        StatusCode::NOT_FOUND => {
-            "correct endpoint, bucket and key in the profile, or put there what it should hold"
-        }
+        StatusCode::FORBIDDEN => "grant the credentials the rights to read and to list the object",
+        StatusCode::NOT_FOUND => "correct endpoint, bucket and key in the profile, or upload the object",
         status if status.is_redirection() => {
-            "boot follows no redirect of a store: correct endpoint and region in the profile"
+            "redirects of a store are not followed: correct endpoint and region in the profile"
         }
         status => http::remedy(status),
     }
 }
 
-/// What an error of the library comes to.
-pub(super) fn of(store: &OpenStore, error: &::object_store::Error) -> SourceError {
-    if let Some(error) = told(error) {
+/// Converts an error of the library.
+pub(super) fn convert(store: &OpenStore, error: &::object_store::Error) -> SourceError {
+    if let Some(error) = transport_error(error) {
         return error.into();
     }
     if let ::object_store::Error::InvalidPath { source } = error {
@@ -124,29 +120,36 @@ pub(super) fn of(store: &OpenStore, error: &::object_store::Error) -> SourceErro
             _ => "",
         };
         return SourceError::Content(format!(
-            "the object {key:?} has an empty part, . or .., or a control character in its key, and boot makes no file of \
-             that: rename it, or take another prefix"
+            "the key of object {key:?} is not a valid file name: must not contain an empty part, . or .., or a control \
+             character; rename it, or set another prefix"
         ));
     }
-    SourceError::Content(strange(store.kind))
+    SourceError::Content(unexpected_response(store.kind))
 }
 
-/// The same, for one that ends an object half way.
-pub(super) fn of_body(kind: &'static str, address: &str, error: &::object_store::Error) -> HttpError {
-    told(error).unwrap_or_else(|| HttpError::Broke { place: address.to_owned(), what: strange(kind) })
+/// Converts an error in the middle of an object.
+pub(super) fn convert_body_error(
+    kind: &'static str,
+    address: &str,
+    error: &::object_store::Error,
+) -> HttpError {
+    transport_error(error).unwrap_or_else(|| HttpError::Interrupted {
+        address: address.to_owned(),
+        reason: unexpected_response(kind),
+    })
 }
 
-/// Why a store cannot even be asked.
-pub(super) fn unusable(what: &str) -> SourceError {
-    HttpError::Setup(format!("{what} of the boot container or the profile cannot be used: correct it")).into()
+/// The error for credentials or settings that the library refuses.
+pub(super) fn invalid_setting(name: &str) -> SourceError {
+    HttpError::Setup(format!("{name} of the boot container or the profile is invalid: correct it")).into()
 }
 
-fn strange(kind: &str) -> String {
-    format!("the answer is not one of {kind}: does endpoint name such a store?")
+fn unexpected_response(kind: &str) -> String {
+    format!("the response is not a response of {kind}: check that endpoint is the address of such a store")
 }
 
-/// What the transport said, which the library wraps in its own errors.
-fn told(error: &::object_store::Error) -> Option<HttpError> {
+/// The error of the transport, which the library wraps in its own errors.
+fn transport_error(error: &::object_store::Error) -> Option<HttpError> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<HttpError>() {
@@ -163,11 +166,11 @@ mod tests {
 
     fn words(headers: &[(&'static str, &'static str)], body: &str) -> Option<(String, String)> {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        said(&headers.collect(), body.as_bytes()).map(|said| (said.code, said.message))
+        server_error(&headers.collect(), body.as_bytes()).map(|error| (error.code, error.message))
     }
 
     #[test]
-    fn the_words_of_each_store_are_found() {
+    fn the_error_messages_of_each_store_are_parsed() {
         let of = |code: &str, message: &str| Some((code.to_owned(), message.to_owned()));
         let xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchKey</Code><Message>It's &lt;gone&gt;.\
                    </Message><Key>a</Key></Error>";

@@ -1,15 +1,16 @@
-//! `objectStore`: an object, or all objects below a prefix, of S3, Google Cloud Storage or Azure Blob Storage.
+//! `objectStore`: an object, or all objects below a prefix, of S3, Google Cloud Storage or Azure Blob
+//! Storage.
 //!
-//! | module | what it answers |
+//! | module | responsibility |
 //! |---|---|
-//! | `open` | which store is it, and who asks |
-//! | `s3`, `gcs`, `azure` | one store's address, and the keys of its Secret |
-//! | `service` | the library's requests, made as boot makes its own |
-//! | `words` | what does a store's error mean, and what is to be done |
-//! | `prefix` | many objects, several at a time |
+//! | `credentials` | the client of a store and its credentials |
+//! | `s3`, `gcs`, `azure` | the address of a store, and the keys of its Secret |
+//! | `service` | sends the requests of the library like those of boot itself |
+//! | `errors` | errors of stores, and what to do about them |
+//! | `prefix` | many objects concurrently |
 //!
-//! The library signs, lists and goes on where a download broke off. Whom boot trusts, how often it asks, and what it
-//! says of an error is `http`'s, as for every source.
+//! The library signs requests, lists objects and resumes interrupted downloads. CAs, retries and error
+//! messages are those of `http`, as for every source.
 
 mod azure;
 mod credentials;
@@ -28,7 +29,7 @@ use futures::future::LocalBoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use self::credentials::OpenStore;
-use self::service::Whole;
+use self::service::ObjectRequest;
 use super::attempts::in_time;
 use super::content::ContentKind;
 use super::{FetchSource, SourceError, client};
@@ -39,14 +40,14 @@ use bootlace_core::plan::boot_spec::RemoteSpec;
 use bootlace_core::profile::object_store::ObjectStore;
 use bootlace_core::profile::remote;
 
-/// What an object store holds.
+/// A source in an object store.
 pub(super) struct ObjectStoreSource<'a> {
     remote: &'a RemoteSpec<ObjectStore>,
-    /// The time of the whole boot.
+    /// The time limit of the boot.
     seconds: u32,
     progress: Arc<FetchProgress>,
     transport: OnceCell<Arc<Transport>>,
-    /// Objects of a prefix that are there already.
+    /// Number of objects of a prefix that are fetched already.
     objects: Cell<usize>,
 }
 
@@ -56,48 +57,54 @@ impl<'a> ObjectStoreSource<'a> {
         Self { remote, seconds, progress, transport, objects }
     }
 
-    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let RemoteSpec { request: says, path } = self.remote;
-        let settings = settings(says);
+    async fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        let RemoteSpec { request: settings, path } = self.remote;
+        let client_settings = client_settings(settings);
         let mount = std::path::Path::new(path);
-        let client = client::open(&settings, mount, self.seconds, &self.progress).await?;
-        let store = credentials::open(says, &client, mount).await?;
-        // Set once: a source is fetched once.
+        let client = client::open(&client_settings, mount, self.seconds, &self.progress).await?;
+        let store = credentials::open(settings, &client, mount).await?;
+        // Cannot fail: a source is fetched once.
         let _ = self.transport.set(Arc::clone(&store.transport));
         let fetch = async {
-            match (&says.object, &says.prefix) {
+            match (&settings.object, &settings.prefix) {
                 (Some(key), _) => self.object(&store, key, sink).await,
                 (None, prefix) => {
                     let prefix = prefix.as_deref().unwrap_or_default();
-                    prefix::give(&store, says, prefix, sink, &self.objects).await
+                    prefix::fetch(&store, settings, prefix, sink, &self.objects).await
                 }
             }
         };
-        in_time(&client, fetch, || self.doing()).await
+        in_time(&client, fetch, || self.in_progress()).await
     }
 
     async fn object(&self, store: &OpenStore, key: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let says = &self.remote.request;
-        let address = says.address();
+        let settings = &self.remote.request;
+        let address = settings.address();
         let Some(path) = Path::parse(key).ok().filter(|path| path.as_ref() == key) else {
             return Err(SourceError::Content(format!(
-                "the key {key:?} holds an empty part, . or .., or a control character, and boot cannot ask for it: \
+                "the key {key:?} is not supported: must not contain an empty part, . or .., or a control character; \
                  correct object in the profile, or store it under another key"
             )));
         };
-        self.progress.asked(&address);
+        self.progress.request_sent(&address);
         let found = get(store, &path).await?;
         if found.meta.size > sink.limit() {
-            return Err(HttpError::TooLarge { place: address, limit: sink.limit() }.into());
+            return Err(HttpError::TooLarge { address, limit: sink.limit() }.into());
         }
-        let (kind, place, size) = (store.kind, address.clone(), found.meta.size);
-        let stream = found.into_stream().map_err(move |error| errors::of_body(kind, &place, &error)).boxed();
-        let sha256 = says.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" });
+        let (kind, origin, size) = (store.kind, address.clone(), found.meta.size);
+        let stream = found
+            .into_stream()
+            .map_err(move |error| errors::convert_body_error(kind, &origin, &error))
+            .boxed();
+        let sha256 = settings.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile" });
         let body = Body::new(stream, address, Arc::clone(&self.progress), sink.limit(), sha256);
         let mut body = body.announced_as(Some(size));
-        let becomes =
-            ContentKind { file: says.file.as_deref(), archive: says.archive.as_ref(), json: &says.json };
-        becomes.write(&mut body, sink).await
+        let content = ContentKind {
+            file: settings.file.as_deref(),
+            archive: settings.archive.as_ref(),
+            json: &settings.json,
+        };
+        content.write(&mut body, sink).await
     }
 }
 
@@ -111,46 +118,46 @@ impl FetchSource for ObjectStoreSource<'_> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        self.give(sink).boxed_local()
+        self.write_to(sink).boxed_local()
     }
 
-    fn doing(&self) -> Option<String> {
-        if let Some(failed) = self.transport.get().and_then(|transport| transport.failed()) {
-            return Some(format!("the last attempt failed: {failed}"));
+    fn in_progress(&self) -> Option<String> {
+        if let Some(error) = self.transport.get().and_then(|transport| transport.last_error()) {
+            return Some(format!("the last attempt failed: {error}"));
         }
         match self.objects.get() {
             0 => self.progress.describe(),
-            objects => Some(format!("{objects} objects are there, and more are to come")),
+            objects => Some(format!("fetched {objects} objects, and more remain")),
         }
     }
 }
 
-/// Where boot asks, in words: what the store's own tools call it, and the server. Where the region is the workload
-/// identity's to say, only the pod knows it.
-pub(super) fn address(says: &ObjectStore) -> Result<String, SourceError> {
-    let address = credentials::address(says, None)?;
+/// The address as text: the name in the tools of the store, and the server. If the workload identity sets the
+/// region, only the pod knows it.
+pub(super) fn address(settings: &ObjectStore) -> Result<String, SourceError> {
+    let address = credentials::address(settings, None)?;
     credentials::url(&address)?;
-    let by_workload = says.s3.as_ref().is_some_and(|s3| s3.region.is_none() && s3.endpoint.is_none());
-    let region = if by_workload { ", or in the region that the pod's workload identity names" } else { "" };
-    Ok(format!("{} at {address}{region}", says.address()))
+    let by_workload = settings.s3.as_ref().is_some_and(|s3| s3.region.is_none() && s3.endpoint.is_none());
+    let region = if by_workload { ", or in the region of the pod's workload identity" } else { "" };
+    Ok(format!("{} at {address}{region}", settings.address()))
 }
 
-/// The profile's words in those of `http`, of which a store needs but some.
-fn settings(says: &ObjectStore) -> remote::Client {
-    let says = &says.client;
+/// The client settings of an object store as those of `http`.
+fn client_settings(settings: &ObjectStore) -> remote::Client {
+    let settings = &settings.client;
     remote::Client {
-        ca: says.ca.clone(),
-        proxy: says.proxy.clone(),
-        connect_timeout_seconds: says.connect_timeout_seconds,
-        timeout_seconds: says.timeout_seconds,
-        attempts: says.attempts,
+        ca: settings.ca.clone(),
+        proxy: settings.proxy.clone(),
+        connect_timeout_seconds: settings.connect_timeout_seconds,
+        timeout_seconds: settings.timeout_seconds,
+        attempts: settings.attempts,
         ..remote::Client::default()
     }
 }
 
-/// The object at `path`, which streams in.
+/// Requests the object at `path`, and streams it.
 async fn get(store: &OpenStore, path: &Path) -> Result<GetResult, SourceError> {
     let mut options = GetOptions::default();
-    options.extensions.insert(Whole);
-    store.objects.get_opts(path, options).await.map_err(|error| errors::of(store, &error))
+    options.extensions.insert(ObjectRequest);
+    store.objects.get_opts(path, options).await.map_err(|error| errors::convert(store, &error))
 }

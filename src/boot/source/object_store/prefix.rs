@@ -1,4 +1,4 @@
-//! Many objects, several at a time.
+//! Fetches many objects concurrently.
 
 use std::cell::{Cell, RefCell};
 
@@ -12,44 +12,44 @@ use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
 use bootlace_core::profile::object_store::ObjectStore;
 
-/// Gives every object below `prefix`. `there` counts those that are.
-pub(super) async fn give(
+/// Fetches every object below `prefix`. `fetched` counts them.
+pub(super) async fn fetch(
     store: &OpenStore,
-    says: &ObjectStore,
+    settings: &ObjectStore,
     prefix: &str,
     sink: &mut Sink<'_>,
-    there: &Cell<usize>,
+    fetched: &Cell<usize>,
 ) -> Result<(), SourceError> {
     let written = prefix.trim_end_matches('/');
     let Some(base) = Path::parse(written).ok().filter(|path| path.as_ref() == written) else {
         return Err(SourceError::Content(format!(
-            "the prefix {prefix:?} holds an empty part, . or .., or a control character, and boot cannot ask for it: \
+            "the prefix {prefix:?} is not supported: must not contain an empty part, . or .., or a control character; \
              correct prefix in the profile"
         )));
     };
     let sink = RefCell::new(sink);
-    let one = async |found: ObjectMeta| {
-        if object(store, says, &base, &found, &sink).await? {
-            there.set(there.get() + 1);
+    let fetch_one = async |found: ObjectMeta| {
+        if fetch_object(store, settings, &base, &found, &sink).await? {
+            fetched.set(fetched.get() + 1);
         }
         Ok(())
     };
-    let at_a_time = usize::try_from(says.client.concurrency).unwrap_or(1);
-    let listed = store.objects.list(Some(&base)).map_err(|error| errors::of(store, &error));
-    listed.try_for_each_concurrent(at_a_time, one).await?;
-    if there.get() == 0 {
+    let concurrency = usize::try_from(settings.client.concurrency).unwrap_or(1);
+    let listed = store.objects.list(Some(&base)).map_err(|error| errors::convert(store, &error));
+    listed.try_for_each_concurrent(concurrency, fetch_one).await?;
+    if fetched.get() == 0 {
         return Err(SourceError::Missing(format!(
-            "no object lies below {prefix:?} in {}: correct prefix in the profile, or put the objects there",
-            says.bucket_address()
+            "no objects below {prefix:?} in {}: correct prefix in the profile, or upload the objects",
+            settings.bucket_address()
         )));
     }
     Ok(())
 }
 
-/// Gives one object, and says whether it is one.
-async fn object(
+/// Fetches one object, and returns whether it is one.
+async fn fetch_object(
     store: &OpenStore,
-    says: &ObjectStore,
+    settings: &ObjectStore,
     base: &Path,
     found: &ObjectMeta,
     sink: &RefCell<&mut Sink<'_>>,
@@ -57,15 +57,16 @@ async fn object(
     let key = found.location.as_ref();
     let below = key.strip_prefix(base.as_ref()).unwrap_or(key).trim_start_matches('/');
     let got = match get(store, &found.location).await {
-        // A folder, as stores' web pages make one: an empty object whose key ends with a slash. The library takes the
-        // slash away when it lists, and under the name without it there is nothing.
+        // A folder that was created in a web console: an empty object whose key ends with a slash. The
+        // library removes the slash when it lists objects, and fetched is no object without it.
         Err(SourceError::Http(error)) if found.size == 0 && error.is_not_found() => return Ok(false),
         got => got?,
     };
-    let path = says.folder.as_ref().map_or_else(|| below.to_owned(), |folder| format!("{folder}/{below}"));
+    let path =
+        settings.folder.as_ref().map_or_else(|| below.to_owned(), |folder| format!("{folder}/{below}"));
     let mut file = sink.borrow_mut().create(&path)?;
     let mut content = got.into_stream();
-    while let Some(chunk) = content.try_next().await.map_err(|error| errors::of(store, &error))? {
+    while let Some(chunk) = content.try_next().await.map_err(|error| errors::convert(store, &error))? {
         file.write(&chunk)?;
     }
     sink.borrow_mut().finish(file)?;

@@ -1,4 +1,4 @@
-//! Amazon S3, and stores that speak its protocol.
+//! Amazon S3 and stores with the same protocol.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use super::errors;
 use crate::boot::source::SourceError;
 use bootlace_core::profile::object_store::S3;
 
-/// What EKS tells a pod that has an identity: by a role for its service account, or by Pod Identity. Keys in the env
-/// are not among them: they belong into a Secret.
+/// The env of EKS for a pod with an identity, by IAM roles for service accounts or Pod Identity. Keys in the
+/// env are not used: they belong into a Secret.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>
 const WORKLOAD: [(&str, Key); 6] = [
     ("AWS_ROLE_ARN", Key::RoleArn),
@@ -22,47 +22,46 @@ const WORKLOAD: [(&str, Key); 6] = [
     ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Key::ContainerAuthorizationTokenFile),
 ];
 
-const KEYS: &str =
-    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where they are temporary";
+const KEYS: &str = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if they are temporary";
 
-/// The region that the cloud tells a pod which has an identity.
+/// The region that the cloud sets for a pod with an identity.
 pub(super) fn region_of_workload() -> Option<String> {
     env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION"))
 }
 
-/// Where it is, where the cloud tells `region_of_workload`.
-pub(super) fn address(says: &S3, region_of_workload: Option<String>) -> String {
-    let region = region(says, region_of_workload);
+/// The address of the store, in `region_of_workload` if the profile sets no region.
+pub(super) fn address(settings: &S3, region_of_workload: Option<String>) -> String {
+    let region = region(settings, region_of_workload);
     let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let endpoint = says.endpoint.clone().unwrap_or_else(|| format!("https://s3.{region}.{suffix}"));
-    if !says.virtual_hosted {
+    let endpoint = settings.endpoint.clone().unwrap_or_else(|| format!("https://s3.{region}.{suffix}"));
+    if !settings.virtual_hosted {
         return endpoint;
     }
     match endpoint.split_once("://") {
-        Some((scheme, host)) => format!("{scheme}://{}.{host}", says.bucket),
+        Some((scheme, host)) => format!("{scheme}://{}.{host}", settings.bucket),
         None => endpoint,
     }
 }
 
-fn region(says: &S3, of_workload: Option<String>) -> String {
-    says.region.clone().or(of_workload).unwrap_or_else(|| "us-east-1".to_owned())
+fn region(settings: &S3, of_workload: Option<String>) -> String {
+    settings.region.clone().or(of_workload).unwrap_or_else(|| "us-east-1".to_owned())
 }
 
-/// Opens it at `address`.
+/// Creates a client for `address`.
 pub(super) fn open(
-    says: &S3,
+    settings: &S3,
     address: &str,
-    setup: StoreConfig,
+    config: StoreConfig,
 ) -> Result<Arc<dyn ObjectStore>, SourceError> {
-    let StoreConfig { who, connector, retry } = setup;
+    let StoreConfig { credentials, connector, retry } = config;
     let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(&says.bucket)
-        .with_region(region(says, region_of_workload()))
+        .with_bucket_name(&settings.bucket)
+        .with_region(region(settings, region_of_workload()))
         .with_endpoint(address)
-        .with_virtual_hosted_style_request(says.virtual_hosted)
+        .with_virtual_hosted_style_request(settings.virtual_hosted)
         .with_http_connector(connector)
         .with_retry(retry);
-    match &who {
+    match &credentials {
         Credentials::Workload => {
             for (key, value) in workload(&WORKLOAD)? {
                 builder = builder.with_config(key, value);
@@ -70,13 +69,13 @@ pub(super) fn open(
         }
         Credentials::Secret { .. } => {
             builder = builder
-                .with_access_key_id(who.required("AWS_ACCESS_KEY_ID", KEYS)?)
-                .with_secret_access_key(who.required("AWS_SECRET_ACCESS_KEY", KEYS)?);
-            if let Some(token) = who.key("AWS_SESSION_TOKEN")? {
+                .with_access_key_id(credentials.required("AWS_ACCESS_KEY_ID", KEYS)?)
+                .with_secret_access_key(credentials.required("AWS_SECRET_ACCESS_KEY", KEYS)?);
+            if let Some(token) = credentials.key("AWS_SESSION_TOKEN")? {
                 builder = builder.with_token(token);
             }
         }
         Credentials::Anonymous => builder = builder.with_skip_signature(true),
     }
-    Ok(Arc::new(builder.build().map_err(|_| errors::unusable("s3"))?))
+    Ok(Arc::new(builder.build().map_err(|_| errors::invalid_setting("s3"))?))
 }

@@ -1,4 +1,4 @@
-//! The library's requests, made as boot makes its own.
+//! Sends the requests of the library like those of boot itself.
 
 use std::sync::Arc;
 
@@ -11,17 +11,18 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt, Limited};
 use reqwest::{Request, Url};
 
-use crate::http::{HttpError, Transport, place};
+use crate::http::{HttpError, Transport, display_decoded_url};
 
-/// Marks a request for an object, whose size the source's own limit bounds while it is written.
+/// Marks a request for an object, whose size is limited while it is written.
 #[derive(Clone, Copy)]
-pub(super) struct Whole;
+pub(super) struct ObjectRequest;
 
-/// How many bytes any other answer may have: a page of a list, or credentials, which the library keeps in memory. S3
-/// lists 1,000 objects a page and Azure 5,000, each with its name of at most 1,024 bytes and some hundred bytes more.
+/// Maximum size of any other response: a page of a list, or credentials, which the library keeps in memory.
+/// S3 lists 1,000 objects in a page and Azure 5,000, each with a name of at most 1,024 bytes and some hundred
+/// bytes more.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// Gives the library its client.
+/// Creates the HTTP client of the library.
 #[derive(Debug, Clone)]
 pub(super) struct Connector(Arc<Transport>);
 
@@ -41,28 +42,28 @@ impl HttpConnector for Connector {
 impl HttpService for Connector {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, ServiceError> {
         let (parts, body) = request.into_parts();
-        let is_object = parts.extensions.get::<Whole>().is_some();
+        let is_object = parts.extensions.get::<ObjectRequest>().is_some();
         let url = Url::parse(&parts.uri.to_string()).map_err(|error| {
-            failed(HttpError::Address { url: parts.uri.path().to_owned(), why: error.to_string() })
+            failed(HttpError::Address { url: parts.uri.path().to_owned(), reason: error.to_string() })
         })?;
         let mut request = Request::new(parts.method, url.clone());
         *request.headers_mut() = parts.headers;
-        // Boot only reads: what it sends is a form that asks for credentials, in one piece.
+        // Boot only reads: the only body is a form in one piece that requests credentials.
         *request.body_mut() = body.as_bytes().filter(|bytes| !bytes.is_empty()).cloned().map(Into::into);
         let response = self.0.send(request).await.map_err(failed)?;
 
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
-        let (transport, from) = (Arc::clone(&self.0), place(&url));
-        let broke = move |error: &reqwest::Error| failed(transport.broke(&url, error));
+        let (transport, from) = (Arc::clone(&self.0), display_decoded_url(&url));
+        let body_error = move |error: &reqwest::Error| failed(transport.body_error(&url, error));
         let body = if is_object {
-            HttpResponseBody::new(body.map_err(move |error| broke(&error)))
+            HttpResponseBody::new(body.map_err(move |error| body_error(&error)))
         } else {
             HttpResponseBody::new(Limited::new(body, MAX_ANSWER).map_err(move |error| {
                 match error.downcast::<reqwest::Error>() {
-                    Ok(error) => broke(&error),
+                    Ok(error) => body_error(&error),
                     Err(_) => failed(HttpError::Setup(format!(
-                        "{from}: it sends more than a list of objects or credentials ever take: does endpoint name such \
-                         a store?"
+                        "{from}: the response is larger than any list of objects or credentials: check that endpoint is \
+                         the address of such a store"
                     ))),
                 }
             }))
@@ -71,7 +72,7 @@ impl HttpService for Connector {
     }
 }
 
-/// An error that the library neither understands nor tries again: the transport has done both.
+/// An error that the library neither interprets nor retries: the transport has done both.
 fn failed(error: HttpError) -> ServiceError {
     ServiceError::new(HttpErrorKind::Unknown, error)
 }

@@ -9,35 +9,33 @@ use crate::boot::source::{EntryError, EntryName, SourceError};
 use crate::http::Body;
 use bootlace_core::entry::AssetPath;
 
-/// ORAS' name for the folder that it was run in.
+/// The title that ORAS gives to its working directory.
 const HERE: &str = ".";
 
-/// Gives the files of `blobs` to `sink`.
-pub(super) async fn give(
+/// Writes the files of `blobs` to `sink`.
+pub(super) async fn write_files(
     repository: &Repository<'_>,
     blobs: &[Descriptor],
     selection: PathSelection<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
-    let mut nameless = 0;
+    let mut untitled = 0;
     for blob in blobs {
         match blob.title() {
             Some(title) if blob.is_packed_folder() => {
-                give_folder(repository, blob, title, selection, sink).await?;
+                write_folder(repository, blob, title, selection, sink).await?;
             }
-            Some(title) => give_file(repository, blob, title, selection, sink).await?,
-            None => nameless += 1,
+            Some(title) => write_file(repository, blob, title, selection, sink).await?,
+            None => untitled += 1,
         }
     }
-    if nameless > 0 {
-        sink.note(format!(
-            "{nameless} of its blobs are left out, as they have no org.opencontainers.image.title"
-        ));
+    if untitled > 0 {
+        sink.note(format!("skipped {untitled} blobs without the annotation org.opencontainers.image.title"));
     }
     Ok(())
 }
 
-async fn give_file(
+async fn write_file(
     repository: &Repository<'_>,
     blob: &Descriptor,
     title: &str,
@@ -47,17 +45,17 @@ async fn give_file(
     let refused = |error| SourceError::refused(EntryName::File, title, EntryError::Path(error));
     let path = AssetPath::parse(title).map_err(refused)?;
     let Some(target) = selection.target(&path) else { return Ok(()) };
-    let give = async |body: &mut Body, sink: &mut Sink<'_>| {
+    let receive = async |body: &mut Body, sink: &mut Sink<'_>| {
         let mut file = sink.create(&target)?;
         while let Some(chunk) = body.chunk().await? {
             file.write(&chunk)?;
         }
         sink.finish(file)
     };
-    repository.blob(blob, sink, give).await
+    repository.blob(blob, sink, receive).await
 }
 
-async fn give_folder(
+async fn write_folder(
     repository: &Repository<'_>,
     blob: &Descriptor,
     title: &str,
@@ -69,11 +67,11 @@ async fn give_folder(
         AssetPath::parse(title).map_err(refused)?;
     }
     let mut folder = Folder { title, selection };
-    let give = async |body: &mut Body, sink: &mut Sink<'_>| unpack_tar(body, &mut folder, sink).await;
-    repository.blob(blob, sink, give).await
+    let receive = async |body: &mut Body, sink: &mut Sink<'_>| unpack_tar(body, &mut folder, sink).await;
+    repository.blob(blob, sink, receive).await
 }
 
-/// A folder that ORAS packed: each of its entries begins with the folder's own name.
+/// A folder that ORAS packed: each entry starts with the name of the folder.
 struct Folder<'a> {
     title: &'a str,
     selection: PathSelection<'a>,
@@ -89,7 +87,7 @@ impl SelectEntries for Folder<'_> {
         let name = path.to_string();
         if self.title != HERE && name != self.title && !is_below(&name, self.title) {
             return Err(SourceError::Archive(format!(
-                "the archive's entry {name:?} does not lie in {:?}, as its blob is called: push the folder with oras",
+                "archive entry {name:?} is not in {:?}, the title of its blob: push the folder with oras",
                 self.title
             )));
         }

@@ -1,8 +1,9 @@
-//! Images: layers, each of which adds to those below it, replaces and removes.
+//! Images: layers that add, replace and remove files of the layers below.
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md>
 //!
-//! Applied from the top: what a layer hides in the ones below is known before they are read, so that each file is
-//! written once and only if it stays. From the bottom, a volume would need room for what is removed again.
+//! The layers are applied from the top: what a layer hides is known before the lower ones are read, so each
+//! file is written once and only if it remains. From the bottom, the volume would need space for files that
+//! are removed again.
 
 use std::collections::BTreeMap;
 
@@ -14,80 +15,81 @@ use crate::boot::source::SourceError;
 use crate::http::Body;
 use bootlace_core::entry::AssetPath;
 
-/// How a layer says that a file of a lower one is gone: a file of this name with the other's behind it.
+/// The prefix of a whiteout, which removes the file of that name in lower layers.
 const WHITEOUT: &str = ".wh.";
-/// … and that a folder's whole content is. Other names that begin like this are the storage driver's own.
+/// An opaque whiteout, which removes the content of a folder in lower layers. Other names with this prefix
+/// are internal to storage drivers.
 const OPAQUE: &str = ".wh..wh..opq";
-const DRIVERS_OWN: &str = ".wh..wh.";
+const DRIVER_PREFIX: &str = ".wh..wh.";
 
-/// Bytes of names that are kept of what layers hide: boot's memory does not grow with the image.
+/// Maximum size of the names of hidden files, so that the memory of boot does not grow with the image.
 const MAX_COVER_BYTES: usize = 4 << 20;
 
-/// Gives the files of an image's layers to `sink`.
-pub(super) async fn give(
+/// Writes the files of the layers of an image to `sink`.
+pub(super) async fn write_files(
     repository: &Repository<'_>,
     image: &Image,
     selection: PathSelection<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
-    // An artifact of another kind may have its files packed in the same way; Flux and Helm do.
+    // Another artifact may contain its files as tars too; those of Flux and Helm do.
     if !image.is_image()
         && let Some(blob) = image.layers.iter().find(|blob| !blob.is_tar())
     {
         return Err(SourceError::Content(format!(
-            "it is neither an image nor an artifact with named files: its blob {} of type {:?} has no annotation \
-             org.opencontainers.image.title, and is no tar. Push it with oras",
+            "neither an image nor an artifact with named files: blob {} of type {:?} has no annotation \
+             org.opencontainers.image.title, and is not a tar: push it with oras",
             blob.digest, blob.media_type
         )));
     }
     let mut above = Cover::default();
     let mut link = None;
     for blob in image.layers.iter().rev() {
-        let layer = give_layer(repository, blob, &above, selection, sink).await?;
+        let layer = read_layer(repository, blob, &above, selection, sink).await?;
         link = link.or(layer.link);
         above.add_all(layer.covers)?;
     }
     match link {
         Some(link) if sink.files() == 0 => Err(SourceError::Content(format!(
-            "it holds no file at or below {:?}, and {link:?} is a symbolic link there: write oci.path without links",
+            "no file at or below {:?}, because {link:?} is a symbolic link: set oci.path to a path without links",
             selection.path
         ))),
         _ => Ok(()),
     }
 }
 
-/// What a layer leaves to know.
-struct Left {
+/// What a layer contributes to the state of the image.
+struct LayerResult {
     covers: Cover,
     link: Option<String>,
 }
 
-async fn give_layer(
+async fn read_layer(
     repository: &Repository<'_>,
     blob: &Descriptor,
     above: &Cover,
     selection: PathSelection<'_>,
     sink: &mut Sink<'_>,
-) -> Result<Left, SourceError> {
-    let give = async |body: &mut Body, sink: &mut Sink<'_>| {
-        let mark = sink.mark();
-        let mut layer = Layer { selection, above, mark: &mark, covers: Cover::default(), link: None };
+) -> Result<LayerResult, SourceError> {
+    let receive = async |body: &mut Body, sink: &mut Sink<'_>| {
+        let position = sink.position();
+        let mut layer = Layer { selection, above, position: &position, covers: Cover::default(), link: None };
         unpack_tar(body, &mut layer, sink).await?;
-        Ok(Left { covers: layer.covers, link: layer.link })
+        Ok(LayerResult { covers: layer.covers, link: layer.link })
     };
-    repository.blob(blob, sink, give).await
+    repository.blob(blob, sink, receive).await
 }
 
-/// A layer while it is read.
+/// A layer that is being read.
 struct Layer<'a> {
     selection: PathSelection<'a>,
-    /// What the layers above hide.
+    /// Paths that upper layers hide.
     above: &'a Cover,
-    /// Where the layers above end.
-    mark: &'a SinkPosition,
-    /// What this one hides from those below.
+    /// The end of the upper layers in the sink.
+    position: &'a SinkPosition,
+    /// Paths that this layer hides in lower ones.
     covers: Cover,
-    /// The first link on the way to what is selected.
+    /// The first link in the selected path.
     link: Option<String>,
 }
 
@@ -105,15 +107,15 @@ impl SelectEntries for Layer<'_> {
             self.cover(folder, Hidden::Below)?;
             return Ok(None);
         }
-        if last.starts_with(DRIVERS_OWN) {
+        if last.starts_with(DRIVER_PREFIX) {
             return Ok(None);
         }
-        if let Some(gone) = last.strip_prefix(WHITEOUT) {
-            let gone = if folder.is_empty() { gone.to_owned() } else { format!("{folder}/{gone}") };
-            self.cover(&gone, Hidden::Whole)?;
+        if let Some(removed) = last.strip_prefix(WHITEOUT) {
+            let removed = if folder.is_empty() { removed.to_owned() } else { format!("{folder}/{removed}") };
+            self.cover(&removed, Hidden::Whole)?;
             return Ok(None);
         }
-        // A layer need not name the folders that its files lie in.
+        // A layer does not need entries for the folders of its files.
         path.folders().try_for_each(|folder| self.cover(folder, Hidden::Itself))?;
         if kind == ArchiveEntryKind::Folder {
             self.cover(&name, Hidden::Itself)?;
@@ -127,10 +129,10 @@ impl SelectEntries for Layer<'_> {
             }
         }
         let Some(target) = self.selection.target(path) else { return Ok(None) };
-        // A target that is no path fails where it is made.
-        let covered = AssetPath::parse(&target).is_ok_and(|target| sink.is_covered(&target, self.mark));
+        // An invalid target fails when the file is created.
+        let covered = AssetPath::parse(&target).is_ok_and(|target| sink.is_covered(&target, self.position));
         if hidden || covered {
-            // Hidden itself, it still hides what lies below it in the layers below.
+            // A hidden file still hides the files below its path in lower layers.
             self.cover(&name, Hidden::Whole)?;
             return Ok(None);
         }
@@ -143,7 +145,7 @@ impl SelectEntries for Layer<'_> {
 }
 
 impl Layer<'_> {
-    /// Notes what is hidden, as far as something selected can be.
+    /// Records that a path is hidden, if selected files may be affected.
     fn cover(&mut self, path: &str, hidden: Hidden) -> Result<(), SourceError> {
         match self.selection.match_path(path) {
             PathMatch::Beside if !path.is_empty() => Ok(()),
@@ -152,18 +154,18 @@ impl Layer<'_> {
     }
 }
 
-/// What of a path is hidden from lower layers.
+/// How a path is hidden in lower layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Hidden {
-    /// What is no folder: there is one above.
+    /// Anything but a folder is hidden: there is a folder in an upper layer.
     Itself,
-    /// What lies below it.
+    /// The paths below are hidden.
     Below,
-    /// The path and what lies below it.
+    /// The path and the paths below are hidden.
     Whole,
 }
 
-/// What layers hide, by path.
+/// The paths that layers hide.
 #[derive(Default)]
 struct Cover {
     paths: BTreeMap<String, Hidden>,
@@ -173,15 +175,15 @@ struct Cover {
 impl Cover {
     fn add(&mut self, path: &str, hidden: Hidden) -> Result<(), SourceError> {
         if let Some(known) = self.paths.get_mut(path) {
-            // An opaque folder is both: what was a file there is hidden, too.
+            // An opaque folder also hides a file at its own path.
             *known = hidden.max(*known);
             return Ok(());
         }
         self.bytes += path.len();
         if self.bytes > MAX_COVER_BYTES {
             return Err(SourceError::Archive(format!(
-                "the image's layers replace and remove so much that the names alone take more than {MAX_COVER_BYTES} \
-                 bytes: build it with fewer layers, or take another folder with {FIELD}"
+                "the names of the files that the image's layers replace and remove exceed {MAX_COVER_BYTES} bytes: build \
+                 it with fewer layers, or select another folder with {FIELD}"
             )));
         }
         self.paths.insert(path.to_owned(), hidden);
@@ -192,7 +194,7 @@ impl Cover {
         other.paths.into_iter().try_for_each(|(path, hidden)| self.add(&path, hidden))
     }
 
-    /// Whether something that is no folder is hidden at `path`.
+    /// Whether anything but a folder is hidden at `path`.
     fn hides(&self, path: &str) -> bool {
         let above = path.match_indices('/').filter_map(|(slash, _)| path.get(..slash)).chain([""]);
         self.paths.contains_key(path)
@@ -211,16 +213,16 @@ mod tests {
     use super::*;
     use crate::boot::volume::Volume;
 
-    /// What a layer says, in an order that its tar may have.
+    /// An entry of a layer.
     #[derive(Clone, Debug)]
-    enum Said {
+    enum LayerEntry {
         File(String),
         Folder(String),
         Gone(String),
         Opaque(String),
     }
 
-    impl Said {
+    impl LayerEntry {
         fn entry(&self) -> (AssetPath, ArchiveEntryKind) {
             let (path, kind) = match self {
                 Self::File(path) => (path.clone(), ArchiveEntryKind::File),
@@ -235,46 +237,51 @@ mod tests {
         }
     }
 
-    /// As a runtime does it: a folder on a disk, layer by layer from the lowest. Each file holds its layer's number.
-    fn applied(layers: &[Vec<Said>]) -> BTreeMap<String, usize> {
+    /// The reference: a runtime applies the layers to a disk, from the lowest. Each file contains the number
+    /// of its layer.
+    fn applied(layers: &[Vec<LayerEntry>]) -> BTreeMap<String, usize> {
         let mut files = BTreeMap::new();
         let below =
             |path: &str, folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
         for (number, layer) in layers.iter().enumerate() {
-            for said in layer {
-                match said {
-                    Said::Gone(gone) => files.retain(|path: &String, _| path != gone && !below(path, gone)),
-                    Said::Opaque(folder) => files.retain(|path, _| path != folder && !below(path, folder)),
-                    Said::File(_) | Said::Folder(_) => {}
+            for entry in layer {
+                match entry {
+                    LayerEntry::Gone(gone) => {
+                        files.retain(|path: &String, _| path != gone && !below(path, gone));
+                    }
+                    LayerEntry::Opaque(folder) => {
+                        files.retain(|path, _| path != folder && !below(path, folder));
+                    }
+                    LayerEntry::File(_) | LayerEntry::Folder(_) => {}
                 }
             }
-            for said in layer {
-                match said {
-                    Said::File(new) => {
+            for entry in layer {
+                match entry {
+                    LayerEntry::File(new) => {
                         files.retain(|path, _| !below(path, new) && !below(new, path));
                         files.insert(new.clone(), number);
                     }
-                    Said::Folder(new) => files.retain(|path, _| path != new && !below(new, path)),
-                    Said::Gone(_) | Said::Opaque(_) => {}
+                    LayerEntry::Folder(new) => files.retain(|path, _| path != new && !below(new, path)),
+                    LayerEntry::Gone(_) | LayerEntry::Opaque(_) => {}
                 }
             }
         }
         files
     }
 
-    /// As boot does it.
-    fn taken(layers: &[Vec<Said>], selection: PathSelection<'_>) -> BTreeMap<String, usize> {
+    /// The files that boot extracts.
+    fn extracted(layers: &[Vec<LayerEntry>], selection: PathSelection<'_>) -> BTreeMap<String, usize> {
         let root = tempfile::tempdir().unwrap();
         let volume = Volume::open(root.path(), "default").unwrap();
         let mut sink = Sink::new(&volume, None);
         let mut above = Cover::default();
         let mut from = BTreeMap::new();
-        for (number, said) in layers.iter().enumerate().rev() {
-            let mark = sink.mark();
+        for (number, entry) in layers.iter().enumerate().rev() {
+            let position = sink.position();
             let mut layer =
-                Layer { selection, above: &above, mark: &mark, covers: Cover::default(), link: None };
-            for said in said {
-                let (path, kind) = said.entry();
+                Layer { selection, above: &above, position: &position, covers: Cover::default(), link: None };
+            for entry in entry {
+                let (path, kind) = entry.entry();
                 if let Some(target) = layer.target(&path, kind, &sink).unwrap() {
                     sink.file(&target, b"").unwrap();
                     from.insert(target, number);
@@ -286,31 +293,32 @@ mod tests {
         from
     }
 
-    fn layer() -> impl Strategy<Value = Vec<Said>> {
+    fn layer() -> impl Strategy<Value = Vec<LayerEntry>> {
         let path = "[ab](/[ab]){0,2}";
-        let said = prop_oneof![
-            4 => path.prop_map(Said::File),
-            1 => path.prop_map(Said::Folder),
-            1 => path.prop_map(Said::Gone),
-            1 => path.prop_map(Said::Opaque),
+        let entry = prop_oneof![
+            4 => path.prop_map(LayerEntry::File),
+            1 => path.prop_map(LayerEntry::Folder),
+            1 => path.prop_map(LayerEntry::Gone),
+            1 => path.prop_map(LayerEntry::Opaque),
         ];
-        // A tar that says of one path that it is a file and a folder is refused; what it would come to is nobody's rule.
-        prop::collection::vec(said, 0..6).prop_map(|said| {
+        // A tar in which a path is both a file and a folder is refused; the specification does not define its
+        // meaning.
+        prop::collection::vec(entry, 0..6).prop_map(|entry| {
             let mut files = BTreeSet::<String>::new();
             let mut folders = BTreeSet::<String>::new();
             let above = |path: &str| -> Vec<String> {
                 path.match_indices('/').map(|(slash, _)| path[..slash].to_owned()).collect()
             };
             let mut kept = Vec::new();
-            for said in said {
-                let (path, is_folder) = match &said {
-                    Said::File(path) => (path, false),
-                    Said::Folder(path) | Said::Opaque(path) => (path, true),
-                    Said::Gone(path) => {
+            for entry in entry {
+                let (path, is_folder) = match &entry {
+                    LayerEntry::File(path) => (path, false),
+                    LayerEntry::Folder(path) | LayerEntry::Opaque(path) => (path, true),
+                    LayerEntry::Gone(path) => {
                         let mut parents = above(path);
                         if !parents.iter().any(|folder| files.contains(folder)) {
                             folders.extend(parents.drain(..));
-                            kept.push(said);
+                            kept.push(entry);
                         }
                         continue;
                     }
@@ -326,16 +334,16 @@ mod tests {
                 } else {
                     files.insert(path.clone())
                 };
-                kept.push(said);
+                kept.push(entry);
             }
             kept
         })
     }
 
     proptest! {
-        /// Judged by a model that goes the other way.
+        /// Compares with a model that works in the other direction.
         #[test]
-        fn from_the_top_comes_what_comes_from_the_bottom(
+        fn applying_layers_from_the_top_equals_applying_them_from_the_bottom(
             layers in prop::collection::vec(layer(), 1..5),
             path in "([ab](/[ab])?)?",
         ) {
@@ -345,12 +353,12 @@ mod tests {
                 selection.target(&file).map(|target| (target, *number))
             };
             let expected: BTreeMap<_, _> = applied(&layers).iter().filter_map(selected).collect();
-            prop_assert_eq!(taken(&layers, selection), expected);
+            prop_assert_eq!(extracted(&layers, selection), expected);
         }
     }
 
     #[test]
-    fn what_layers_hide_is_kept_within_bounds() {
+    fn the_names_of_hidden_files_are_limited() {
         let mut cover = Cover::default();
         let name = "x".repeat(1 << 20);
         for number in 0..3 {
@@ -360,7 +368,7 @@ mod tests {
         let error =
             cover.add(&name, Hidden::Whole).and_then(|()| cover.add(&format!("{name}x"), Hidden::Whole));
         assert!(
-            error.unwrap_err().to_string().contains("fewer layers, or take another folder with oci.path")
+            error.unwrap_err().to_string().contains("fewer layers, or select another folder with oci.path")
         );
     }
 }

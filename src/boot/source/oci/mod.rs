@@ -1,7 +1,8 @@
-//! `oci`: an artifact's files, or an image's, from a registry.
+//! `oci`: the files of an artifact or an image in a registry.
 //!
-//! An artifact is a list of named blobs: files, and folders that were packed. An image is a list of layers, each a tar
-//! of what it adds to the ones below it, and of what it removes. Both are unpacked while they stream in.
+//! An artifact is a list of named blobs: files, and packed folders. An image is a list of layers: tars with
+//! the files that they add to the layers below, and those that they remove. Both are unpacked while they are
+//! downloaded.
 
 mod artifact;
 mod image;
@@ -21,19 +22,19 @@ use crate::boot::sink::Sink;
 use crate::http::{self, Body, FetchProgress, HttpClient, HttpError};
 use crate::registry::{
     Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, RegistryCredentials, Session,
-    credentials, first_asked, manifest,
+    credentials, first_address, manifest,
 };
 use bootlace_core::entry::Rename;
 use bootlace_core::plan::boot_spec::{DIR_PULL_SECRET, RemoteSpec};
 use bootlace_core::profile::oci::Oci;
 
-/// How many indexes may lead to an image: one is usual, and a second is allowed.
+/// Maximum number of nested indexes. One is usual.
 const MAX_INDEXES: usize = 3;
 
-/// What a registry holds.
+/// A source in a registry.
 pub(super) struct OciSource<'a> {
     remote: &'a RemoteSpec<Oci>,
-    /// The time of the whole boot.
+    /// The time limit of the boot.
     seconds: u32,
     progress: Arc<FetchProgress>,
 }
@@ -43,75 +44,81 @@ impl<'a> OciSource<'a> {
         Self { remote, seconds, progress: Arc::default() }
     }
 
-    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let RemoteSpec { request: says, path } = self.remote;
+    async fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        let RemoteSpec { request: settings, path } = self.remote;
         let mount = Path::new(path);
-        let client = client::open(&says.client, mount, self.seconds, &self.progress).await?;
-        let own = &says.client;
-        if !own.headers.is_empty() || own.headers_from_secret.is_some() || own.token.is_some() {
-            return Err(setup(
-                "a registry takes its credentials from oci.pullSecret, and no headers: remove client.headers, \
-                 client.headersFromSecret and client.token",
+        let client = client::open(&settings.client, mount, self.seconds, &self.progress).await?;
+        let client_settings = &settings.client;
+        if !client_settings.headers.is_empty()
+            || client_settings.headers_from_secret.is_some()
+            || client_settings.token.is_some()
+        {
+            return Err(invalid_settings(
+                "client.headers, client.headersFromSecret and client.token are not supported with a registry: remove \
+                 them, and set oci.pullSecret",
             ));
         }
-        let reference = reference(says)?;
-        let platform = match &says.platform {
-            Some(platform) => platform.parse().map_err(|error| setup(format!("oci.platform: {error}")))?,
+        let reference = reference(settings)?;
+        let platform = match &settings.platform {
+            Some(platform) => {
+                platform.parse().map_err(|error| invalid_settings(format!("oci.platform: {error}")))?
+            }
             None => Platform::own(),
         };
         let credentials = self.credentials(&reference).await?;
-        let session = Session::new(&client, &reference, says.plain_http, credentials, remedy)?;
+        let session = Session::new(&client, &reference, settings.plain_http, credentials, remedy)?;
         let repository = Repository { client: &client, session: &session };
 
         let image = repository.image(&platform, sink).await?;
         check_size(&image, sink.limit())?;
-        let selection = PathSelection { path: &says.path, prefix: &says.prefix };
+        let selection = PathSelection { path: &settings.path, prefix: &settings.prefix };
         if image.layers.iter().any(|blob| blob.title().is_some()) {
-            artifact::give(&repository, &image.layers, selection, sink).await?;
+            artifact::write_files(&repository, &image.layers, selection, sink).await?;
         } else {
-            image::give(&repository, &image, selection, sink).await?;
+            image::write_files(&repository, &image, selection, sink).await?;
         }
         if sink.files() == 0 {
-            return Err(nothing(&says.path));
+            return Err(no_files(&settings.path));
         }
         Ok(())
     }
 
-    /// Those of the pull secret for this registry.
+    /// The credentials in the pull secret for this registry.
     async fn credentials(&self, reference: &Reference) -> Result<Vec<RegistryCredentials>, SourceError> {
-        let RemoteSpec { request: says, path } = self.remote;
-        let Some(secret) = &says.pull_secret else { return Ok(Vec::new()) };
+        let RemoteSpec { request: settings, path } = self.remote;
+        let Some(secret) = &settings.pull_secret else { return Ok(Vec::new()) };
         let keys = read_object(&Path::new(path).join(DIR_PULL_SECRET)).await?;
         let Some(json) = keys.get(credentials::KEY) else {
             return Err(SourceError::Missing(format!(
-                "Secret {secret} of oci.pullSecret does not exist in the pod's namespace, or it has no key {:?}: create \
-                 it with `kubectl create secret docker-registry`",
+                "Secret {secret} of oci.pullSecret does not exist in the pod's namespace, or has no key {:?}: create it \
+                 with `kubectl create secret docker-registry`",
                 credentials::KEY
             )));
         };
         let mut keyring = Keyring::default();
-        let named = |what: String| setup(format!("Secret {secret}, which oci.pullSecret names, {what}"));
+        let named =
+            |problem: String| invalid_settings(format!("Secret {secret} of oci.pullSecret {problem}"));
         keyring.add(json).map_err(|error| named(error.to_string()))?;
         let found = keyring.lookup(reference);
         if found.is_empty() {
-            let what = format!(
-                "has no entry for {}/{}: add one, or remove oci.pullSecret where none is needed",
+            let problem = format!(
+                "has no entry for {}/{}: add one, or remove oci.pullSecret if the registry needs no credentials",
                 reference.registry(),
                 reference.repository()
             );
-            return Err(named(what));
+            return Err(named(problem));
         }
         Ok(found)
     }
 }
 
-fn reference(says: &Oci) -> Result<Reference, SourceError> {
-    says.reference.parse().map_err(|error| setup(format!("oci.reference: {error}")))
+fn reference(settings: &Oci) -> Result<Reference, SourceError> {
+    settings.reference.parse().map_err(|error| invalid_settings(format!("oci.reference: {error}")))
 }
 
-/// Where boot asks first.
-pub(super) fn address(says: &Oci) -> Result<String, SourceError> {
-    Ok(first_asked(&reference(says)?, says.plain_http)?.into())
+/// The address of the first request.
+pub(super) fn address(settings: &Oci) -> Result<String, SourceError> {
+    Ok(first_address(&reference(settings)?, settings.plain_http)?.into())
 }
 
 impl FetchSource for OciSource<'_> {
@@ -124,22 +131,22 @@ impl FetchSource for OciSource<'_> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        self.give(sink).boxed_local()
+        self.write_to(sink).boxed_local()
     }
 
-    fn doing(&self) -> Option<String> {
+    fn in_progress(&self) -> Option<String> {
         self.progress.describe()
     }
 }
 
-/// A repository, asked with attempts and deadlines.
+/// A repository, with retries and time limits.
 struct Repository<'r> {
     client: &'r HttpClient<'r>,
     session: &'r Session<'r>,
 }
 
 impl Repository<'_> {
-    /// What the reference comes to on a platform.
+    /// Resolves the reference for a platform.
     async fn image(&self, platform: &Platform, sink: &mut Sink<'_>) -> Result<Image, SourceError> {
         let mut digest: Option<Digest> = None;
         for _ in 0..=MAX_INDEXES {
@@ -152,73 +159,69 @@ impl Repository<'_> {
                 }
                 Manifest::Index(index) => index,
             };
-            let chosen = platform.choose(&index).map_err(|error| {
-                SourceError::Missing(format!("{error}: push one, or choose with oci.platform"))
-            })?;
+            let chosen = platform
+                .choose(&index)
+                .map_err(|error| SourceError::Missing(format!("{error}: push one, or set oci.platform")))?;
             digest = Some(chosen.digest.clone());
         }
         Err(SourceError::Content(format!(
-            "its indexes name each other: more than {MAX_INDEXES} lead to no image. Push it anew"
+            "more than {MAX_INDEXES} nested indexes: push it again with a single index"
         )))
     }
 
     async fn manifest(&self, digest: Option<&Digest>) -> Result<Manifest, SourceError> {
-        let ask = async || self.session.manifest(digest).await;
-        let take = async |mut body: Body| Ok(body.read(manifest::MAX_BYTES).await?);
-        let bytes = fetch_by(self.client, ask, take).await?;
+        let send = async || self.session.manifest(digest).await;
+        let receive = async |mut body: Body| Ok(body.read(manifest::MAX_BYTES).await?);
+        let bytes = fetch_by(self.client, send, receive).await?;
         Manifest::read(&bytes).map_err(|error| SourceError::Content(error.to_string()))
     }
 
-    /// What `give` makes of a blob and gives to `sink`. It begins anew with each attempt: what the one before gave is
-    /// forgotten.
+    /// Fetches a blob and passes it to `receive`, which writes to `sink`. Each attempt starts again: the sink
+    /// discards the content of the attempt before.
     async fn blob<T>(
         &self,
         blob: &Descriptor,
         sink: &mut Sink<'_>,
-        mut give: impl AsyncFnMut(&mut Body, &mut Sink<'_>) -> Result<T, SourceError>,
+        mut receive: impl AsyncFnMut(&mut Body, &mut Sink<'_>) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
-        let (mark, limit) = (sink.mark(), sink.limit());
-        let ask = async || self.session.blob(blob, limit).await;
-        let take = async |mut body: Body| {
-            sink.rewind(&mark);
-            give(&mut body, sink).await
+        let (position, limit) = (sink.position(), sink.limit());
+        let send = async || self.session.blob(blob, limit).await;
+        let receive_attempt = async |mut body: Body| {
+            sink.rewind(&position);
+            receive(&mut body, sink).await
         };
-        fetch_by(self.client, ask, take).await
+        fetch_by(self.client, send, receive_attempt).await
     }
 }
 
-/// Told before a byte of it is downloaded.
+/// Fails before anything is downloaded.
 fn check_size(image: &Image, limit: u64) -> Result<(), SourceError> {
     let size = image.layers.iter().fold(0, |size: u64, blob| size.saturating_add(blob.size));
     if size <= limit {
         return Ok(());
     }
-    Err(SourceError::Content(format!(
-        "it takes {size} bytes, and the source may take {limit}: raise limits.size of the source if it should be"
-    )))
+    Err(SourceError::TooLarge { size, limit })
 }
 
-fn nothing(path: &str) -> SourceError {
+fn no_files(path: &str) -> SourceError {
     SourceError::Content(if path.is_empty() {
-        "it holds no files: push it with some".to_owned()
+        "it contains no files: push it again with files".to_owned()
     } else {
-        format!("it holds no file at or below {path:?}: correct oci.path")
+        format!("no file at or below {path:?}: correct oci.path")
     })
 }
 
-fn setup(why: impl Into<String>) -> SourceError {
-    HttpError::Setup(why.into()).into()
+fn invalid_settings(reason: impl Into<String>) -> SourceError {
+    HttpError::Setup(reason.into()).into()
 }
 
 fn remedy(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => {
-            "name a Secret with credentials in oci.pullSecret, or renew what it holds"
+            "set oci.pullSecret to a Secret with credentials, or renew the credentials in it"
         }
-        StatusCode::FORBIDDEN => {
-            "let the registry give the credentials of oci.pullSecret the right to pull this"
-        }
-        StatusCode::NOT_FOUND => "correct oci.reference, or push what it names",
+        StatusCode::FORBIDDEN => "grant the credentials of oci.pullSecret the right to pull it",
+        StatusCode::NOT_FOUND => "correct oci.reference, or push it",
         status => http::remedy(status),
     }
 }

@@ -1,30 +1,30 @@
-//! Which part of an artifact or an image is taken.
+//! The selected part of an artifact or an image.
 
 use bootlace_core::entry::AssetPath;
 
-/// What the profile takes.
+/// The selection of the profile.
 #[derive(Clone, Copy)]
 pub(super) struct PathSelection<'a> {
     /// The folder or the file; empty for everything.
     pub(super) path: &'a str,
-    /// Stands in front of every file.
+    /// The prefix of every file.
     pub(super) prefix: &'a str,
 }
 
-/// Where a path stands to the selected one.
+/// The relation of a path to the selected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathMatch {
     /// Below it, or everything is selected.
     Below,
     /// The path itself.
     Itself,
-    /// A folder that leads to it.
+    /// A parent folder of it.
     Above,
     /// Elsewhere.
     Beside,
 }
 
-/// The field that a user may have to correct.
+/// The field for error messages.
 pub(super) const FIELD: &str = "oci.path";
 
 impl PathSelection<'_> {
@@ -40,8 +40,8 @@ impl PathSelection<'_> {
         }
     }
 
-    /// Where the file goes below the assets folder; `None` where it is not taken. A file that is selected itself keeps
-    /// its name.
+    /// The path of the file in the assets folder; `None` if it is not selected. A file that is itself
+    /// selected keeps its name.
     pub(super) fn target(&self, path: &AssetPath) -> Option<String> {
         let path = path.to_string();
         let rest = match self.match_path(&path) {
@@ -54,7 +54,7 @@ impl PathSelection<'_> {
     }
 }
 
-/// Whether a path lies in a folder.
+/// Whether a path is in a folder.
 pub(super) fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_a_file_or_everything() {
+    fn a_folder_a_file_or_everything_is_selected() {
         let target = |path, file: &str| {
             PathSelection { path, prefix: "p/" }.target(&AssetPath::parse(file).unwrap()).unwrap_or_default()
         };

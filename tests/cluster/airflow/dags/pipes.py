@@ -1,4 +1,4 @@
-"""Tasks that hand small files to later ones. They carry annotations and volumes; images and commands are anybody's."""
+"""Tasks that pass small files to later tasks. They use annotations and volumes; images and commands do not change."""
 
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ def shell(task_id, script, **settings):
     )
 
 
-# A certificate and a text, for two tasks that come after.
+# A certificate and a text for two later tasks.
 with pipeline("certificates"):
     issue = shell(
         "issue",
@@ -41,7 +41,7 @@ with pipeline("certificates"):
     serve = shell(
         "serve",
         "cat /etc/tls/tls.crt",
-        # Jinja knows {{ }} itself, so the other spelling.
+        # Airflow renders {{ }} itself, so this uses the other syntax.
         volumes=[k8s.V1Volume(name="tls", secret=k8s.V1SecretVolumeSource(secret_name="pipe:Certificate"))],
         volume_mounts=[k8s.V1VolumeMount(name="tls", mount_path="/etc/tls")],
     )
@@ -57,7 +57,7 @@ with pipeline("certificates"):
     )
     issue >> [serve, publish]
 
-# Each element hands to the one of its own index.
+# Each element passes its file to the element with the same index.
 with pipeline("mapped_pipes"):
     write = KubernetesPodOperator.partial(
         task_id="write",
@@ -73,7 +73,7 @@ with pipeline("mapped_pipes"):
     ).expand(arguments=[[f'echo "{part} reads $PART"'] for part in ("a", "b", "c")])
     write >> read
 
-# Says something else each time.
+# The output differs in each run.
 with pipeline("cleared_pipes"):
     names = shell(
         "names",
@@ -87,7 +87,7 @@ with pipeline("cleared_pipes"):
     )
     names >> result
 
-# Its first attempt stores something too, where the profile has outputs of failures stored.
+# The first attempt fails. It stores an output too, if the profile stores outputs of failed tasks.
 with pipeline("retried_pipes"):
     tries = shell(
         "tries",

@@ -1,4 +1,4 @@
-"""A report as anyone would write it, of one task: its program prints what its process holds."""
+"""An ordinary DAG with one task, whose program prints its environment and a file."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ with DAG(
     schedule="@daily",
     start_date=datetime(2026, 1, 1),
     catchup=False,
-    # The pods stay, so that one can look at them when the run is over.
+    # Keep the pods, to inspect them after the run.
     default_args={"on_finish_action": "keep_pod"},
 ):
     KubernetesPodOperator(

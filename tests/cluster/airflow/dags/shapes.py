@@ -1,4 +1,4 @@
-"""One DAG for each shape of task that Airflow's operator makes pods for in a way of its own."""
+"""One DAG for each kind of task for which Airflow's operator creates a different pod."""
 
 from datetime import datetime
 
@@ -25,7 +25,7 @@ def shell(task_id, script, **settings):
     )
 
 
-# A sidecar waits in the pod for Airflow to fetch what the task wrote.
+# The pod has a sidecar, which runs until Airflow has fetched the file that the task wrote.
 with pipeline("xcom"):
     answer = shell(
         "answer",
@@ -42,7 +42,7 @@ with pipeline("xcom"):
 with pipeline("failing"):
     shell("fails", 'echo "failing for $GREETING"; exit 3')
 
-# One task of the DAG becomes three pods, told apart by the label map_index.
+# One task of the DAG becomes three pods, which differ in the label map_index.
 with pipeline("mapped"):
     KubernetesPodOperator.partial(
         task_id="each",

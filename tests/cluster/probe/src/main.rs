@@ -1,8 +1,9 @@
-//! The one program of the test image that holds no shell: prints what its process really holds.
+//! The only program of the test image without a shell. It prints the state of its process.
 //!
-//! `probe [ACTION…] [-- ARGUMENT…]`, actions in order: `argv`, `environ`, `status`, `file=PATH`, `write=PATH`,
-//! `await=PATH` (goes on once there is such a file), `exit=CODE`, `wait`. One line each item, bytes that are not printable ASCII escaped as in a Rust byte string
-//! ([`slice::escape_ascii`]), so that a newline or a non-UTF-8 value shows as what it is:
+//! `probe [ACTION…] [-- ARGUMENT…]` runs the actions in order: `argv`, `environ`, `status`, `file=PATH`,
+//! `write=PATH`, `await=PATH` (waits until the file exists), `exit=CODE`, `wait`. It prints one line for each
+//! item, with all bytes that are not printable ASCII escaped as in a Rust byte string
+//! ([`slice::escape_ascii`]), so that newlines and invalid UTF-8 are visible:
 //!
 //! ```text
 //! argv 0 /probe
@@ -13,7 +14,7 @@
 //! end
 //! ```
 //!
-//! `end` comes last, before the probe exits or waits: a log without it is not whole.
+//! The last line is `end`, before the probe exits or waits. A log without it is incomplete.
 
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
                     std::thread::park();
                 }
             }
-            _ => Err(std::io::Error::other("there is no such action")),
+            _ => Err(std::io::Error::other("unknown action")),
         };
         if let Err(error) = done {
             eprintln!("probe: {}={}: {error}", action.escape_ascii(), value.escape_ascii());
@@ -56,26 +57,26 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The last line. Where it cannot be printed, whoever reads the log sees that it is missing.
+/// Prints the last line. An error is ignored, because the missing line shows it.
 fn end() {
     let mut out = std::io::stdout().lock();
     writeln!(out, "end").and_then(|()| out.flush()).unwrap_or_default();
 }
 
-/// `name=value` in two parts; the value is empty where there is none.
+/// Splits `name=value`. The value is empty if there is no `=`.
 fn split(action: &[u8]) -> (&[u8], &[u8]) {
     let mut parts = action.splitn(2, |byte| *byte == b'=');
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
-/// The process's own environ as the kernel holds it: duplicates and records without `=` included.
+/// Prints the environment as the kernel stores it, including duplicates and records without `=`.
 fn environ() -> std::io::Result<()> {
     let records = std::fs::read("/proc/self/environ")?;
     let records = records.strip_suffix(b"\0").unwrap_or(&records);
     print(records.split(|byte| *byte == 0).map(|record| ("environ ".to_owned(), record.to_vec())))
 }
 
-/// Who the process is and what it may do: its ids, groups, capabilities.
+/// Prints `/proc/self/status`: IDs, groups, capabilities.
 fn status() -> std::io::Result<()> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let fields = status.lines().filter_map(|line| line.split_once(':'));
@@ -90,14 +91,15 @@ fn file(path: &[u8]) -> std::io::Result<()> {
     print([(format!("file {} ", path.escape_ascii()), content)])
 }
 
-/// Waits for a file that another process makes. Whoever waits for the probe has the deadline.
+/// Waits for a file that another process creates, without a timeout: the scenario that waits for the probe
+/// has one.
 fn wait_for(path: &[u8]) {
     while !std::path::Path::new(std::ffi::OsStr::from_bytes(path)).exists() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
 
-/// Tries to make a file. That it cannot is nothing to fail for: it is what was asked.
+/// Tries to create a file, and prints the result. A failure is a result, not an error.
 fn write(path: &[u8]) -> std::io::Result<()> {
     let done = match std::fs::write(std::ffi::OsStr::from_bytes(path), "written by the probe") {
         Ok(()) => "done".to_owned(),
@@ -106,7 +108,7 @@ fn write(path: &[u8]) -> std::io::Result<()> {
     print([(format!("write {} ", path.escape_ascii()), done.into_bytes())])
 }
 
-/// One line each: the prefix, then the value escaped.
+/// Prints a line for each item: the prefix and the escaped value.
 fn print(items: impl IntoIterator<Item = (String, Vec<u8>)>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     for (prefix, value) in items {

@@ -1,7 +1,8 @@
-//! What the postStart hook costs: CPU of the node, the start of the task and of the container behind it, the end of
-//! the pod, and the kubelet's events.
+//! The cost of the postStart hook: CPU time of the node, start of the task and of the next container, end of
+//! the pod, and events of the kubelet.
 //!
-//! Pods of each shape are run in turns, one at a time, so that what else the machine does meets all shapes alike.
+//! Pods of all kinds run in turns, one at a time, so that other load on the machine affects all kinds
+//! equally.
 
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ use crate::images::BUSYBOX;
 use crate::processes::Node;
 use crate::scenario::{LIMIT, Namespace};
 
-/// What is compared.
+/// The kinds of pods that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
-    /// A pod that is no task.
+    /// A pod that is not a task.
     NotInjected,
     Never,
     /// The launcher loads the env, so there is no hook.
@@ -41,7 +42,7 @@ impl Shape {
         }
     }
 
-    /// Its profile's name; none for a pod that is no task.
+    /// The name of its profile. `None` for a pod that is not a task.
     fn profile(self, namespace: &Namespace) -> Option<String> {
         let name = |when: &str| Some(format!("{}-{when}", namespace.name()));
         match self {
@@ -62,12 +63,12 @@ impl Shape {
     }
 }
 
-/// How long the task runs.
+/// The duration of the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Length {
-    /// Longer than its hook.
+    /// Longer than the hook.
     Long,
-    /// It has ended before a hook can run.
+    /// The task exits before the hook runs.
     Short,
 }
 
@@ -87,22 +88,22 @@ impl Length {
     }
 }
 
-/// What one pod came to.
+/// The measurements of one pod.
 #[derive(Clone, Copy)]
 struct Figures {
-    /// CPU of the node, from before the pod was created until it was gone.
+    /// CPU time of the node, from before the creation of the pod until it is deleted.
     node: Duration,
-    /// From the pod's creation to the task's first word.
+    /// From the creation of the pod to the first output of the task.
     start: Duration,
-    /// From there to the first word of the container that the kubelet starts after the task's.
+    /// From there to the first output of the container that the kubelet starts after that of the task.
     next: Duration,
-    /// From the task's first word until the API server tells that the pod has succeeded.
+    /// From the first output of the task until the API server reports that the pod has succeeded.
     end: Duration,
-    /// The kubelet wrote that the hook failed.
+    /// Whether the kubelet recorded that the hook failed.
     event: bool,
 }
 
-/// Runs `rounds` pods of each shape, and prints what it found.
+/// Runs `rounds` pods of each kind, and prints the results.
 pub(super) async fn run(namespace: &Namespace, rounds: u32) -> Result<()> {
     for shape in Shape::ALL {
         if let (Some(name), Some(when)) = (shape.profile(namespace), shape.when()) {
@@ -114,28 +115,28 @@ pub(super) async fn run(namespace: &Namespace, rounds: u32) -> Result<()> {
     let node = Node::of_this_cluster()?;
     let shapes = [Length::Long, Length::Short].map(|length| Shape::ALL.map(|shape| (length, shape)));
     let mut found: Vec<_> = shapes.concat().into_iter().map(|shape| (shape, Vec::new())).collect();
-    // One of each first, which nobody counts: images and programs are in memory then.
+    // The first round is not counted: it loads images and programs into memory.
     for round in 0..=rounds {
         for ((length, shape), figures) in &mut found {
-            let pod = one(namespace, &node, *length, *shape, round).await?;
+            let pod = measure(namespace, &node, *length, *shape, round).await?;
             if round > 0 {
                 figures.push(pod);
             }
         }
     }
     println!(
-        "By `hook.when`, medians in ms, {rounds} pods of each, in turns. CPU: of kubelet, containerd, runc and all that \
-         ran in the pod (without etcd and the control plane), from before its creation until it was gone. Each pod has a \
-         second container, which the kubelet starts when the first has started and its hook is over.\n"
+        "Medians in ms for each value of `hook.when`, {rounds} pods of each kind, in turns. CPU time is that of the kubelet, \
+         containerd, runc and all processes of the pod (without etcd and the control plane), from before the creation of the \
+         pod until it is deleted. Each pod has a second container, which the kubelet starts after the hook of the first.\n"
     );
     println!(
-        "| task runs | hook | CPU of the node | from creation to the task's start | to the next container's | \
-         from the task's start until the pod has succeeded | with `FailedPostStartHook` |\n\
+        "| task runs for | hook | CPU time of the node | from creation to the start of the task | from there to the start of \
+         the next container | from the start of the task until the pod has succeeded | pods with `FailedPostStartHook` |\n\
          |---|---|---:|---:|---:|---:|---:|"
     );
     for ((length, shape), figures) in &found {
-        let median = |of: fn(&Figures) -> Duration| {
-            let mut all: Vec<_> = figures.iter().map(of).collect();
+        let median = |field: fn(&Figures) -> Duration| {
+            let mut all: Vec<_> = figures.iter().map(field).collect();
             all.sort();
             Millis(quantile(&all, 0.5))
         };
@@ -153,7 +154,7 @@ pub(super) async fn run(namespace: &Namespace, rounds: u32) -> Result<()> {
     Ok(())
 }
 
-async fn one(
+async fn measure(
     namespace: &Namespace,
     node: &Node,
     length: Length,
@@ -171,7 +172,7 @@ async fn one(
     let pods = namespace.api::<Pod>();
     let event = hook_failed(namespace, &name).await?;
     pods.delete(&name, &DeleteParams::default()).await?;
-    gone(pods, &name, &uid).await?;
+    wait_until_deleted(pods, &name, &uid).await?;
     let span = |from: Timestamp, to: Timestamp| to.duration_since(from).try_into().unwrap_or_default();
     Ok(Figures {
         node: node.cpu()?.saturating_sub(before),
@@ -197,12 +198,12 @@ fn pod(name: &str, profile: Option<String>, length: Length) -> Value {
 }
 
 async fn hook_failed(namespace: &Namespace, pod: &str) -> Result<bool> {
-    let of_pod = ListParams::default().fields(&format!("involvedObject.name={pod}"));
-    let events = namespace.api::<Event>().list(&of_pod).await?;
+    let events_of_pod = ListParams::default().fields(&format!("involvedObject.name={pod}"));
+    let events = namespace.api::<Event>().list(&events_of_pod).await?;
     Ok(events.items.iter().any(|event| event.reason.as_deref() == Some("FailedPostStartHook")))
 }
 
-async fn gone(pods: Api<Pod>, name: &str, uid: &str) -> Result<()> {
+async fn wait_until_deleted(pods: Api<Pod>, name: &str, uid: &str) -> Result<()> {
     tokio::time::timeout(LIMIT, await_condition(pods, name, conditions::is_deleted(uid))).await??;
     Ok(())
 }

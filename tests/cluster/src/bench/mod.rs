@@ -1,4 +1,4 @@
-//! What Bootlace costs a pod on a real node.
+//! Measures the cost of Bootlace for a pod on a real node.
 
 mod hook;
 mod outputs;
@@ -13,19 +13,19 @@ use kube::api::LogParams;
 
 use crate::scenario::Namespace;
 
-/// A section of `docs/figures.md` that takes a cluster.
+/// A section of `docs/figures.md` that needs a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Section {
-    /// How much later a pod with outputs ends, and the memory of the sidecar.
+    /// The time that outputs add to the end of a pod, and the memory of the sidecar.
     Outputs,
-    /// What the postStart hook costs the node and the pod.
+    /// The cost of the postStart hook for the node and the pod.
     Hook,
 }
 
-/// Runs `rounds` pods of each shape of a section, and prints the section.
+/// Runs `rounds` pods of each kind, and prints the section.
 ///
 /// # Errors
-/// Where a pod does not end as it should.
+/// If a pod does not end as expected.
 pub async fn run(section: Section, namespace: &Namespace, rounds: u32) -> Result<()> {
     match section {
         Section::Outputs => outputs::run(namespace, rounds).await,
@@ -33,7 +33,7 @@ pub async fn run(section: Section, namespace: &Namespace, rounds: u32) -> Result
     }
 }
 
-/// When a container wrote the line `word`, as the runtime stamped it.
+/// The time at which a container wrote the line `word`, from the timestamps of the container runtime.
 async fn stamp(namespace: &Namespace, pod: &str, container: &str, word: &str) -> Result<Timestamp> {
     let stamped =
         LogParams { container: Some(container.to_owned()), timestamps: true, ..LogParams::default() };
@@ -42,7 +42,7 @@ async fn stamp(namespace: &Namespace, pod: &str, container: &str, word: &str) ->
     Ok(line.with_context(|| format!("the log of {container} in {pod} is {log:?}"))?.parse()?)
 }
 
-/// The value below which `part` of them are.
+/// The quantile `part` of sorted values.
 fn quantile(sorted: &[Duration], part: f64) -> Duration {
     #[expect(
         clippy::cast_possible_truncation,

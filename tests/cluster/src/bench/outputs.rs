@@ -1,6 +1,7 @@
-//! What outputs cost a pod: how much later it ends, and the memory of the sidecar that has them stored.
+//! The cost of outputs: the time that they add to the end of a pod, and the memory of the sidecar.
 //!
-//! Pods of each shape are run in turns, one at a time, so that what else the machine does meets all shapes alike.
+//! Pods of all kinds run in turns, one at a time, so that other load on the machine affects all kinds
+//! equally.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -18,39 +19,40 @@ use crate::processes::{Node, Process};
 use crate::scenario::{LIMIT, Namespace, state};
 use crate::wait::until_async;
 
-/// The profile of the tasks: nothing to fetch.
+/// The profile of the tasks, which fetches nothing.
 const PROFILE: &str = "{}";
 
-/// What is compared.
+/// The kinds of pods that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
-    /// A task that Bootlace injects, without outputs.
+    /// An injected task without outputs.
     Plain,
-    /// The same with a native sidecar that does nothing and ends when it is told to: what any sidecar costs.
+    /// The same with a native sidecar that does nothing and exits on SIGTERM, to show the cost of any
+    /// sidecar.
     Sidecar,
-    /// The same as the first, with a `ConfigMap` and a Secret to store.
+    /// A task that stores a `ConfigMap` and a Secret.
     Outputs,
 }
 
 impl Shape {
     const ALL: [Self; 3] = [Self::Plain, Self::Sidecar, Self::Outputs];
 
-    fn words(self) -> &'static str {
+    fn title(self) -> &'static str {
         match self {
             Self::Plain => "without outputs",
             Self::Sidecar => "without outputs, with a native sidecar that does nothing",
-            Self::Outputs => "with two outputs, a ConfigMap and a Secret of 20 kB",
+            Self::Outputs => "with two outputs of 20 kB, a ConfigMap and a Secret",
         }
     }
 
     fn pod(self, name: &str, profile: &str) -> Value {
-        let (nothing, containers) = (json!({}), json!([task()]));
+        let (no_annotations, containers) = (json!({}), json!([task()]));
         match self {
-            Self::Plain => pod(name, profile, &nothing, &json!([]), &containers),
+            Self::Plain => pod(name, profile, &no_annotations, &json!([]), &containers),
             Self::Sidecar => {
                 let idle = "trap 'exit 0' TERM; sleep 600 & wait";
                 let idle = json!({"name": "idle", "image": BUSYBOX, "command": ["sh", "-c", idle], "restartPolicy": "Always"});
-                pod(name, profile, &nothing, &json!([idle]), &containers)
+                pod(name, profile, &no_annotations, &json!([idle]), &containers)
             }
             Self::Outputs => {
                 pod(name, profile, &json!({"bootlace.dev/pipe-out": OUTPUTS}), &json!([]), &containers)
@@ -59,16 +61,16 @@ impl Shape {
     }
 }
 
-/// What [`task`] writes.
+/// The outputs of [`task`].
 const OUTPUTS: &str = "
 - {key: A, file: /tmp/out/a, kind: ConfigMap, container: main}
 - {key: B, file: /tmp/out/b, kind: Secret, container: main}
 ";
 
-/// A container that says its last word when its files are there.
+/// A container that prints a line after it has written its files.
 fn task() -> Value {
     let script =
-        "mkdir /tmp/out; head -c 20000 /dev/urandom >/tmp/out/a; cp /tmp/out/a /tmp/out/b; echo over";
+        "mkdir /tmp/out; head -c 20000 /dev/urandom >/tmp/out/a; cp /tmp/out/a /tmp/out/b; echo finished";
     json!({"name": "main", "image": BUSYBOX, "command": ["sh", "-c", script]})
 }
 
@@ -84,10 +86,10 @@ fn pod(name: &str, profile: &str, annotations: &Value, sidecars: &Value, contain
     })
 }
 
-/// Runs `rounds` pods of each shape and then one whose sidecar is looked at, and prints what it found.
+/// Runs `rounds` pods of each kind, measures the sidecar of another one, and prints the results.
 ///
 /// # Errors
-/// Where a pod does not end as it should.
+/// If a pod does not end as expected.
 pub(super) async fn run(namespace: &Namespace, rounds: u32) -> Result<()> {
     namespace.profile(PROFILE).await?;
     let mut ends = Shape::ALL.map(|shape| (shape, Vec::new()));
@@ -97,58 +99,61 @@ pub(super) async fn run(namespace: &Namespace, rounds: u32) -> Result<()> {
         }
     }
     println!(
-        "From the task's last word until the API server tells that the pod has succeeded, in ms, {rounds} pods of each:\n"
+        "From the last output of the task until the API server reports that the pod has succeeded, in ms, {rounds} pods of \
+         each kind:\n"
     );
-    println!("| pod | median | 9 of 10 within | median, against the first |\n|---|---:|---:|---:|");
+    println!("| pod | median | 90th percentile | median, compared with the first |\n|---|---:|---:|---:|");
     let mut first = None;
     for (shape, found) in &mut ends {
         found.sort();
-        let (median, most) = (quantile(found, 0.5), quantile(found, 0.9));
+        let (median, p90) = (quantile(found, 0.5), quantile(found, 0.9));
         let first = *first.get_or_insert(median);
         let more = Millis(median.saturating_sub(first));
-        println!("| {} | {} | {} | {more} |", shape.words(), Millis(median), Millis(most));
+        println!("| {} | {} | {} | {more} |", shape.title(), Millis(median), Millis(p90));
     }
-    println!("\n{}", sidecar(namespace).await?);
+    println!("\n{}", sidecar_memory(namespace).await?);
     Ok(())
 }
 
-/// How long a pod took to end, once its task was over.
+/// The time between the last output of the task and the end of the pod.
 async fn end(namespace: &Namespace, shape: Shape, round: u32) -> Result<Duration> {
     let name = format!("{shape:?}-{round}").to_lowercase();
     namespace.create(&shape.pod(&name, namespace.name()).to_string()).await?;
     namespace.pod_succeeded(&name).await?;
     let seen = Timestamp::now();
-    let over = stamp(namespace, &name, "main", "over").await?;
+    let finished = stamp(namespace, &name, "main", "finished").await?;
     namespace.api::<Pod>().delete(&name, &DeleteParams::background()).await?;
-    Ok(seen.duration_since(over).try_into().unwrap_or_default())
+    Ok(seen.duration_since(finished).try_into().unwrap_or_default())
 }
 
-/// The sidecar's memory, once it has had the outputs of one container stored and waits for another's.
-async fn sidecar(namespace: &Namespace) -> Result<Memory> {
+/// The memory of the sidecar after it has sent the outputs of one container and while it waits for those of
+/// another.
+async fn sidecar_memory(namespace: &Namespace) -> Result<Memory> {
     let other = "until [ -e /tmp/end ]; do sleep 0.1; done";
     let other = json!({"name": "other", "image": BUSYBOX, "command": ["sh", "-c", other]});
     let annotations = json!({"bootlace.dev/pipe-out": OUTPUTS, "bootlace.dev/containers": "main,other"});
-    let pod = pod("looked-at", namespace.name(), &annotations, &json!([]), &json!([task(), other]));
+    let pod = pod("measured", namespace.name(), &annotations, &json!([]), &json!([task(), other]));
     namespace.create(&pod.to_string()).await?;
-    let pod = namespace.container_ended("looked-at", "main").await?;
-    anyhow::ensure!(state::ended(&pod, "main")?.exit_code == 0, "its outputs are not stored");
+    let pod = namespace.container_ended("measured", "main").await?;
+    anyhow::ensure!(state::ended(&pod, "main")?.exit_code == 0, "failed to store the outputs");
     let (node, uid) = (Node::of_this_cluster()?, pod.uid().unwrap_or_default());
-    let is_it =
+    let is_sidecar =
         |process: &Process| process.argv.get(1).is_some_and(|word| word == "pipe") && process.is_in_pod(&uid);
-    let found =
-        until_async(LIMIT, "there is no sidecar", async || node.find(is_it).pop().context("it does not run"));
+    let found = until_async(LIMIT, "the sidecar does not run", async || {
+        node.find(is_sidecar).pop().context("no process of the sidecar found")
+    });
     let process = found.await?;
     let memory = Memory {
         peak: process.cgroup_peak()?,
         anonymous: process.memory("Anonymous")?,
         shared: process.memory("Rss")? - process.memory("Anonymous")?,
     };
-    namespace.exec("looked-at", "other", &["touch", "/tmp/end"]).await?;
-    namespace.pod_succeeded("looked-at").await?;
+    namespace.exec("measured", "other", &["touch", "/tmp/end"]).await?;
+    namespace.pod_succeeded("measured").await?;
     Ok(memory)
 }
 
-/// In bytes.
+/// The memory of a process, in bytes.
 struct Memory {
     peak: u64,
     anonymous: u64,
@@ -160,8 +165,8 @@ impl Display for Memory {
         let megabytes = |bytes: u64| format!("{}.{}", bytes / 1_000_000, bytes % 1_000_000 / 100_000);
         write!(
             f,
-            "The sidecar, after it has had both stored: {} MB of its own; {} MB of pages of the program's file, which all of \
-             a node's sidecars share. All that its container was ever charged with, such pages included: {} MB at most.",
+            "Memory of the sidecar after it has sent both outputs: {} MB of anonymous memory, and {} MB of pages of the program \
+             file, which all sidecars on a node share. Peak memory of its container, including such pages: {} MB.",
             megabytes(self.anonymous),
             megabytes(self.shared),
             megabytes(self.peak)

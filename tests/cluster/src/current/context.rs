@@ -1,4 +1,4 @@
-//! The current context of the kubeconfig, and what its cluster is.
+//! The current context of the kubeconfig, and its cluster.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -11,40 +11,39 @@ use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-/// The current context, cut out of the kubeconfig.
+/// The current context, without the other contexts of the kubeconfig.
 pub(super) struct Context {
-    /// What it is called.
     pub(super) name: String,
-    /// The API server's address.
+    /// The address of the API server.
     pub(super) server: String,
-    /// Whether minikube made it, whatever it is called.
-    pub(super) is_minikubes: bool,
+    /// Whether minikube created the cluster. Its context can have any name.
+    pub(super) is_minikube: bool,
     kubeconfig: Kubeconfig,
 }
 
-/// What the cluster says of itself.
-pub(super) struct Seen {
+/// The nodes and the version of a cluster.
+pub(super) struct ClusterInfo {
     pub(super) nodes: Vec<Node>,
     pub(super) version: String,
 }
 
 impl Context {
-    /// Reads the files that `KUBECONFIG` names, or `~/.kube/config`.
-    pub(super) fn read() -> Result<Self> {
+    /// Reads the files in `KUBECONFIG`, or `~/.kube/config`.
+    pub(super) fn load() -> Result<Self> {
         let kubeconfig = Kubeconfig::read().context(
-            "CLUSTER=current needs a cluster: set KUBECONFIG, or make one (`kind create cluster`), or leave CLUSTER out",
+            "CLUSTER=current needs a kubeconfig: set KUBECONFIG, create a cluster (`kind create cluster`), or omit CLUSTER",
         )?;
-        Self::cut(kubeconfig)
+        Self::extract(kubeconfig)
     }
 
-    fn cut(mut kubeconfig: Kubeconfig) -> Result<Self> {
+    fn extract(mut kubeconfig: Kubeconfig) -> Result<Self> {
         let name = kubeconfig.current_context.clone().filter(|name| !name.is_empty());
         let name = name
-            .context("the kubeconfig has no current context: choose one with `kubectl config use-context`")?;
+            .context("the kubeconfig has no current context: select one with `kubectl config use-context`")?;
         kubeconfig.contexts.retain(|context| context.name == name);
         let context = kubeconfig.contexts.first_mut().and_then(|named| {
             let context = named.context.as_mut()?;
-            // Namespaces are always named, and the others are meant to be `default`.
+            // Commands without a namespace must use `default`, not the namespace of the context.
             context.namespace = None;
             Some(context.clone())
         });
@@ -55,14 +54,15 @@ impl Context {
         let cluster =
             cluster.with_context(|| format!("the kubeconfig has no cluster {:?}", context.cluster))?;
         let extensions = [&context.extensions, &cluster.extensions];
-        let is_minikubes = extensions.into_iter().flatten().flatten().any(|extension| {
+        let is_minikube = extensions.into_iter().flatten().flatten().any(|extension| {
             extension.extension.get("provider").and_then(serde_json::Value::as_str)
                 == Some("minikube.sigs.k8s.io")
         });
-        Ok(Self { name, server: cluster.server.unwrap_or_default(), is_minikubes, kubeconfig })
+        Ok(Self { name, server: cluster.server.unwrap_or_default(), is_minikube, kubeconfig })
     }
 
-    /// Writes it as a kubeconfig of its own, for nobody else to read: it may hold credentials.
+    /// Writes the context to a separate kubeconfig that only this user can read, because it can contain
+    /// credentials.
     pub(super) fn write(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_vec_pretty(&self.kubeconfig)?;
         let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
@@ -71,26 +71,26 @@ impl Context {
             .with_context(|| format!("write {}", file.display()))
     }
 
-    /// Asks the cluster what it is.
-    pub(super) async fn look(&self) -> Result<Seen> {
-        let reach = async || -> Result<Seen> {
+    /// Requests the nodes and the version of the cluster.
+    pub(super) async fn cluster_info(&self) -> Result<ClusterInfo> {
+        let request = async || -> Result<ClusterInfo> {
             let options = KubeConfigOptions::default();
             let config = Config::from_custom_kubeconfig(self.kubeconfig.clone(), &options).await?;
             let client = Client::try_from(config)?;
             let version = client.apiserver_version().await?.git_version;
             let nodes = Api::<Node>::all(client).list(&ListParams::default()).await?.items;
-            Ok(Seen { nodes, version })
+            Ok(ClusterInfo { nodes, version })
         };
         let (name, server) = (&self.name, &self.server);
-        reach().await.with_context(|| format!("reach the cluster of the context {name}, {server}"))
+        request().await.with_context(|| format!("failed to reach the cluster of context {name:?}, {server}"))
     }
 }
 
 #[cfg(test)]
 impl Context {
-    pub(super) fn named(name: &str, is_minikubes: bool) -> Self {
+    pub(super) fn example(name: &str, is_minikube: bool) -> Self {
         let kubeconfig = Kubeconfig::default();
-        Self { name: name.to_owned(), server: "https://127.0.0.1:6443".to_owned(), is_minikubes, kubeconfig }
+        Self { name: name.to_owned(), server: "https://127.0.0.1:6443".to_owned(), is_minikube, kubeconfig }
     }
 }
 
@@ -105,8 +105,8 @@ mod tests {
          users: [{name: a, user: {token: secret-of-a}}, {name: b, user: {token: secret-of-b}}]}";
 
     #[test]
-    fn the_copy_holds_the_current_context_and_nothing_else() {
-        let context = Context::cut(Kubeconfig::from_yaml(TWO).unwrap()).unwrap();
+    fn the_copy_contains_only_the_current_context() {
+        let context = Context::extract(Kubeconfig::from_yaml(TWO).unwrap()).unwrap();
         assert_eq!((context.name.as_str(), context.server.as_str()), ("kind-b", "https://b"));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("kubeconfig");
@@ -123,24 +123,25 @@ mod tests {
     }
 
     #[test]
-    fn a_kubeconfig_without_a_cluster_says_what_to_do() {
-        let refused =
-            |text: &str| format!("{:#}", Context::cut(Kubeconfig::from_yaml(text).unwrap()).err().unwrap());
-        assert!(refused("{apiVersion: v1, kind: Config}").contains("kubectl config use-context"));
-        let gone = TWO.replace("current-context: kind-b", "current-context: c");
-        assert!(refused(&gone).contains("no context \"c\""));
-        let torn = TWO.replace("cluster: b, user: b", "cluster: c, user: b");
-        assert!(refused(&torn).contains("no cluster \"c\""));
+    fn the_error_for_a_kubeconfig_without_a_cluster_contains_the_remedy() {
+        let error = |text: &str| {
+            format!("{:#}", Context::extract(Kubeconfig::from_yaml(text).unwrap()).err().unwrap())
+        };
+        assert!(error("{apiVersion: v1, kind: Config}").contains("kubectl config use-context"));
+        let no_context = TWO.replace("current-context: kind-b", "current-context: c");
+        assert!(error(&no_context).contains("no context \"c\""));
+        let no_cluster = TWO.replace("cluster: b, user: b", "cluster: c, user: b");
+        assert!(error(&no_cluster).contains("no cluster \"c\""));
     }
 
     #[test]
-    fn minikube_is_known_by_its_mark() {
+    fn minikube_is_recognized_by_its_extension() {
         let text = "
             {apiVersion: v1, kind: Config, current-context: mine,
              contexts: [{name: mine, context: {cluster: mine, user: mine, extensions: [
                {name: context_info, extension: {provider: minikube.sigs.k8s.io, version: v1.38.0}}]}}],
              clusters: [{name: mine, cluster: {server: 'https://b'}}], users: []}";
-        assert!(Context::cut(Kubeconfig::from_yaml(text).unwrap()).unwrap().is_minikubes);
-        assert!(!Context::cut(Kubeconfig::from_yaml(TWO).unwrap()).unwrap().is_minikubes);
+        assert!(Context::extract(Kubeconfig::from_yaml(text).unwrap()).unwrap().is_minikube);
+        assert!(!Context::extract(Kubeconfig::from_yaml(TWO).unwrap()).unwrap().is_minikube);
     }
 }

@@ -1,5 +1,5 @@
-//! A cluster that is not this harness's own: the one that the kubeconfig's current context names. Bootlace is installed on
-//! it, and removed again.
+//! The existing cluster of the current context of the kubeconfig. Bootlace is installed on it, and removed at
+//! the end.
 
 mod context;
 mod load;
@@ -19,66 +19,69 @@ use crate::images;
 use crate::install;
 use crate::run::RunDir;
 use crate::scenario::NAMESPACES;
-use crate::stage::{progressing, say};
+use crate::stage::{print, progressing};
 use crate::tools;
 use crate::wait::until_async;
 use context::Context;
 use load::Loader;
 
-/// The programs that a cluster is asked with.
+/// The programs that use the cluster.
 const CLIENTS: [&str; 2] = ["kubectl", "helm"];
 
-/// How long a new namespace may be without its service account.
+/// The timeout for the service account of a new namespace.
 const ACCOUNT: Duration = Duration::from_secs(30);
 
-/// The cluster, while something of this run may be on it.
+/// The cluster. Dropping this value removes everything that the run has created on it.
 pub struct Current {
     run: RunDir,
-    /// Where its clients are, if this machine had none.
+    /// The folder of the clients, if they were not installed.
     path: Option<PathBuf>,
     loader: Loader,
-    /// The namespaces that this run may create.
-    namespaces: &'static [&'static str],
-    /// Whether there is anything to remove.
+    /// The objects that this run creates in addition to Bootlace, as `namespace NAME` or `pod NAME`.
+    objects: &'static [&'static str],
+    /// Whether the run may have created objects.
     used: bool,
 }
 
 impl Current {
-    /// Takes the cluster of the current context for `purpose`, and says what will be done to it. `namespaces` are those that
-    /// will be created, beside Bootlace's own. With `registry`, images are pushed there.
+    /// Checks the cluster of the current context, and prints what `purpose` will create on it: Bootlace and
+    /// `objects` (`namespace NAME` or `pod NAME`). With `registry`, images are pushed there.
     ///
     /// # Errors
-    /// When there is no such cluster, something of this run's names is on it already, or its nodes cannot be given images.
-    pub async fn take(
+    /// If the cluster cannot be reached, an object with the same name exists on it, or images cannot be
+    /// loaded into its nodes.
+    pub async fn check(
         purpose: &str,
-        namespaces: &'static [&'static str],
+        objects: &'static [&'static str],
         registry: Option<String>,
     ) -> Result<Self> {
         let run = RunDir::create()?;
-        // A copy, so that everything goes to this cluster, whatever becomes the current context meanwhile.
-        let context = Context::read()?;
+        // A copy, so that all commands use this cluster even if the current context changes.
+        let context = Context::load()?;
         context.write(&run.kubeconfig())?;
-        let seen = context.look().await?;
-        let loader = Loader::choose(&context, &seen, registry)?;
-        say(&format!("{purpose} on the cluster of the context {}, {}:", context.name, context.server));
-        say(&format!("    {} of Kubernetes {}", plural(seen.nodes.len(), "node"), seen.version));
-        say("It creates there, and removes at the end:");
-        say(
-            "    namespace bootlace with the Helm release bootlace: CustomResourceDefinitions, cluster roles, and a",
-        );
-        say(
-            "        MutatingWebhookConfiguration that looks at pods and namespaces with labels of bootlace.dev",
-        );
-        for namespace in namespaces {
-            say(&format!("    {namespace}"));
+        let cluster = context.cluster_info().await?;
+        let loader = Loader::choose(&context, &cluster, registry)?;
+        print(&format!(
+            "{purpose} will run on the cluster of context {:?}, {}:",
+            context.name, context.server
+        ));
+        print(&format!("    {} with Kubernetes {}", plural(cluster.nodes.len(), "node"), cluster.version));
+        print("These objects will be created, and removed at the end:");
+        print("    namespace bootlace, with the Helm release bootlace");
+        print("    CustomResourceDefinitions and cluster roles of Bootlace");
+        print("    a MutatingWebhookConfiguration for pods and namespaces with labels of bootlace.dev");
+        for object in objects {
+            print(&format!("    {object}"));
         }
-        say(&format!("Its images, localhost/*, are given to the nodes with {loader}, and stay there."));
-        let mut current = Self { run, path: None, loader, namespaces, used: false };
+        print(&format!(
+            "The images localhost/* will be loaded into the nodes with {loader}, and not be removed."
+        ));
+        let mut current = Self { run, path: None, loader, objects, used: false };
         let missing: Vec<_> = CLIENTS.into_iter().filter(|name| !is_on_path(name)).collect();
         if !missing.is_empty() {
             current.path = Some(tools::prepare_only(&missing).await?);
         }
-        current.nothing_in_the_way().await?;
+        current.check_no_conflicts().await?;
         Ok(current)
     }
 
@@ -88,22 +91,22 @@ impl Current {
         &self.run
     }
 
-    /// What else must be installed to give the nodes images, as `hack/machine` names it.
+    /// The requirements for loading images, as arguments of `hack/machine`.
     #[must_use]
     pub fn needs(&self) -> &'static [&'static str] {
         self.loader.needs()
     }
 
-    /// What of the images' names, and of Helm's values, is another here.
+    /// The values of the chart that differ on this cluster.
     #[must_use]
     pub fn values(&self) -> Vec<String> {
         self.loader.values()
     }
 
-    /// Gives every node the images in this run's folder, and sees whether a pod gets them.
+    /// Loads the images in the folder of this run into all nodes, and checks that a pod can use one.
     ///
     /// # Errors
-    /// When the tool fails, or a pod finds no image.
+    /// If the tool fails, or the pod cannot use the image.
     pub async fn load(&mut self) -> Result<()> {
         let mut archives: Vec<_> = std::fs::read_dir(self.run.images())
             .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
@@ -114,26 +117,26 @@ impl Current {
         archives.sort();
         let commands = self.loader.commands(&archives)?;
         progressing(&format!("loading the images with {}", self.loader), async |progress| {
-            for (number, words) in commands.iter().enumerate() {
+            for (number, command_line) in commands.iter().enumerate() {
                 progress.set(format!("{} of {} images", number, commands.len()));
-                let (program, arguments) = words.split_first().context("no command")?;
+                let (program, arguments) = command_line.split_first().context("no command")?;
                 output(command(program).args(arguments)).await?;
             }
             Ok(())
         })
         .await?;
         self.used = true;
-        self.has_images().await
+        self.check_images().await
     }
 
-    /// Starts a pod that must not pull.
-    async fn has_images(&self) -> Result<()> {
-        let image = images::named(images::BUSYBOX);
+    /// Runs a pod with one of the images, which the node must not pull.
+    async fn check_images(&self) -> Result<()> {
+        let image = images::with_registry(images::BUSYBOX);
         let policy = if self.loader.is_registry() { "IfNotPresent" } else { "Never" };
         let create = ["create", "namespace", install::NAMESPACE];
         output(self.command("kubectl").args(create)).await?;
-        // A new namespace takes pods once it has its service account.
-        until_async(ACCOUNT, "the namespace bootlace takes no pods", async || {
+        // Pods cannot be created in a new namespace before it has a service account.
+        until_async(ACCOUNT, "failed to create a pod in namespace bootlace", async || {
             let mut pod = self.command("kubectl");
             pod.args([
                 "--namespace",
@@ -155,8 +158,8 @@ impl Current {
             let state = output(get.args(["--namespace", install::NAMESPACE]).args(reason)).await;
             ensure!(
                 false,
-                "a pod does not get the image {image}, which {} gave to the nodes: {}. Name a registry that they pull \
-                 from with REGISTRY",
+                "a pod cannot use the image {image}, which was loaded with {}: {}: set a registry that the nodes pull from \
+                 (REGISTRY=host:port/path)",
                 self.loader,
                 state.unwrap_or_default()
             );
@@ -165,38 +168,37 @@ impl Current {
         output(self.command("kubectl").args(delete)).await.map(drop)
     }
 
-    /// Nothing that this run would change or remove may be there already.
-    async fn nothing_in_the_way(&self) -> Result<()> {
-        let namespaces = [&[install::NAMESPACE], self.namespaces].concat();
-        let mut there = Vec::new();
-        for namespace in namespaces {
-            let (kind, name) = match namespace.strip_prefix("pod ") {
+    /// Fails if an object exists that this run would change or remove.
+    async fn check_no_conflicts(&self) -> Result<()> {
+        let objects = [&[install::NAMESPACE], self.objects].concat();
+        let mut conflicts = Vec::new();
+        for object in objects {
+            let (kind, name) = match object.strip_prefix("pod ") {
                 Some(pod) => ("pod", pod),
-                None => ("namespace", namespace.strip_prefix("namespace ").unwrap_or(namespace)),
+                None => ("namespace", object.strip_prefix("namespace ").unwrap_or(object)),
             };
             let get = ["get", kind, name, "--ignore-not-found", "--output", "name"];
-            there.push(output(self.command("kubectl").args(get)).await?);
+            conflicts.push(output(self.command("kubectl").args(get)).await?);
         }
         let get = ["get", "customresourcedefinitions", "--output", "name"];
         let crds = output(self.command("kubectl").args(get)).await?;
-        there.extend(crds.lines().filter(|name| name.ends_with(".bootlace.dev")).map(str::to_owned));
-        there.retain(|name| !name.trim().is_empty());
+        conflicts.extend(crds.lines().filter(|name| name.ends_with(".bootlace.dev")).map(str::to_owned));
+        conflicts.retain(|name| !name.trim().is_empty());
         ensure!(
-            there.is_empty(),
-            "the cluster has {} already, and this would change and remove it: remove Bootlace first, or take another \
-             cluster",
-            there.iter().map(|name| name.trim()).collect::<Vec<_>>().join(", ")
+            conflicts.is_empty(),
+            "the cluster already has {}, which would be changed and removed: uninstall Bootlace first, or use another cluster",
+            conflicts.iter().map(|name| name.trim()).collect::<Vec<_>>().join(", ")
         );
         Ok(())
     }
 
-    /// What is run to remove everything, in that order.
+    /// The commands that remove everything, in order.
     fn removal(&self) -> Vec<Vec<String>> {
         let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let quiet = "--ignore-not-found --timeout 90s";
         let mut commands = vec![words(&format!("kubectl delete namespaces --selector {NAMESPACES} {quiet}"))];
-        for what in self.namespaces {
-            commands.push(words(&format!("kubectl delete {what} {quiet}")));
+        for object in self.objects {
+            commands.push(words(&format!("kubectl delete {object} {quiet}")));
         }
         commands.push(words(
             "helm uninstall bootlace --namespace bootlace --ignore-not-found --wait --timeout 90s",
@@ -215,7 +217,8 @@ impl Current {
 }
 
 impl Reachable for Current {
-    /// A command with `KUBECONFIG` set and the cluster's clients on `PATH`. It is killed when this process ends.
+    /// A command with `KUBECONFIG` set, and with the clients in its `PATH`. It is killed when this process
+    /// ends.
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = command("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).envs(self.env());
@@ -242,19 +245,19 @@ impl Drop for Current {
         if !self.used {
             return;
         }
-        say("==> removing everything from the cluster");
-        for words in self.removal() {
-            let Some((program, arguments)) = words.split_first() else { continue };
+        print("==> removing everything from the cluster");
+        for command_line in self.removal() {
+            let Some((program, arguments)) = command_line.split_first() else { continue };
             let mut command = std::process::Command::new(program);
-            // Ctrl-C ends what is under way, and not this.
+            // A separate process group, so that Ctrl-C does not stop the removal.
             command.args(arguments).envs(self.env()).process_group(0).stdin(Stdio::null());
             match command.output() {
                 Ok(output) if output.status.success() => {}
                 Ok(output) => {
-                    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                    say(&format!("    {}: {}", words.join(" "), said.trim()));
+                    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+                    print(&format!("    {}: {}", command_line.join(" "), stderr.trim()));
                 }
-                Err(error) => say(&format!("    {}: {error}", words.join(" "))),
+                Err(error) => print(&format!("    {}: {error}", command_line.join(" "))),
             }
         }
     }
@@ -265,6 +268,6 @@ fn is_on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).exists())
 }
 
-fn plural(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

@@ -1,7 +1,7 @@
-//! The demo: an Airflow DAG that knows nothing of Bootlace, on a cluster that has it.
+//! The demo: an Airflow DAG that does not mention Bootlace, on a cluster that runs it.
 //!
-//! The cluster is started by the process that the person at the terminal started; the [`story`] is told by a
-//! process inside of the cluster's network.
+//! The process at the terminal starts the cluster. A second process, inside the network of the cluster, runs
+//! the [`story`].
 
 mod print;
 mod story;
@@ -11,24 +11,24 @@ use anyhow::{Context, Result, bail};
 use crate::cluster::Reachable;
 use crate::command::this_program;
 
-pub use story::tell;
+pub use story::present;
 
-/// What the demo creates beside Bootlace, on a cluster that is not its own.
+/// The objects that the demo creates in addition to Bootlace, on a cluster that it did not create.
 pub const CREATES: [&str; 2] = ["namespace analytics", "pod bystander"];
 
-/// Runs the demo on a cluster that has Bootlace.
+/// Runs the demo on a cluster that runs Bootlace.
 ///
 /// # Errors
-/// When anything is not as the story says.
+/// If any step of the demo has another result than expected.
 pub async fn run(cluster: &impl Reachable) -> Result<()> {
-    let status = cluster.command(this_program()).arg("story").status().await.context("tell the story")?;
+    let status = cluster.command(this_program()).arg("story").status().await.context("start the demo")?;
     if !status.success() {
-        bail!("the demo did not go as it should: see above");
+        bail!("the demo failed: see the error above");
     }
     Ok(())
 }
 
-/// A file of the demo's.
+/// The path of a file of the demo.
 fn file(name: &str) -> String {
     crate::images::root().join("tests/cluster").join(name).display().to_string()
 }

@@ -1,16 +1,21 @@
-//! How the story looks on a terminal.
+//! The layout of the demo on a terminal.
 
-/// A chapter's title.
+/// Prints the title of a chapter.
 pub(super) fn chapter(title: &str) {
     println!("\n{}\n{}", bold(title), "─".repeat(title.chars().count()));
 }
 
-/// What the teller says.
-pub(super) fn say(text: &str) {
+/// Prints an explanation.
+pub(super) fn print_text(text: &str) {
     println!("{text}");
 }
 
-/// What a program or a file says, set off from what the teller says.
+/// Prints a command line that the demo runs.
+pub(super) fn print_command(line: &str) {
+    println!("$ {line}");
+}
+
+/// Prints the content of a file or the output of a program, with a line at its left.
 pub(super) fn quote(text: &str) {
     for line in text.trim_end().lines() {
         println!("  │ {line}");

@@ -13,87 +13,91 @@ use super::pipe::{self, Pipe};
 use super::table::End;
 use super::victim::Victim;
 use crate::images::KIT;
-use crate::processes::Node;
+use crate::processes::{Node, Process};
 use crate::scenario::Namespace;
 use crate::wait::until_async;
 
-/// From the pod's creation to its end. A pod whose runtime, kubelet and API server die in a row starts again slowly; one
-/// that has not ended by then hangs.
+/// The time within which the pod must end. It is long enough for a pod whose runtime, kubelet and API server
+/// are killed one after another.
 const LIMIT: Duration = Duration::from_mins(3);
-/// How long the API server may be away.
-const AWAY: Duration = Duration::from_mins(1);
-/// Between two looks at processes and pods.
-const LOOK: Duration = Duration::from_millis(20);
+/// The timeout for an API server that was killed to respond again.
+const API_SERVER_RESTART: Duration = Duration::from_mins(1);
+/// The interval at which processes and pods are checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A task, and what is killed in its life.
+/// A task, and the process to kill.
 pub(super) struct Attempt {
     number: u32,
     victim: Victim,
-    pause: Duration,
-    chance: u64,
+    delay: Duration,
+    random: u64,
 }
 
 impl Attempt {
-    /// `chance` says when.
-    pub(super) fn new(number: u32, victim: Victim, chance: &mut fastrand::Rng) -> Self {
-        let pause = victim.within().mul_f64(chance.f64());
-        Self { number, victim, pause, chance: chance.u64(..) }
+    /// `rng` determines the delay.
+    pub(super) fn new(number: u32, victim: Victim, rng: &mut fastrand::Rng) -> Self {
+        let delay = victim.max_delay().mul_f64(rng.f64());
+        Self { number, victim, delay, random: rng.u64(..) }
     }
 
     pub(super) fn victim(&self) -> Victim {
         self.victim
     }
 
-    /// Runs the task and kills. Whether there was anything to kill, and how it ended.
+    /// Runs the task and kills the process. Returns whether the process was killed, and how the task ended.
     pub(super) async fn run(&self, namespace: &Namespace, node: &Node) -> (bool, End) {
         match self.try_run(namespace, node).await {
-            Ok(ended) => ended,
-            Err(error) => (false, End::Broken(format!("run {}: {error:#}", self.number))),
+            Ok(result) => result,
+            Err(error) => (false, End::TestFailed(format!("run {}: {error:#}", self.number))),
         }
     }
 
     async fn try_run(&self, namespace: &Namespace, node: &Node) -> Result<(bool, End)> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let uid = self.create(namespace).await?;
-        let mut met = None;
+        let mut killed = None;
         loop {
             let phase = self.phase(namespace).await;
             if let Some(phase @ ("Succeeded" | "Failed")) = phase.as_deref() {
                 let end = if phase == "Failed" { End::Failed } else { self.stored(namespace).await };
-                // Nobody waits for it.
+                // The result does not matter, because the namespace is deleted at the end.
                 let _ = namespace.api::<Pod>().delete(&self.name(), &DeleteParams::background()).await;
-                return Ok((met == Some(true), end));
+                return Ok((killed == Some(true), end));
             }
-            if met.is_none() && self.is_there(node, self.victim.waits_for(), &uid) {
-                sleep(self.pause).await;
-                met = Some(node.kill(self.chance, |process| self.victim.is(process, &uid, &self.name())));
+            if killed.is_none() && self.is_running(node, self.victim.trigger(), &uid) {
+                sleep(self.delay).await;
+                let is_victim = |process: &Process| self.victim.matches(process, &uid, &self.name());
+                killed = Some(node.kill(self.random, is_victim));
             }
-            if begun.elapsed() > LIMIT {
-                return Ok((met == Some(true), End::Hung(format!("pod {} ({})", self.name(), self.victim))));
+            if started.elapsed() > LIMIT {
+                return Ok((
+                    killed == Some(true),
+                    End::Hung(format!("pod {} ({})", self.name(), self.victim)),
+                ));
             }
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    fn is_there(&self, node: &Node, victim: Victim, uid: &str) -> bool {
-        !node.find(|process| victim.is(process, uid, &self.name())).is_empty()
+    fn is_running(&self, node: &Node, victim: Victim, uid: &str) -> bool {
+        !node.find(|process| victim.matches(process, uid, &self.name())).is_empty()
     }
 
-    /// Creates the pod, and returns its uid.
+    /// Creates the pod, and returns its UID.
     async fn create(&self, namespace: &Namespace) -> Result<String> {
         let pod = self.pod(namespace.name()).to_string();
-        until_async(AWAY, "the pod is not created", async || {
+        until_async(API_SERVER_RESTART, "the pod was not created", async || {
             match namespace.create(&pod).await {
-                // A try before this one was heard, though no answer came.
+                // An earlier attempt created it, but its response was lost.
                 Err(error) if format!("{error:#}").contains("already exists") => {}
                 created => drop(created?),
             }
-            namespace.api::<Pod>().get(&self.name()).await?.uid().context("a pod has a uid")
+            namespace.api::<Pod>().get(&self.name()).await?.uid().context("the pod has no UID")
         })
         .await
     }
 
-    /// None where the API server does not answer.
+    /// `None` if the API server does not respond.
     async fn phase(&self, namespace: &Namespace) -> Option<String> {
         namespace.api::<Pod>().get_status(&self.name()).await.ok()?.status?.phase
     }
@@ -103,7 +107,7 @@ impl Attempt {
     }
 
     fn pod(&self, profile: &str) -> Value {
-        // The shell's own words, so that the task's process shows its name.
+        // The arguments of the shell contain the name of the task, by which its process is found.
         let script = "sleep 0.2; mkdir /tmp/out; seq $1 $(($1 + 4000)) >/tmp/out/report
             tr 0-9 '\\200-\\211' </tmp/out/report >/tmp/out/token";
         let outputs = json!([
@@ -117,7 +121,7 @@ impl Attempt {
                 "labels": {"bootlace.dev/task": profile},
                 "annotations": {
                     "bootlace.dev/pipe-out": outputs.to_string(),
-                    // Nothing else tells which run a plain pod belongs to.
+                    // Without it, the run of a plain pod is unknown.
                     "bootlace.dev/run": self.name(),
                 },
             },
@@ -128,12 +132,12 @@ impl Attempt {
         })
     }
 
-    /// The first number in this task's report, so that no two tasks write the same.
+    /// The first number in the report of this task, so that the outputs of all tasks differ.
     fn first(&self) -> u32 {
         self.number * 10_000
     }
 
-    /// What the task writes: text, and bytes that are none.
+    /// The outputs of the task: text, and bytes that are not valid UTF-8.
     fn expected(&self) -> [Output; 2] {
         let lines = (self.first()..=self.first() + 4_000).map(|number| format!("{number}\n"));
         let report = lines.collect::<String>().into_bytes();
@@ -145,16 +149,18 @@ impl Attempt {
         ]
     }
 
-    /// Whether the outputs of a task that succeeded are there.
+    /// Checks that the outputs of a task that succeeded are stored.
     async fn stored(&self, namespace: &Namespace) -> End {
-        // Only an API server that is away is waited for: what it does not have now, it has lost.
-        let found = until_async(AWAY, "the API server does not answer", async || pipe::list(namespace).await);
-        let pipes = match found.await {
+        // Retry only until the API server responds. An output that is not stored now is lost.
+        let list = until_async(API_SERVER_RESTART, "the API server does not respond", async || {
+            pipe::list(namespace).await
+        });
+        let pipes = match list.await {
             Ok(pipes) => pipes,
-            Err(error) => return End::Broken(format!("{error:#}")),
+            Err(error) => return End::TestFailed(format!("{error:#}")),
         };
         for output in self.expected() {
-            if let Err(error) = self.is_stored(namespace, &pipes, &output).await {
+            if let Err(error) = self.check_stored(namespace, &pipes, &output).await {
                 return End::Lost(format!(
                     "{} of pod {} ({}): {error:#}",
                     output.key,
@@ -166,11 +172,11 @@ impl Attempt {
         End::Stored
     }
 
-    async fn is_stored(&self, namespace: &Namespace, pipes: &[Pipe], output: &Output) -> Result<()> {
+    async fn check_stored(&self, namespace: &Namespace, pipes: &[Pipe], output: &Output) -> Result<()> {
         let pipe =
             pipes.iter().find(|pipe| pipe.key == output.key && pipe.pod == self.name() && pipe.is_stored);
-        let object = &pipe.context("there is no Pipe that is stored")?.object;
-        let read = until_async(AWAY, "the object cannot be had", async || {
+        let object = &pipe.context("no stored Pipe found")?.object;
+        let read = until_async(API_SERVER_RESTART, "the object cannot be read", async || {
             Ok(if output.is_secret {
                 let mut data = namespace.api::<Secret>().get(object).await?.data.unwrap_or_default();
                 data.remove(output.file).map(|bytes| bytes.0)
@@ -181,12 +187,15 @@ impl Attempt {
         });
         let bytes = read.await?.with_context(|| format!("{object} has no {}", output.file))?;
         let (found, expected) = (bytes.len(), output.bytes.len());
-        ensure!(bytes == output.bytes, "{object} holds {found} bytes that are not the task's {expected}");
+        ensure!(
+            bytes == output.bytes,
+            "the {found} bytes in {object} differ from the {expected} bytes of the task"
+        );
         Ok(())
     }
 }
 
-/// What a task hands over.
+/// An output of a task.
 struct Output {
     key: &'static str,
     is_secret: bool,

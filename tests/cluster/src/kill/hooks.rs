@@ -1,5 +1,5 @@
-//! What becomes of a task whose hook is under way when the container runtime or the kubelet is killed: two rows of the table
-//! in docs/reference.md, "When the kubelet kills a container because of its hook".
+//! Kills the container runtime or the kubelet while the hook of a task runs. This tests two statements in
+//! docs/reference.md, "When the kubelet kills a container because of its hook".
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
@@ -12,17 +12,17 @@ use crate::processes::{Node, Process};
 use crate::scenario::{LIMIT, Namespace, state};
 use crate::wait::until_async;
 
-/// The last word of the hook's command, by which its process is found.
-const WORD: &str = "the-hook";
+/// The last argument of the command of the hook, by which its process is found.
+const MARKER: &str = "the-hook";
 
-/// Kills each of the two once while a hook runs, and looks at the task.
+/// Kills each of the two once while a hook runs, and checks the task.
 ///
 /// # Errors
-/// Where the task ends, or lives on, otherwise than the docs say.
+/// If the task does not behave as documented.
 pub async fn run(namespace: &Namespace) -> Result<()> {
     let node = Node::of_this_cluster()?;
     let profile = format!("{}-hook", namespace.name());
-    let command = ["sh", "-c", "sleep 30; exit 0", WORD];
+    let command = ["sh", "-c", "sleep 30; exit 0", MARKER];
     namespace
         .profile_called(&profile, &json!({"hook": {"timeoutSeconds": 60, "commands": [command]}}).to_string())
         .await?;
@@ -37,29 +37,30 @@ pub async fn run(namespace: &Namespace) -> Result<()> {
             },
         });
         namespace.create(&pod.to_string()).await?;
-        let uid = namespace.pod(&name, "there", |pod| pod.uid().is_some()).await?.uid().unwrap_or_default();
+        let uid = namespace.pod(&name, "created", |pod| pod.uid().is_some()).await?.uid().unwrap_or_default();
         let is_hook = |process: &Process| {
-            process.is_in_pod(&uid) && process.argv.last().is_some_and(|last| last == WORD)
+            process.is_in_pod(&uid) && process.argv.last().is_some_and(|last| last == MARKER)
         };
         until_async(LIMIT, "the hook does not run", async || {
-            ensure!(!node.find(is_hook).is_empty(), "there is no such process");
+            ensure!(!node.find(is_hook).is_empty(), "no process of the hook found");
             Ok(())
         })
         .await?;
-        ensure!(node.kill(0, |process| victim.is(process, &uid, &name)), "there is no {victim}");
+        let is_victim = |process: &Process| victim.matches(process, &uid, &name);
+        ensure!(node.kill(0, is_victim), "no process of {victim} found");
         let ended = |pod: &Pod| state::has_ended(pod, "main");
         let pod = namespace
-            .pod(&name, "told of since", |pod| ended(pod) || is_ready(pod))
+            .pod(&name, "ready or ended", |pod| ended(pod) || is_ready(pod))
             .await
             .with_context(|| format!("{victim} was killed"))?;
-        let came = if ended(&pod) {
-            format!("ended with {}", state::ended(&pod, "main")?.exit_code)
+        let result = if ended(&pod) {
+            format!("exited with {}", state::ended(&pod, "main")?.exit_code)
         } else {
-            "runs on".to_owned()
+            "is still running".to_owned()
         };
-        println!("{victim} killed while a hook runs: the task {came}");
-        let expected = if victim == Victim::Kubelet { "runs on" } else { "ended with 137" };
-        ensure!(came == expected, "it should have been: {expected}");
+        println!("{victim} killed while the hook ran: the task {result}");
+        let expected = if victim == Victim::Kubelet { "is still running" } else { "exited with 137" };
+        ensure!(result == expected, "the task {result}; expected: {expected}");
     }
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! The kill test: tasks with outputs, and in the life of each something is killed (`kill -9`) at a moment left to chance.
+//! The kill test: runs tasks with outputs, and kills one process (`kill -9`) during each, at a random time.
 //!
-//! It holds Bootlace to its word: a task that succeeded has its outputs stored, byte for byte, whatever died; no pod
-//! hangs; and nothing half-made is left behind.
+//! It verifies a guarantee of Bootlace: the outputs of a task that succeeded are stored, byte for byte, no
+//! matter which process was killed; no pod hangs; and no incomplete objects remain.
 //!
-//! - [`Victim`]: what is killed; [`Node`] finds it among the cluster's own.
+//! - [`Victim`]: the process to kill. [`Node`] finds it among the processes of the cluster.
 //! - `attempt`: one task, from its creation to its outputs.
-//! - `pipe`: the records of outputs.
-//! - `orphans`: what must not be left when all is over.
-//! - [`Table`]: what came of it.
-//! - [`hooks`]: what becomes of a task whose hook is under way.
+//! - `pipe`: the Pipes, which record outputs.
+//! - `orphans`: the objects that must not remain at the end.
+//! - [`Table`]: the results.
+//! - [`hooks`]: a process is killed while the hook of a task runs.
 
 mod attempt;
 pub mod hooks;
@@ -28,54 +28,56 @@ use attempt::Attempt;
 pub use table::{End, Table};
 pub use victim::Victim;
 
-/// How much is killed, and what.
+/// The parameters of the test.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
-    /// Tasks, in each of which something is killed; more where chance has missed a victim in all of them.
+pub struct Options<'a> {
+    /// The number of tasks. One process is killed during each. More tasks run if one of the victims was never
+    /// killed.
     pub runs: u32,
-    /// How many of them run at the same time.
+    /// The number of tasks that run at the same time.
     pub at_once: usize,
-    /// Where chance begins: the same seed kills the same things after the same pauses.
+    /// The seed of the random numbers: with the same seed, the same processes are killed after the same
+    /// delays.
     pub seed: u64,
-    /// What is killed, in turn.
+    /// The processes to kill, in turn.
     pub victims: &'a [Victim],
 }
 
-/// The profile of the tasks: nothing to fetch, so that what is killed is the way of the outputs.
+/// The profile of the tasks. It fetches nothing, so that most kills happen while outputs are stored.
 const PROFILE: &str = "{}";
 
-/// As many times the runs there are at most, where one of the victims was never there to be killed.
-const MORE: u32 = 5;
+/// The maximum number of runs as a multiple of the requested one, if one of the victims was never killed.
+const MAX_FACTOR: u32 = 5;
 
-/// Runs the tasks in the scenario's namespace, kills, and looks at what is left.
+/// Runs the tasks in the namespace of the scenario, kills processes, and checks the results.
 ///
 /// # Errors
-/// Where Bootlace does not keep its word, or nothing was there to be killed; the table is printed either way.
-pub async fn run(namespace: &Namespace, terms: Terms<'_>) -> Result<()> {
+/// If a guarantee is violated, or one of the victims was never killed. The table is printed in any case.
+pub async fn run(namespace: &Namespace, options: Options<'_>) -> Result<()> {
     namespace.profile(PROFILE).await?;
     let node = Node::of_this_cluster()?;
-    let mut chance = fastrand::Rng::with_seed(terms.seed);
-    let attempts: Vec<_> = (0..terms.runs)
-        .zip(terms.victims.iter().cycle())
-        .map(|(number, &victim)| Attempt::new(number, victim, &mut chance))
+    let mut rng = fastrand::Rng::with_seed(options.seed);
+    let attempts: Vec<_> = (0..options.runs)
+        .zip(options.victims.iter().cycle())
+        .map(|(number, &victim)| Attempt::new(number, victim, &mut rng))
         .collect();
-    let mut ends = stream::iter(&attempts)
+    let mut results = stream::iter(&attempts)
         .map(async |attempt| (attempt.victim(), attempt.run(namespace, &node).await))
-        .buffer_unordered(terms.at_once);
+        .buffer_unordered(options.at_once);
     let mut table = Table::default();
-    while let Some((victim, (met, end))) = ends.next().await {
-        table.add(victim, met, end);
+    while let Some((victim, (killed, end))) = results.next().await {
+        table.add(victim, killed, end);
     }
-    drop(ends);
-    // A boot lives for some milliseconds, so a few runs may all have come too late for it.
-    for number in terms.runs..terms.runs.saturating_mul(MORE) {
-        let Some(victim) = table.never_met() else { break };
-        let attempt = Attempt::new(number, victim, &mut chance);
-        let (met, end) = attempt.run(namespace, &node).await;
-        table.add(victim, met, end);
+    drop(results);
+    // Boot runs for a few milliseconds, so all attempts to kill it can be too late if there are only a few.
+    for number in options.runs..options.runs.saturating_mul(MAX_FACTOR) {
+        let Some(victim) = table.never_killed() else { break };
+        let attempt = Attempt::new(number, victim, &mut rng);
+        let (killed, end) = attempt.run(namespace, &node).await;
+        table.add(victim, killed, end);
     }
     println!("{table}");
-    let left = orphans::wait_for_none(namespace).await;
-    ensure!(table.is_kept(), "with seed {}: {}", terms.seed, table.broken());
-    left
+    let no_orphans = orphans::wait_for_none(namespace).await;
+    ensure!(table.is_success(), "with --seed={}: {}", options.seed, table.problems());
+    no_orphans
 }

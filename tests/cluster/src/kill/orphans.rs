@@ -1,4 +1,5 @@
-//! What must not be left behind: an object that nobody owns, or a record of what is not there.
+//! Objects that must not remain: ConfigMaps and Secrets without an existing owner, and Pipes without an
+//! object.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -15,22 +16,22 @@ use super::pipe::{self, Pipe};
 use crate::scenario::Namespace;
 use crate::wait::until_async;
 
-/// How long the store may take to remove what a killed one left half-made.
+/// The timeout for the store to remove the incomplete objects of a replica that was killed.
 const LIMIT: Duration = Duration::from_mins(10);
-/// The label on what Bootlace makes.
-const OURS: &str = "app.kubernetes.io/managed-by=bootlace";
+/// The label of the objects that Bootlace creates.
+const MANAGED: &str = "app.kubernetes.io/managed-by=bootlace";
 
-/// Waits until nothing is left that should not be.
+/// Waits until no such object remains.
 pub(super) async fn wait_for_none(namespace: &Namespace) -> Result<()> {
-    until_async(LIMIT, "something is left behind", async || {
-        let left = left(namespace).await?;
-        ensure!(left.is_empty(), "{}", left.join("; "));
+    until_async(LIMIT, "incomplete objects remain", async || {
+        let orphans = orphans(namespace).await?;
+        ensure!(orphans.is_empty(), "{}", orphans.join("; "));
         Ok(())
     })
     .await
 }
 
-async fn left(namespace: &Namespace) -> Result<Vec<String>> {
+async fn orphans(namespace: &Namespace) -> Result<Vec<String>> {
     let pipes = pipe::list(namespace).await?;
     let pods = namespace.api::<Pod>().list(&ListParams::default()).await?.items;
     let mut owners: BTreeSet<_> = pods.iter().filter_map(ResourceExt::uid).collect();
@@ -38,27 +39,28 @@ async fn left(namespace: &Namespace) -> Result<Vec<String>> {
 
     let mut objects = self::objects::<ConfigMap>(namespace).await?;
     objects.extend(self::objects::<Secret>(namespace).await?);
-    let owned = |object: &ObjectMeta| {
+    let has_owner = |object: &ObjectMeta| {
         let references = object.owner_references.iter().flatten();
         references.into_iter().any(|owner| owners.contains(&owner.uid))
     };
     let name = |object: &ObjectMeta| object.name.clone().unwrap_or_default();
-    let mut left: Vec<_> = objects
+    let mut orphans: Vec<_> = objects
         .iter()
-        .filter(|object| !owned(object))
+        .filter(|object| !has_owner(object))
         .map(|object| format!("{} has no owner", name(object)))
         .collect();
-    let is_there = |pipe: &&Pipe| pipe.is_stored && objects.iter().any(|object| name(object) == pipe.object);
-    let half = pipes.iter().filter(|pipe| !is_there(pipe));
-    left.extend(half.map(|pipe| format!("Pipe {} has no object", pipe.name)));
-    Ok(left)
+    let is_complete =
+        |pipe: &&Pipe| pipe.is_stored && objects.iter().any(|object| name(object) == pipe.object);
+    let incomplete = pipes.iter().filter(|pipe| !is_complete(pipe));
+    orphans.extend(incomplete.map(|pipe| format!("Pipe {} has no object", pipe.name)));
+    Ok(orphans)
 }
 
-/// What Bootlace made of the kind `K`.
+/// The objects of the kind `K` that Bootlace created.
 async fn objects<K>(namespace: &Namespace) -> Result<Vec<ObjectMeta>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let objects = namespace.api::<K>().list_metadata(&ListParams::default().labels(OURS)).await?;
+    let objects = namespace.api::<K>().list_metadata(&ListParams::default().labels(MANAGED)).await?;
     Ok(objects.items.into_iter().map(|object| object.metadata).collect())
 }

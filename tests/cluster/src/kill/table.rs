@@ -1,4 +1,4 @@
-//! What came of the runs.
+//! The results of the runs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,27 +10,27 @@ use super::victim::Victim;
 pub enum End {
     /// The task succeeded, and its outputs are stored, byte for byte.
     Stored,
-    /// The task failed, as schedulers see it.
+    /// The task failed.
     Failed,
-    /// The task succeeded, and its outputs are not stored: which, and how.
+    /// The task succeeded, but an output is not stored: which one, and the error.
     Lost(String),
-    /// The pod did not end: which.
+    /// The pod did not end: its name.
     Hung(String),
-    /// The test itself did not get on: why.
-    Broken(String),
+    /// The test failed, not Bootlace: the error.
+    TestFailed(String),
 }
 
-/// The runs, by what was killed.
+/// The results, by victim.
 #[derive(Debug, Default)]
 pub struct Table {
     rows: BTreeMap<Victim, Row>,
-    broken: Vec<String>,
+    problems: Vec<String>,
 }
 
 #[derive(Debug, Default)]
 struct Row {
     runs: u32,
-    /// Runs in which it was there to be killed.
+    /// The number of runs in which the process was killed.
     killed: u32,
     stored: u32,
     failed: u32,
@@ -46,35 +46,36 @@ impl Table {
         match end {
             End::Stored => row.stored += 1,
             End::Failed => row.failed += 1,
-            End::Lost(what) => {
+            End::Lost(output) => {
                 row.lost += 1;
-                self.broken.push(format!("{what} is lost"));
+                self.problems.push(format!("output not stored: {output}"));
             }
-            End::Hung(what) => {
+            End::Hung(pod) => {
                 row.hung += 1;
-                self.broken.push(format!("{what} hangs"));
+                self.problems.push(format!("{pod} did not end"));
             }
-            End::Broken(why) => self.broken.push(why),
+            End::TestFailed(error) => self.problems.push(error),
         }
     }
 
-    /// Whether nothing was lost and nothing hung, and something was killed of everything that was to be killed.
+    /// Whether no output was lost, no pod hung, and each victim was killed at least once.
     #[must_use]
-    pub fn is_kept(&self) -> bool {
-        self.broken.is_empty() && self.rows.values().all(|row| row.killed > 0)
+    pub fn is_success(&self) -> bool {
+        self.problems.is_empty() && self.rows.values().all(|row| row.killed > 0)
     }
 
-    /// A victim that was there to be killed in none of its runs.
-    pub(super) fn never_met(&self) -> Option<Victim> {
+    /// A victim that was not killed in any run.
+    pub(super) fn never_killed(&self) -> Option<Victim> {
         self.rows.iter().find(|(_, row)| row.killed == 0).map(|(victim, _)| *victim)
     }
 
-    /// What was not as it should be.
+    /// All problems, in one message.
     #[must_use]
-    pub fn broken(&self) -> String {
-        let never = self.rows.iter().filter(|(_, row)| row.killed == 0);
-        let never = never.map(|(victim, _)| format!("{victim} was never there to be killed"));
-        self.broken.iter().cloned().chain(never).collect::<Vec<_>>().join("; ")
+    pub fn problems(&self) -> String {
+        let never_killed = self.rows.iter().filter(|(_, row)| row.killed == 0);
+        let never_killed =
+            never_killed.map(|(victim, _)| format!("{victim} was never killed: it had always exited"));
+        self.problems.iter().cloned().chain(never_killed).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -82,16 +83,16 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| killed                 | runs | met | succeeded, all stored | failed | outputs lost | hung |"
+            "| process                | runs | killed | succeeded, all stored | failed | outputs lost | hung |"
         )?;
         writeln!(
             f,
-            "|------------------------|-----:|----:|----------------------:|-------:|-------------:|-----:|"
+            "|------------------------|-----:|-------:|----------------------:|-------:|-------------:|-----:|"
         )?;
         for (victim, Row { runs, killed, stored, failed, lost, hung }) in &self.rows {
             writeln!(
                 f,
-                "| {victim:<22} | {runs:>4} | {killed:>3} | {stored:>21} | {failed:>6} | {lost:>12} | {hung:>4} |"
+                "| {victim:<22} | {runs:>4} | {killed:>6} | {stored:>21} | {failed:>6} | {lost:>12} | {hung:>4} |"
             )?;
         }
         Ok(())
@@ -103,21 +104,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_lost_output_or_a_victim_that_was_never_there_breaks_it() {
+    fn a_lost_output_and_a_victim_that_was_never_killed_are_problems() {
         let mut table = Table::default();
         table.add(Victim::Launcher, true, End::Failed);
         table.add(Victim::Launcher, false, End::Stored);
-        assert!(table.is_kept(), "{}", table.broken());
+        assert!(table.is_success(), "{}", table.problems());
         table.add(Victim::Store, false, End::Stored);
-        assert_eq!(table.broken(), "a replica of the store was never there to be killed");
-        assert_eq!(table.never_met(), Some(Victim::Store));
-        assert!(!table.is_kept());
-        table.add(Victim::Store, true, End::Lost("pod a".to_owned()));
-        assert_eq!(table.never_met(), None);
-        assert_eq!(table.broken(), "pod a is lost");
-        assert!(!table.is_kept());
-        let row =
-            "| a replica of the store |    2 |   1 |                     1 |      0 |            1 |    0 |";
+        assert_eq!(table.problems(), "a replica of the store was never killed: it had always exited");
+        assert_eq!(table.never_killed(), Some(Victim::Store));
+        assert!(!table.is_success());
+        table.add(Victim::Store, true, End::Lost("Report of pod a".to_owned()));
+        assert_eq!(table.never_killed(), None);
+        assert_eq!(table.problems(), "output not stored: Report of pod a");
+        assert!(!table.is_success());
+        let row = "| a replica of the store |    2 |      1 |                     1 |      0 |            1 |    0 |";
         assert!(table.to_string().contains(row), "{table}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is killed.
+//! The processes that are killed.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use crate::processes::Process;
 /// A process that is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Victim {
-    /// The launcher that supervises the task: the container's first process.
+    /// The launcher that supervises the task: the first process of the container.
     Launcher,
-    /// The task itself.
+    /// The task.
     Task,
-    /// The sidecar that has the outputs stored.
+    /// The sidecar that sends the outputs to the store.
     Sidecar,
     /// The init container that boots the task.
     Boot,
@@ -27,7 +27,7 @@ pub enum Victim {
 }
 
 impl Victim {
-    /// All of them.
+    /// All victims.
     pub const ALL: [Self; 8] = [
         Self::Launcher,
         Self::Task,
@@ -38,21 +38,21 @@ impl Victim {
         Self::Kubelet,
         Self::Containerd,
     ];
-    /// Those whose death other scenarios on the same cluster do not notice.
+    /// The victims that do not affect other scenarios on the same cluster.
     pub const OF_A_POD: [Self; 4] = [Self::Launcher, Self::Task, Self::Sidecar, Self::Boot];
 
-    /// From when on it can be killed: once it runs, or once the task does.
-    pub(super) fn waits_for(self) -> Self {
+    /// The process whose start triggers the kill: the victim itself, or a process of the pod.
+    pub(super) fn trigger(self) -> Self {
         match self {
             Self::Launcher | Self::Task | Self::Sidecar | Self::Boot => self,
-            // At work when outputs are handed over.
+            // The store works while the launcher waits for its outputs.
             Self::Store => Self::Launcher,
             Self::ApiServer | Self::Kubelet | Self::Containerd => Self::Boot,
         }
     }
 
-    /// The longest time from then on: about as long as what it has a part in takes.
-    pub(super) fn within(self) -> Duration {
+    /// The maximum delay of the kill after the trigger: about the duration of the work of the victim.
+    pub(super) fn max_delay(self) -> Duration {
         Duration::from_millis(match self {
             Self::Boot => 50,
             Self::Task => 150,
@@ -61,27 +61,28 @@ impl Victim {
         })
     }
 
-    /// Whether there is one for each pod.
+    /// Whether the victim is a process of the pod.
     fn is_of_a_pod(self) -> bool {
         Self::OF_A_POD.contains(&self)
     }
 
-    /// Whether `process` is it, of the pod with this uid, whose task has the word `task` among its arguments.
-    pub(super) fn is(self, process: &Process, pod_uid: &str, task: &str) -> bool {
-        let word = |at: usize| process.argv.get(at).map_or("", String::as_str);
-        let program = word(0).rsplit('/').next().unwrap_or_default();
-        let is = match self {
-            Self::Launcher => program == "launch" && ["run", "supervise"].contains(&word(1)),
-            // The launcher has the task's words among its own.
+    /// Whether `process` is the victim, for the pod with the UID `pod_uid` and a task whose last argument is
+    /// `task`.
+    pub(super) fn matches(self, process: &Process, pod_uid: &str, task: &str) -> bool {
+        let argument = |at: usize| process.argv.get(at).map_or("", String::as_str);
+        let program = argument(0).rsplit('/').next().unwrap_or_default();
+        let matches = match self {
+            Self::Launcher => program == "launch" && ["run", "supervise"].contains(&argument(1)),
+            // The arguments of the launcher include those of the task.
             Self::Task => program == "sh" && process.argv.last().is_some_and(|last| last == task),
-            Self::Sidecar => (program, word(1)) == ("bootlace", "pipe"),
-            Self::Boot => (program, word(1)) == ("bootlace", "boot"),
-            Self::Store => (program, word(1)) == ("bootlace", "store"),
+            Self::Sidecar => (program, argument(1)) == ("bootlace", "pipe"),
+            Self::Boot => (program, argument(1)) == ("bootlace", "boot"),
+            Self::Store => (program, argument(1)) == ("bootlace", "store"),
             Self::ApiServer => program == "kube-apiserver",
             Self::Kubelet => program == "kubelet",
             Self::Containerd => program == "containerd",
         };
-        is && (!self.is_of_a_pod() || process.is_in_pod(pod_uid))
+        matches && (!self.is_of_a_pod() || process.is_in_pod(pod_uid))
     }
 }
 

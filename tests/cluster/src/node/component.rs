@@ -1,4 +1,4 @@
-//! One program of the cluster: its log, and what happens when it ends.
+//! A program of the cluster: its log, and what happens when it exits.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,37 +7,37 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How much of a log tells why its program failed.
+/// The number of lines of a log that an error shows.
 const TAIL_LINES: usize = 25;
 
-/// The pause before a program is started again.
+/// The pause before a program is restarted.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The programs that run. None of them ends by itself while the cluster lives.
+/// The running programs. They run as long as the cluster.
 pub(super) struct Components {
     logs: PathBuf,
-    at_end: AtEnd,
+    on_exit: OnExit,
 }
 
-/// What the end of a program comes to.
+/// The reaction to the exit of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AtEnd {
-    /// The cluster ends.
-    End,
-    /// It is started again, as a machine's service manager would: for tests that kill it.
-    Revive,
+pub(super) enum OnExit {
+    /// Stop the cluster.
+    Stop,
+    /// Restart the program, as the service manager of a machine would. For tests that kill it.
+    Restart,
 }
 
 impl Components {
-    /// No programs yet; their logs go to the folder `logs`.
-    pub(super) fn new(logs: PathBuf, at_end: AtEnd) -> Self {
-        Self { logs, at_end }
+    /// No programs yet. Their logs are written to the folder `logs`.
+    pub(super) fn new(logs: PathBuf, on_exit: OnExit) -> Self {
+        Self { logs, on_exit }
     }
 
-    /// Starts the program as `name`.
+    /// Starts a program with the log `name`.
     ///
     /// # Errors
-    /// When it or its log cannot be started.
+    /// If the program cannot be started or its log cannot be created.
     pub(super) fn start(&self, name: &'static str, mut command: Command) -> Result<()> {
         let log = self.log(name);
         let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
@@ -46,26 +46,26 @@ impl Components {
             command.spawn().with_context(|| format!("start {name}: {}", command.get_program().display()))
         };
         let mut child = start(&mut command)?;
-        let at_end = self.at_end;
+        let on_exit = self.on_exit;
         std::thread::spawn(move || {
             loop {
-                let how = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-                if at_end == AtEnd::Revive {
+                let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+                if on_exit == OnExit::Restart {
                     std::thread::sleep(PAUSE);
-                    if let Ok(again) = start(&mut command) {
-                        child = again;
+                    if let Ok(restarted) = start(&mut command) {
+                        child = restarted;
                         continue;
                     }
                 }
-                eprintln!("{name} ended ({how}). The end of its log:\n{}", tail(&log));
-                // Whatever waits for this program would wait in vain.
+                eprintln!("{name} exited ({status}). The end of its log:\n{}", tail(&log));
+                // Without this program, the cluster is not usable.
                 std::process::exit(1);
             }
         });
         Ok(())
     }
 
-    /// Adds the end of `name`'s log to the error of something that waited for it.
+    /// Adds the end of the log `name` to an error.
     pub(super) fn explain<T>(&self, name: &str, result: Result<T>) -> Result<T> {
         result.with_context(|| format!("{name} is not ready. The end of its log:\n{}", tail(&self.log(name))))
     }

@@ -1,4 +1,4 @@
-//! Kubeconfigs: one for each client of the API server, whole in one file.
+//! Kubeconfigs: one for each client of the API server, with embedded certificates.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::pki::{Authority, client};
 use super::{ADDRESS, API_PORT, KUBERNETES};
 
-/// The programs of the node, with the user and group that Kubernetes' built-in roles are bound to.
+/// The programs of the node, with the users and groups to which the default roles of Kubernetes are bound.
 const CLIENTS: [(&str, &str, Option<&str>); 5] = [
     ("controller-manager", "system:kube-controller-manager", None),
     ("scheduler", "system:kube-scheduler", None),
@@ -20,10 +20,11 @@ const CLIENTS: [(&str, &str, Option<&str>); 5] = [
     ("coredns", "system:coredns", None),
 ];
 
-/// Writes `/etc/kubernetes/<program>.kubeconfig` for each program, and the administrator's to `admin`.
+/// Writes `/etc/kubernetes/<program>.kubeconfig` for each program, and the kubeconfig of the administrator to
+/// `admin`.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// If a file cannot be written.
 pub(super) fn write_all(authority: &Authority, admin: &Path) -> Result<()> {
     for (program, user, group) in CLIENTS {
         let file = Path::new(KUBERNETES).join(format!("{program}.kubeconfig"));
@@ -48,6 +49,6 @@ fn write(authority: &Authority, user: &str, group: Option<&str>, file: &Path) ->
         "contexts": [{ "name": "cluster", "context": { "cluster": "cluster", "user": user } }],
         "current-context": "cluster",
     });
-    // JSON is YAML.
+    // JSON is valid YAML.
     fs::write(file, serde_json::to_vec_pretty(&config)?).with_context(|| format!("write {}", file.display()))
 }

@@ -1,14 +1,14 @@
-//! The node: what runs inside the cluster's own namespaces, in the order it starts.
+//! The node: the processes inside the namespaces of the cluster, in the order in which they start.
 //!
-//! Its addresses and paths are constants, because nobody else is in its namespaces: two clusters side by side
-//! have the same ones.
+//! Addresses and paths are constants, because each cluster has separate namespaces. Two clusters on a machine
+//! use the same ones.
 //!
-//! - `mounts`: its own `/etc`, `/run` and `/var`, in memory.
-//! - `network`: its own devices and addresses.
-//! - `pki`, `kubeconfig`: who may speak to whom.
-//! - `component`: one program of the cluster, and its end.
-//! - `programs`: which programs there are, and their flags.
-//! - `ready`: what has to be true before pods can run.
+//! - `mounts`: separate `/etc`, `/run` and `/var`, in memory.
+//! - `network`: network devices and addresses.
+//! - `pki`, `kubeconfig`: certificates and kubeconfigs.
+//! - `component`: starts a program of the cluster, and handles its exit.
+//! - `programs`: the programs and their flags.
+//! - `ready`: waits until pods can run.
 
 mod component;
 mod kubeconfig;
@@ -26,48 +26,50 @@ use anyhow::{Context, Result};
 
 use crate::cgroup;
 use crate::run::RunDir;
-use component::{AtEnd, Components};
+use component::{Components, OnExit};
 
-/// The node's name in the cluster.
+/// The name of the node in the cluster.
 const NAME: &str = "node";
-/// The node's address, where the API server, the kubelet and `CoreDNS` listen. Also in `node/*.yaml`.
+/// The address of the node, on which the API server, the kubelet and `CoreDNS` listen. Also in `node/*.yaml`.
 pub const ADDRESS: &str = "10.99.0.1";
-/// Where containerd listens, in the node's own `/run`. Also in `node/containerd.toml` and `node/kubelet.yaml`.
+/// The socket of containerd, in the `/run` of the node. Also in `node/containerd.toml` and
+/// `node/kubelet.yaml`.
 pub const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
-/// The API server's port.
+/// The port of the API server.
 const API_PORT: u16 = 6443;
 /// The addresses of Services. `CoreDNS` has the tenth, in `node/cluster.yaml`.
 const SERVICE_CIDR: &str = "10.96.0.0/16";
-/// The first address of [`SERVICE_CIDR`], which is the API server's own Service.
+/// The first address of [`SERVICE_CIDR`], which belongs to the Service of the API server.
 const API_SERVICE: &str = "10.96.0.1";
-/// Where the standard tools look for a control plane's files.
+/// The folder for the files of the control plane, as in kubeadm.
 const KUBERNETES: &str = "/etc/kubernetes";
 
-/// What the node writes to standard output when pods can run; its process id on the machine follows.
+/// The word that the node writes to standard output when pods can run, followed by its process ID on the
+/// machine.
 pub const READY: &str = "ready";
 
-/// Starts everything, says [`READY`], and stays until the lifeline on standard input ends. With `revive`, a program that
-/// ends is started again; else its end is the cluster's.
+/// Starts all programs, prints [`READY`], and runs until the lifeline on standard input is closed. With
+/// `revive`, programs are restarted when they exit. Otherwise the cluster stops.
 ///
 /// # Errors
-/// When something does not start; the log's end of what failed is on standard error by then.
+/// If a program does not start. The end of its log is on standard error.
 pub fn start(run: &RunDir, tools: &Path, revive: bool) -> Result<ExitCode> {
-    // Before /proc is our own: this is the machine's, so the number is ours on the machine.
-    let pid = std::fs::read_link("/proc/self").context("find our own process id on the machine")?;
-    std::thread::spawn(end_with_lifeline);
+    // Must be read before /proc is replaced, so that it is the process ID on the machine.
+    let pid = std::fs::read_link("/proc/self").context("read the process ID on the machine")?;
+    std::thread::spawn(exit_with_lifeline);
 
-    mounts::make_own()?;
-    network::up()?;
+    mounts::replace()?;
+    network::set_up()?;
     let authority = pki::write(&run.token_key())?;
     kubeconfig::write_all(&authority, &run.kubeconfig())?;
 
-    let components = Components::new(run.logs(), if revive { AtEnd::Revive } else { AtEnd::End });
+    let components = Components::new(run.logs(), if revive { OnExit::Restart } else { OnExit::Stop });
     programs::write_configuration()?;
     programs::start_storage(&components)?;
     programs::start_runtime(&components)?;
     programs::start_api_server(&components, tools)?;
-    // The API server takes longest, so what does not need it comes first.
-    components.explain("containerd", ready::images(&run.images()))?;
+    // Import the images while the API server starts.
+    components.explain("containerd", ready::import_images(&run.images()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = components.explain("kube-apiserver", ready::api_server(&run.kubeconfig()).await)?;
@@ -86,9 +88,9 @@ pub fn start(run: &RunDir, tools: &Path, revive: bool) -> Result<ExitCode> {
     }
 }
 
-/// The lifeline's other end is held by the process that started the cluster: when that one ends, this does.
-fn end_with_lifeline() {
-    let mut nothing = [0; 1];
-    while std::io::stdin().read(&mut nothing).is_ok_and(|read| read > 0) {}
+/// Exits when the process that started the cluster has exited, which closes the lifeline.
+fn exit_with_lifeline() {
+    let mut buffer = [0; 1];
+    while std::io::stdin().read(&mut buffer).is_ok_and(|read| read > 0) {}
     std::process::exit(0);
 }

@@ -1,4 +1,4 @@
-//! The node's own file system: it sees the machine's, but what it writes is in memory and ends with it.
+//! The file system of the node: that of the machine, with changes only in memory.
 
 use std::fs;
 use std::path::Path;
@@ -6,18 +6,18 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 
-/// Where the upper halves of the overlays lie.
+/// The folder of the upper layers of the overlays.
 const UPPER: &str = "/run/overlay";
 
-/// Folders of the machine that the node may write to: a layer above them takes the changes.
+/// Folders of the machine that the node can change, through an overlay.
 const OVERLAID: [&str; 2] = ["/etc", "/var"];
 
-/// Folders that start empty. The last two cannot lie on an overlay: containerd stacks overlays of its own on
-/// its folder, and the kubelet measures the file system below its.
+/// Folders that are empty at the start. They cannot be on an overlay: containerd mounts overlays on its
+/// folder, and the kubelet measures the file system of its folder.
 const EMPTY: [&str; 2] = ["/var/lib/containerd", "/var/lib/kubelet"];
 
-/// Kernel settings that the kubelet insists on and would set for the whole machine. It is shown files that hold
-/// the right values instead, so that the machine keeps its own.
+/// Kernel settings that the kubelet requires and would change for the whole machine. Files with these values
+/// are mounted over them, so that the kubelet does not change them.
 const SETTINGS: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
@@ -27,12 +27,12 @@ const SETTINGS: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// Replaces `/run`, `/proc` and what a node writes to. Only this mount namespace is changed.
+/// Replaces `/run`, `/proc` and the folders that a node writes to. Changes only this mount namespace.
 ///
 /// # Errors
-/// When a mount is refused; the message names it.
-pub(super) fn make_own() -> Result<()> {
-    // The process ids of this namespace, and no others.
+/// If a mount fails. The message contains its target.
+pub(super) fn replace() -> Result<()> {
+    // Shows the processes of this PID namespace.
     attach("proc", "/proc", "proc", "")?;
     attach("tmpfs", "/run", "tmpfs", "mode=755")?;
     for target in OVERLAID {

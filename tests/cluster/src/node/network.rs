@@ -1,4 +1,4 @@
-//! The node's own network: loopback and one address. No route leads out of it.
+//! The network of the node: loopback and one address, without a route to the outside.
 
 use std::fs;
 use std::process::Command;
@@ -7,21 +7,22 @@ use anyhow::{Context, Result, bail};
 
 use super::{ADDRESS, SERVICE_CIDR};
 
-/// Settings of this network namespace: pods reach each other through the node, and Services by its rules.
+/// Settings of this network namespace: the node forwards packets between pods, and applies the rules for
+/// Services to them.
 const SETTINGS: [&str; 2] = ["net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"];
 
-/// Brings the network up.
+/// Sets up the network.
 ///
 /// # Errors
-/// When a device, an address or a setting is refused.
-pub(super) fn up() -> Result<()> {
+/// If a device, an address or a setting is rejected.
+pub(super) fn set_up() -> Result<()> {
     ip("link set lo up")?;
-    // A bridge carries the node's address, because small kernels have no type `dummy`.
+    // The address is on a bridge, because minimal kernels do not have the type `dummy`.
     ip("link add node0 type bridge")?;
     ip(&format!("address add {ADDRESS}/24 dev node0"))?;
     ip("link set node0 up")?;
-    // A Service's address is no host's: this only lets packets to it set out, so that kube-proxy's rules can send
-    // them to a pod. The API server calls webhooks by it.
+    // No host has the address of a Service. The API server needs a route for it to call webhooks: without
+    // one, packets are dropped before the rules of kube-proxy send them to a pod.
     ip(&format!("route add {SERVICE_CIDR} dev node0"))?;
     for name in SETTINGS {
         fs::write(format!("/proc/sys/{name}"), "1").with_context(|| format!("set {name} to 1"))?;

@@ -1,4 +1,4 @@
-//! The cluster's certificate authority, its servers' certificates, and the key that signs service account tokens.
+//! The certificate authority of the cluster, its certificates, and the key that signs service account tokens.
 
 use std::fs;
 use std::path::Path;
@@ -11,20 +11,20 @@ use rcgen::{
 
 use super::{ADDRESS, API_SERVICE, KUBERNETES, NAME};
 
-/// The authority that every part of the cluster trusts.
+/// The certificate authority that all programs of the cluster trust.
 pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-/// A certificate and its key, both PEM.
+/// A certificate and its key, in PEM format.
 pub(super) struct Identity {
     pub(super) certificate: String,
     pub(super) key: String,
 }
 
-/// Writes the servers' files to `/etc/kubernetes/pki`, named as kubeadm names them, and returns the authority. The key
-/// that signs tokens goes to `token_key`, too.
+/// Writes the certificates and keys to `/etc/kubernetes/pki`, with the file names of kubeadm, and returns the
+/// authority. Also writes the key that signs tokens to `token_key`.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// If a file cannot be written.
 pub(super) fn write(token_key: &Path) -> Result<Authority> {
     let folder = Path::new(KUBERNETES).join("pki");
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
@@ -56,7 +56,7 @@ pub(super) fn write(token_key: &Path) -> Result<Authority> {
         put(&format!("{name}.crt"), &server.certificate)?;
         put(&format!("{name}.key"), &server.key)?;
     }
-    // Shown to webhooks that ask for it.
+    // The client certificate for webhooks that require one.
     let webhook_client = client(&authority, "kube-apiserver", None)?;
     put("apiserver-webhook-client.crt", &webhook_client.certificate)?;
     put("apiserver-webhook-client.key", &webhook_client.key)?;
@@ -71,10 +71,10 @@ pub(super) fn write(token_key: &Path) -> Result<Authority> {
     Ok(authority)
 }
 
-/// A certificate for a client: Kubernetes takes the user's name from CN and the group from O.
+/// A certificate for a client. Kubernetes uses the CN as the name of the user and O as the group.
 ///
 /// # Errors
-/// When it cannot be signed.
+/// If it cannot be signed.
 pub(super) fn client(authority: &Authority, user: &str, group: Option<&str>) -> Result<Identity> {
     let mut params = CertificateParams::default();
     params.distinguished_name = subject(user, group);

@@ -1,4 +1,4 @@
-//! The cluster's programs and their flags. What can be said in a file is in `tests/cluster/node`.
+//! The programs of the cluster and their flags. Settings that can be in a file are in `tests/cluster/node`.
 
 use std::fs;
 use std::path::Path;
@@ -9,13 +9,13 @@ use anyhow::{Context, Result};
 use super::component::Components;
 use super::{ADDRESS, API_PORT, KUBERNETES, NAME, SERVICE_CIDR};
 
-/// Where etcd listens. Nobody else is in this network namespace, and pods have loopbacks of their own.
+/// The address of etcd. It needs no TLS, because pods cannot reach the loopback interface of the node.
 const ETCD: &str = "http://127.0.0.1:2379";
 
-/// The files of `tests/cluster/node`, and where the programs read them.
+/// The configuration files of the programs, mostly from `tests/cluster/node`.
 const FILES: [(&str, &str); 9] = [
     ("/etc/containerd/config.toml", include_str!("../../node/containerd.toml")),
-    // The registries of scenarios, each with an authority of its own that nobody has heard of before.
+    // For the registries of scenarios, whose certificate authorities are generated at run time.
     ("/etc/containerd/certs.d/_default/hosts.toml", "skip_verify = true\n[host]\n"),
     ("/etc/cni/net.d/10-pods.conflist", include_str!("../../node/cni.conflist")),
     ("/etc/kubernetes/admission.yaml", include_str!("../../node/admission.yaml")),
@@ -23,14 +23,14 @@ const FILES: [(&str, &str); 9] = [
     ("/etc/kubernetes/kubelet.yaml", include_str!("../../node/kubelet.yaml")),
     ("/etc/kubernetes/kube-proxy.yaml", include_str!("../../node/kube-proxy.yaml")),
     ("/etc/kubernetes/Corefile", include_str!("../../node/Corefile")),
-    // For pods with the DNS policy `Default`, which would get the machine's name servers.
+    // For pods with `dnsPolicy: Default`, which would otherwise use the name servers of the machine.
     ("/etc/kubernetes/resolv.conf", "nameserver 10.99.0.1\n"),
 ];
 
-/// Writes the programs' files.
+/// Writes the configuration files.
 ///
 /// # Errors
-/// When one cannot be written.
+/// If one cannot be written.
 pub(super) fn write_configuration() -> Result<()> {
     for (file, content) in FILES {
         if let Some(folder) = Path::new(file).parent() {
@@ -44,7 +44,7 @@ pub(super) fn write_configuration() -> Result<()> {
 /// Starts etcd.
 ///
 /// # Errors
-/// When it cannot be started.
+/// If it cannot be started.
 pub(super) fn start_storage(components: &Components) -> Result<()> {
     let mut etcd = Command::new("etcd");
     etcd.args(["--data-dir=/var/lib/etcd/cluster", "--listen-peer-urls=http://127.0.0.1:2380"]);
@@ -55,17 +55,17 @@ pub(super) fn start_storage(components: &Components) -> Result<()> {
 /// Starts containerd.
 ///
 /// # Errors
-/// When it cannot be started.
+/// If it cannot be started.
 pub(super) fn start_runtime(components: &Components) -> Result<()> {
     let mut containerd = Command::new("containerd");
     containerd.args(["--config", "/etc/containerd/config.toml"]);
     components.start("containerd", containerd)
 }
 
-/// Starts the API server. Pod security admission is among the plugins that are on by default.
+/// Starts the API server. Pod security admission is enabled by default.
 ///
 /// # Errors
-/// When it cannot be started.
+/// If it cannot be started.
 pub(super) fn start_api_server(components: &Components, tools: &Path) -> Result<()> {
     let pki = format!("{KUBERNETES}/pki");
     let mut server = Command::new(tools.join("kube-apiserver"));
@@ -76,7 +76,7 @@ pub(super) fn start_api_server(components: &Components, tools: &Path) -> Result<
         format!("--tls-cert-file={pki}/apiserver.crt"),
         format!("--tls-private-key-file={pki}/apiserver.key"),
         format!("--client-ca-file={pki}/ca.crt"),
-        // Nobody presents such a certificate, but without it every client of the configuration complains.
+        // Not used, but without it clients that read the configuration log errors.
         format!("--requestheader-client-ca-file={pki}/ca.crt"),
         "--requestheader-allowed-names=front-proxy-client".to_owned(),
         "--requestheader-username-headers=X-Remote-User".to_owned(),
@@ -88,7 +88,7 @@ pub(super) fn start_api_server(components: &Components, tools: &Path) -> Result<
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
         format!("--service-account-key-file={pki}/sa.pub"),
         format!("--service-account-signing-key-file={pki}/sa.key"),
-        // The node's name resolves nowhere.
+        // The name of the node cannot be resolved.
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
         format!("--kubelet-certificate-authority={pki}/ca.crt"),
         format!("--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt"),
@@ -100,7 +100,7 @@ pub(super) fn start_api_server(components: &Components, tools: &Path) -> Result<
 /// Starts the controller manager, the scheduler and kube-proxy.
 ///
 /// # Errors
-/// When one cannot be started.
+/// If one cannot be started.
 pub(super) fn start_controllers(components: &Components, tools: &Path) -> Result<()> {
     let kubeconfig = |program: &str| {
         let file = format!("{KUBERNETES}/{program}.kubeconfig");
@@ -111,7 +111,7 @@ pub(super) fn start_controllers(components: &Components, tools: &Path) -> Result
     manager.args(kubeconfig("controller-manager")).args([
         "--leader-elect=false".to_owned(),
         "--use-service-account-credentials".to_owned(),
-        // At the default rate, the accounts of all its controllers take five seconds to make.
+        // At the default rate, it needs five seconds to create the service accounts of its controllers.
         "--kube-api-qps=200".to_owned(),
         "--kube-api-burst=400".to_owned(),
         format!("--root-ca-file={KUBERNETES}/pki/ca.crt"),
@@ -128,20 +128,21 @@ pub(super) fn start_controllers(components: &Components, tools: &Path) -> Result
     components.start("kube-proxy", proxy)
 }
 
-/// Starts `CoreDNS`, beside the API server instead of in a pod: one image less, and no pod to wait for.
+/// Starts `CoreDNS` as a process of the node instead of in a pod, which saves an image and the start of a
+/// pod.
 ///
 /// # Errors
-/// When it cannot be started.
+/// If it cannot be started.
 pub(super) fn start_dns(components: &Components, tools: &Path) -> Result<()> {
     let mut dns = Command::new(tools.join("coredns"));
     dns.arg("-conf").arg(format!("{KUBERNETES}/Corefile"));
     components.start("coredns", dns)
 }
 
-/// Starts the kubelet, which puts its containers below `cgroup`.
+/// Starts the kubelet, with `cgroup` as the parent of its containers.
 ///
 /// # Errors
-/// When it cannot be started.
+/// If it cannot be started.
 pub(super) fn start_kubelet(components: &Components, tools: &Path, cgroup: &str) -> Result<()> {
     let mut kubelet = Command::new(tools.join("kubelet"));
     kubelet.args([

@@ -1,5 +1,5 @@
-//! Reviews at a constant rate, while something happens to the webhook: pods that are created as dry runs, which go the whole
-//! way through admission.
+//! Creates pods at a constant rate while a scenario changes the webhook. The pods are dry runs, which pass
+//! through admission.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,26 +16,26 @@ use super::Namespace;
 use super::release::task;
 use crate::images;
 
-/// How often a pod is created.
-const EVERY: Duration = Duration::from_millis(50);
+/// The interval at which pods are created.
+const INTERVAL: Duration = Duration::from_millis(50);
 
-/// A review that failed.
+/// A failed review.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// When it was asked for.
+    /// When the request was sent.
     pub at: Instant,
-    /// What the API server said, or that the pod was let through without being injected.
-    pub why: String,
+    /// The error of the API server, or that the pod was admitted without being injected.
+    pub reason: String,
 }
 
-/// What came of a load.
+/// The results of a load.
 #[derive(Debug, Default, Clone)]
 pub struct Outcome {
-    /// All reviews.
+    /// The number of reviews.
     pub reviews: usize,
-    /// Those that failed, in the order of their answers.
+    /// The failed reviews, in the order of the responses.
     pub failures: Vec<Failure>,
-    /// The longest that one took, failed ones included.
+    /// The longest duration of a review, including failed ones.
     pub longest: Duration,
 }
 
@@ -44,48 +44,49 @@ impl fmt::Display for Outcome {
         let Self { reviews, failures, longest } = self;
         write!(f, "{reviews} reviews, {} failed, longest {} ms", failures.len(), longest.as_millis())?;
         if let Some(first) = failures.first() {
-            write!(f, ", first: {}", first.why)?;
+            write!(f, ", first failure: {}", first.reason)?;
         }
         Ok(())
     }
 }
 
-/// A load that goes on until it is stopped.
+/// A load, which runs until it is stopped.
 pub struct Load {
     outcome: Arc<Mutex<Outcome>>,
     task: JoinHandle<()>,
 }
 
 impl Load {
-    /// Creates a pod in `tasks` every 50 ms, whether or not the one before has been answered.
+    /// Creates a pod in `tasks` every 50 ms, without waiting for earlier responses.
     ///
     /// # Errors
-    /// Never, as long as the pod of [`super::release`] can be read.
+    /// If the pod of [`super::release`] cannot be parsed.
     pub fn start(tasks: &Namespace) -> Result<Self> {
         let outcome = Arc::<Mutex<Outcome>>::default();
-        let pod: Pod = serde_json::from_str(&images::named(&task().to_string())).context("read the pod")?;
-        let (pods, told) = (tasks.api::<Pod>(), Arc::clone(&outcome));
+        let pod: Pod =
+            serde_json::from_str(&images::with_registry(&task().to_string())).context("parse the pod")?;
+        let (pods, shared_outcome) = (tasks.api::<Pod>(), Arc::clone(&outcome));
         let task = tokio::spawn(async move {
-            let mut ticks = interval(EVERY);
-            // A machine that has much else to do catches up.
+            let mut ticks = interval(INTERVAL);
+            // Keeps the rate constant on a machine with other load.
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-            let mut asked = JoinSet::new();
+            let mut requests = JoinSet::new();
             loop {
                 ticks.tick().await;
-                asked.spawn(ask(pods.clone(), pod.clone(), Arc::clone(&told)));
-                while asked.try_join_next().is_some() {}
+                requests.spawn(request_review(pods.clone(), pod.clone(), Arc::clone(&shared_outcome)));
+                while requests.try_join_next().is_some() {}
             }
         });
         Ok(Self { outcome, task })
     }
 
-    /// What has come of it so far.
+    /// The results so far.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Ends it. Reviews that are not answered yet do not count.
+    /// Stops the load. Reviews without a response do not count.
     #[must_use]
     pub fn stop(self) -> Outcome {
         self.outcome()
@@ -98,10 +99,10 @@ impl Drop for Load {
     }
 }
 
-async fn ask(pods: Api<Pod>, pod: Pod, outcome: Arc<Mutex<Outcome>>) {
+async fn request_review(pods: Api<Pod>, pod: Pod, outcome: Arc<Mutex<Outcome>>) {
     let at = Instant::now();
     let params = PostParams { dry_run: true, ..PostParams::default() };
-    let failed = match pods.create(&params, &pod).await {
+    let failure = match pods.create(&params, &pod).await {
         Ok(pod) if pod.annotations().contains_key("bootlace.dev/injected") => None,
         Ok(_) => Some("the pod was not injected".to_owned()),
         Err(error) => Some(error.to_string()),
@@ -109,5 +110,5 @@ async fn ask(pods: Api<Pod>, pod: Pod, outcome: Arc<Mutex<Outcome>>) {
     let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
     outcome.reviews += 1;
     outcome.longest = outcome.longest.max(at.elapsed());
-    outcome.failures.extend(failed.map(|why| Failure { at, why }));
+    outcome.failures.extend(failure.map(|reason| Failure { at, reason }));
 }

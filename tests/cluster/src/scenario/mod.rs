@@ -1,4 +1,4 @@
-//! What a scenario is given: a Kubernetes namespace of its own, and a report when it fails.
+//! The environment of a scenario: a separate Kubernetes namespace, and a report if it fails.
 //!
 //! ```no_run
 //! # use bootlace_cluster::scenario::scenario;
@@ -36,16 +36,16 @@ use kube::{Client, Config, ResourceExt};
 pub use namespace::{LIMIT, Namespace, Output};
 pub use process::Process;
 
-/// The label of every scenario's namespace, as a selector.
+/// The label of the namespaces of all scenarios, as a selector.
 pub const NAMESPACES: &str = "bootlace-cluster/scenario=true";
 
-/// A scenario before it runs.
+/// A scenario that has not run yet.
 pub struct Scenario {
     name: &'static str,
     labels: BTreeMap<String, String>,
 }
 
-/// A scenario; its namespace's name begins with `name`.
+/// A scenario. The name of its namespace starts with `name`.
 #[must_use]
 pub fn scenario(name: &'static str) -> Scenario {
     let label = NAMESPACES.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -53,18 +53,18 @@ pub fn scenario(name: &'static str) -> Scenario {
 }
 
 impl Scenario {
-    /// Puts a label on its namespace.
+    /// Adds a label to its namespace.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// Makes the namespace, runs `body` in it, and deletes it. When `body` fails or panics, what the namespace
-    /// holds is printed first.
+    /// Creates the namespace, runs `body`, and deletes the namespace. If `body` fails or panics, it prints
+    /// the objects in the namespace first.
     ///
     /// # Errors
-    /// Those of `body`, and when no cluster can be reached.
+    /// The errors of `body`, and if no cluster can be reached.
     pub async fn run(self, body: impl AsyncFnOnce(&Namespace) -> Result<()>) -> Result<()> {
         let client = client().await?;
         let name = self.create_namespace(&client).await?;
@@ -73,16 +73,16 @@ impl Scenario {
         if !matches!(ended, Ok(Ok(()))) {
             report::print(self.name, &client, namespace.name()).await;
         }
-        // The kubelet and the controllers do the rest; nobody waits for it.
+        // The deletion completes in the background.
         let namespaces = Api::<core::Namespace>::all(client);
         let deleted = namespaces.delete(namespace.name(), &DeleteParams::background()).await;
         ended.unwrap_or_else(|panic| resume_unwind(panic))?;
-        deleted.context("delete the scenario's namespace").map(drop)
+        deleted.context("delete the namespace of the scenario").map(drop)
     }
 
-    /// Makes the namespace, and waits until pods can be made in it.
+    /// Creates the namespace, and waits until pods can be created in it.
     async fn create_namespace(&self, client: &Client) -> Result<String> {
-        let wanted = core::Namespace {
+        let namespace = core::Namespace {
             metadata: ObjectMeta {
                 generate_name: Some(format!("{}-", self.name)),
                 labels: Some(self.labels.clone()),
@@ -90,40 +90,42 @@ impl Scenario {
             },
             ..core::Namespace::default()
         };
-        let made = Api::all(client.clone()).create(&PostParams::default(), &wanted).await;
-        let name = made.context("create the scenario's namespace")?.name_any();
+        let created = Api::all(client.clone()).create(&PostParams::default(), &namespace).await;
+        let name = created.context("create the namespace of the scenario")?.name_any();
         let accounts = Api::<core::ServiceAccount>::namespaced(client.clone(), &name);
-        let there = await_condition(accounts, "default", |account: Option<&_>| account.is_some());
-        tokio::time::timeout(LIMIT, there).await.context("the namespace has no service account")??;
+        let exists = await_condition(accounts, "default", |account: Option<&_>| account.is_some());
+        tokio::time::timeout(LIMIT, exists)
+            .await
+            .with_context(|| format!("namespace {name} has no service account"))??;
         Ok(name)
     }
 }
 
-/// The kubeconfig of the cluster that the scenarios run on.
+/// The path of the kubeconfig of the cluster on which the scenarios run.
 ///
 /// # Errors
-/// When there is none.
+/// If `KUBECONFIG` is not set.
 pub fn kubeconfig() -> Result<PathBuf> {
     let path = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
     path.context(
-        "KUBECONFIG is not set: scenarios need a cluster, so run them by `bootlace-cluster test NAME`",
+        "KUBECONFIG is not set: scenarios need a cluster, so run them with `bootlace-cluster test NAME`",
     )
 }
 
-/// Bootlace's command line: the binary that the cluster's image holds ([`RunDir::bootlace`](crate::run::RunDir)).
+/// The path of the program `bootlace`, as in the image ([`RunDir::bootlace`](crate::run::RunDir)).
 ///
 /// # Errors
-/// When the cluster was started without Bootlace.
+/// If the cluster was started without Bootlace.
 pub fn bootlace() -> Result<PathBuf> {
     let binary = kubeconfig()?.with_file_name(crate::run::BOOTLACE);
-    ensure!(binary.exists(), "{} is not there: the cluster was started without Bootlace", binary.display());
+    ensure!(binary.exists(), "{} not found: the cluster was started without Bootlace", binary.display());
     Ok(binary)
 }
 
-/// The archive of one of the node's images (`entrypoint` for [`ENTRYPOINT`](crate::images::ENTRYPOINT)).
+/// The path of the archive of an image (`entrypoint` for [`ENTRYPOINT`](crate::images::ENTRYPOINT)).
 ///
 /// # Errors
-/// When there is no cluster.
+/// If `KUBECONFIG` is not set.
 pub fn image_archive(name: &str) -> Result<PathBuf> {
     Ok(kubeconfig()?.with_file_name(crate::run::IMAGES).join(format!("{name}.tar")))
 }

@@ -1,4 +1,4 @@
-//! A scenario's namespace: creating things in it, waiting for them and looking into them.
+//! The namespace of a scenario: creates objects in it, waits for them and reads their state.
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::{Process, state};
 use crate::manifest::{self, Created};
 
-/// How long anything may take that a scenario waits for. Pods start within seconds; the rest is for a machine
-/// that does much else.
+/// The timeout for each condition that a scenario waits for. Pods start within seconds; the rest is for a
+/// machine with other load.
 pub const LIMIT: Duration = Duration::from_mins(3);
 
-/// How often a log is read again: 15 seconds, more than a node without a free core needs to write one.
-const LOG_READINGS: usize = 100;
-const BETWEEN_LOG_READINGS: Duration = Duration::from_millis(150);
+/// How often a log is read again: for 15 seconds, which is longer than a busy node needs to write one.
+const LOG_READS: usize = 100;
+const LOG_READ_INTERVAL: Duration = Duration::from_millis(150);
 
-/// The namespace of one running scenario.
+/// The namespace of a running scenario.
 pub struct Namespace {
     client: Client,
     name: String,
 }
 
-/// What a command in a container did.
+/// The result of a command in a container.
 #[derive(Debug)]
 pub struct Output {
-    /// What it wrote to standard output, byte for byte.
+    /// Its standard output, byte for byte.
     pub stdout: Vec<u8>,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub stderr: String,
     /// Whether its exit code was zero.
     pub succeeded: bool,
@@ -44,19 +44,19 @@ impl Namespace {
         Self { client, name }
     }
 
-    /// Its name, which no other namespace has.
+    /// Its name, which is unique.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The administrator's client.
+    /// A client of the administrator.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// The namespace's objects of the kind `K`.
+    /// The API for objects of the kind `K` in the namespace.
     #[must_use]
     pub fn api<K>(&self) -> Api<K>
     where
@@ -65,10 +65,10 @@ impl Namespace {
         Api::namespaced(self.client(), &self.name)
     }
 
-    /// Creates every document in `yaml` and returns what the API server made of each.
+    /// Creates all documents in `yaml`, and returns the responses of the API server.
     ///
     /// # Errors
-    /// When one is refused; the message is the API server's.
+    /// If an object is refused. The message is that of the API server.
     pub async fn create(&self, yaml: &str) -> Result<Vec<Created>> {
         manifest::create(&self.client, yaml, &self.name, false).await
     }
@@ -81,22 +81,23 @@ impl Namespace {
         manifest::create(&self.client, yaml, &self.name, true).await
     }
 
-    /// Waits until the pod is as `condition` says, which `what` describes, and returns it.
+    /// Waits until `condition` is true for the pod, and returns the pod. `state` describes the condition
+    /// (`ready`).
     ///
     /// # Errors
-    /// When it is not in time.
-    pub async fn pod(&self, name: &str, what: &str, condition: impl Fn(&Pod) -> bool) -> Result<Pod> {
+    /// If the condition is not true in time.
+    pub async fn pod(&self, name: &str, state: &str, condition: impl Fn(&Pod) -> bool) -> Result<Pod> {
         let found = await_condition(self.api::<Pod>(), name, |pod: Option<&Pod>| pod.is_some_and(&condition));
         let waited = tokio::time::timeout(LIMIT, found).await;
-        let pod =
-            waited.with_context(|| format!("after {}s pod {name} is not {what}", LIMIT.as_secs()))??;
+        let pod = waited
+            .with_context(|| format!("timed out after {} s: pod {name} is not {state}", LIMIT.as_secs()))??;
         pod.with_context(|| format!("pod {name} was deleted"))
     }
 
     /// Waits until the pod has succeeded, and returns it.
     ///
     /// # Errors
-    /// When it fails, or does not end in time.
+    /// If it fails, or does not end in time.
     pub async fn pod_succeeded(&self, name: &str) -> Result<Pod> {
         self.pod_ended(name, "Succeeded").await
     }
@@ -104,23 +105,24 @@ impl Namespace {
     /// Waits until the pod has failed, and returns it.
     ///
     /// # Errors
-    /// When it succeeds, or does not end in time.
+    /// If it succeeds, or does not end in time.
     pub async fn pod_failed(&self, name: &str) -> Result<Pod> {
         self.pod_ended(name, "Failed").await
     }
 
     async fn pod_ended(&self, name: &str, expected: &str) -> Result<Pod> {
-        let pod = self.pod(name, "at its end", |pod| matches!(phase(pod), "Succeeded" | "Failed")).await?;
+        let pod =
+            self.pod(name, "Succeeded or Failed", |pod| matches!(phase(pod), "Succeeded" | "Failed")).await?;
         if phase(&pod) != expected {
-            bail!("pod {name} has {}, and should have {expected}", phase(&pod));
+            bail!("pod {name} is {}; expected: {expected}", phase(&pod));
         }
         Ok(pod)
     }
 
-    /// Waits until the pod's containers are ready, and returns it.
+    /// Waits until the pod is ready, and returns it.
     ///
     /// # Errors
-    /// When they are not in time.
+    /// If it is not ready in time.
     pub async fn pod_ready(&self, name: &str) -> Result<Pod> {
         self.pod(name, "ready", |pod| {
             let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
@@ -129,45 +131,46 @@ impl Namespace {
         .await
     }
 
-    /// Waits until a container of the pod has ended, and returns the pod. Where a container may be started again
-    /// this can be its end before that.
+    /// Waits until a container of the pod has ended, possibly before a restart, and returns the pod.
     ///
     /// # Errors
-    /// When it does not end in time.
+    /// If it does not end in time.
     pub async fn container_ended(&self, pod: &str, container: &str) -> Result<Pod> {
-        let what = format!("so far that its container {container} has ended");
-        self.pod(pod, &what, |pod| state::has_ended(pod, container)).await
+        let state = format!("in a state in which container {container} has ended");
+        self.pod(pod, &state, |pod| state::has_ended(pod, container)).await
     }
 
     /// Waits until a Job has completed, and returns its pods.
     ///
     /// # Errors
-    /// When it has not in time.
+    /// If it does not complete in time.
     pub async fn job_completed(&self, name: &str) -> Result<Vec<Pod>> {
         let completed = await_condition(self.api::<Job>(), name, is_job_completed());
         let waited = tokio::time::timeout(LIMIT, completed).await;
-        waited.with_context(|| format!("after {}s Job {name} is not complete", LIMIT.as_secs()))??;
+        waited.with_context(|| {
+            format!("timed out after {} s: Job {name} is not complete", LIMIT.as_secs())
+        })??;
         self.pods(&format!("batch.kubernetes.io/job-name={name}")).await
     }
 
-    /// The pods that carry the labels of `selector` (`job-name=etl`), in the order of their names.
+    /// The pods that match the label selector `selector` (`job-name=etl`), in the order of their names.
     ///
     /// # Errors
-    /// When the API server refuses.
+    /// If they cannot be listed.
     pub async fn pods(&self, selector: &str) -> Result<Vec<Pod>> {
         Ok(self.api::<Pod>().list(&ListParams::default().labels(selector)).await?.items)
     }
 
-    /// What a container wrote to its standard output and error so far: what two readings in a row agree on, because
-    /// containerd reports that a container has ended before it has written the last lines to the log file (1.6.20,
-    /// `redirectLogs` in pkg/cri/io/logger.go: nothing waits for it).
+    /// The log of a container. It is read until two reads in a row return the same text, because containerd
+    /// can report that a container has ended before it has written the last lines to the log file (1.6.20,
+    /// `redirectLogs` in pkg/cri/io/logger.go is not waited for).
     ///
     /// # Errors
-    /// When it has not started.
+    /// If the container has not started.
     pub async fn log(&self, pod: &str, container: &str) -> Result<String> {
         let mut log = self.log_now(pod, container).await?;
-        for _ in 0..LOG_READINGS {
-            tokio::time::sleep(BETWEEN_LOG_READINGS).await;
+        for _ in 0..LOG_READS {
+            tokio::time::sleep(LOG_READ_INTERVAL).await;
             let now = self.log_now(pod, container).await?;
             if now == log {
                 break;
@@ -183,32 +186,32 @@ impl Namespace {
         log.with_context(|| format!("read the log of {container} in pod {pod}"))
     }
 
-    /// What the process of a container held, whose image is the probe's: see [`Process`].
+    /// The output of a container that runs the probe: see [`Process`].
     ///
     /// # Errors
-    /// When the log cannot be read, stays without its last line, or something else wrote it.
+    /// If the log cannot be read, remains incomplete, or was not written by the probe.
     pub async fn process(&self, pod: &str, container: &str) -> Result<Process> {
-        for _ in 0..LOG_READINGS {
+        for _ in 0..LOG_READS {
             let log = self.log_now(pod, container).await?;
-            if Process::is_whole(&log) {
-                return Process::read(&log);
+            if Process::is_complete(&log) {
+                return Process::parse(&log);
             }
-            tokio::time::sleep(BETWEEN_LOG_READINGS).await;
+            tokio::time::sleep(LOG_READ_INTERVAL).await;
         }
-        bail!("the log of {container} in pod {pod} does not end with the probe's last line")
+        bail!("the log of container {container} in pod {pod} does not contain the last line of the probe")
     }
 
-    /// Runs a command in a container, to its end.
+    /// Runs a command in a container, and waits until it exits.
     ///
     /// # Errors
-    /// When it cannot be started. That it fails is no error.
+    /// If it cannot be started. A failed command is not an error.
     pub async fn exec(&self, pod: &str, container: &str, command: &[&str]) -> Result<Output> {
         let params = AttachParams::default().container(container);
         let started = self.api::<Pod>().exec(pod, command.iter().copied(), &params).await;
         let mut process = started.with_context(|| format!("exec in {container} of pod {pod}"))?;
         let (stdout, stderr, status) = (process.stdout(), process.stderr(), process.take_status());
         let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
-        let status = status.context("the process gives its status once")?.await;
+        let status = status.context("the status of the process was already read")?.await;
         Ok(Output {
             stdout,
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
@@ -223,6 +226,6 @@ fn phase(pod: &Pod) -> &str {
 
 async fn read(stream: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    stream.context("the stream was attached")?.read_to_end(&mut bytes).await?;
+    stream.context("the stream is not attached")?.read_to_end(&mut bytes).await?;
     Ok(bytes)
 }

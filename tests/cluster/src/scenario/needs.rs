@@ -1,27 +1,41 @@
-//! Scenarios that need more of the cluster than its API: they run only on one of the harness's own.
+//! Scenarios that need more than the API of the cluster. They run only on clusters that the harness has
+//! created.
 
-/// Scenarios that need the node itself, by the start of their test's name, and what of it they need. On any other cluster
-/// they are left out, and listed.
+/// Scenarios that need access to the node, by the start of their names, and the reason. On other clusters
+/// they are skipped and listed.
 pub const NODE: [(&str, &str); 10] = [
-    ("airflow_sources::", "a registry of its own listens on the node's address"),
-    ("callers::", "the API server shows a client certificate, and it asks the webhook by its cluster IP"),
-    ("entrypoint_lookup::", "a registry of its own listens on the node's address"),
+    ("airflow_sources::", "starts a registry on the address of the node"),
+    (
+        "callers::",
+        "needs the client certificate of the API server, and connects to the cluster IP of the webhook",
+    ),
+    ("entrypoint_lookup::", "starts a registry on the address of the node"),
     (
         "env_modes::a_post_start_of_the_pods_own_that_asks_over_https",
-        "a server of its own listens on the node's address",
+        "starts a server on the address of the node",
     ),
-    ("kill::", "it kills processes of the node"),
-    ("oci_source::", "a registry of its own listens on the node's address"),
-    ("rotation::a_replica_that_is_killed", "it kills processes of the node"),
-    ("store::attacks::", "it asks the store by its cluster IP, and signs tokens with the API server's key"),
-    ("store::awaited::", "it asks the store by its cluster IP"),
-    ("store::pipes::", "it asks the store by its cluster IP"),
+    ("kill::", "kills processes of the node"),
+    ("oci_source::", "starts a registry on the address of the node"),
+    ("rotation::a_replica_that_is_killed", "kills processes of the node"),
+    (
+        "store::attacks::",
+        "connects to the cluster IP of the store, and signs tokens with the key of the API server",
+    ),
+    ("store::awaited::", "connects to the cluster IP of the store"),
+    ("store::pipes::", "connects to the cluster IP of the store"),
 ];
 
-/// The scenario that needs cert-manager, which takes minutes to build: it has a command of its own.
+/// The scenario that needs cert-manager. It has a separate command, because its build needs minutes.
 pub const CERT_MANAGER: &str = "cert_manager::";
-/// The variable that names the folder of cert-manager to it.
+/// The variable with the folder of cert-manager, for this scenario.
 pub const CERT_MANAGER_FOLDER: &str = "BOOTLACE_CERT_MANAGER";
+/// The scenarios that need the previous version of Bootlace. They have a separate command, because its build
+/// needs minutes and the history of the repository.
+pub const PREVIOUS: &str = "previous::";
+/// The variable with the source folder of the previous version, for these scenarios.
+pub const PREVIOUS_SOURCE: &str = "BOOTLACE_PREVIOUS";
+/// All scenarios with a separate command.
+pub const SEPARATE: [&str; 2] = [CERT_MANAGER, PREVIOUS];
 
 #[cfg(test)]
 mod tests {
@@ -30,8 +44,8 @@ mod tests {
 
     use super::*;
 
-    /// What a scenario reaches the node by.
-    const SIGNS: [&str; 8] = [
+    /// Names in the source code of scenarios that need the node.
+    const NODE_APIS: [&str; 8] = [
         "node::ADDRESS",
         "TOKEN_KEY",
         "cluster_ip",
@@ -49,9 +63,9 @@ mod tests {
         }
     }
 
-    /// A scenario that reaches for the node and is not listed would fail on every other cluster.
+    /// A scenario that uses the node and is not listed would fail on other clusters.
     #[test]
-    fn every_scenario_that_reaches_for_the_node_is_listed_and_no_other() {
+    fn exactly_the_scenarios_that_use_the_node_are_listed() {
         let root = crate::images::root().join("tests/cluster/tests/scenarios");
         let mut all = Vec::new();
         files(&root, &mut all);
@@ -61,26 +75,22 @@ mod tests {
             let path = file.strip_prefix(&root).unwrap().with_extension("");
             let module: Vec<_> =
                 path.iter().map(|part| part.to_str().unwrap()).filter(|part| *part != "mod").collect();
-            // Helpers are their callers'.
+            // A file without tests has helpers, which count for their callers.
             if text.contains("#[tokio::test]") {
                 texts.push((format!("{}::", module.join("::")), text));
             }
         }
         for (module, text) in &texts {
             let listed = NODE.iter().any(|(name, _)| name.starts_with(module.as_str()));
-            let sign = SIGNS.iter().find(|sign| text.contains(**sign));
-            assert!(
-                sign.is_none() || listed,
-                "{module} uses {}: list it in scenario/needs.rs",
-                sign.unwrap()
-            );
+            let api = NODE_APIS.iter().find(|api| text.contains(**api));
+            assert!(api.is_none() || listed, "{module} uses {}: list it in scenario/needs.rs", api.unwrap());
         }
         for (name, _) in NODE {
             let (module, source) =
                 texts.iter().find(|(module, _)| name.starts_with(module.as_str())).expect(name);
             let test = name.strip_prefix(module.as_str()).unwrap();
-            assert!(source.contains(&format!("async fn {test}")), "there is no {name}");
-            assert!(SIGNS.iter().any(|sign| source.contains(sign)), "{name} needs nothing of the node");
+            assert!(source.contains(&format!("async fn {test}")), "{name} does not exist");
+            assert!(NODE_APIS.iter().any(|api| source.contains(api)), "{name} does not need the node");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `BootProfile`s of a scenario's own. Profiles belong to no namespace, so they are called like the scenario's.
+//! The `BootProfile`s of a scenario. Profiles are cluster-scoped, so their names start with that of the
+//! namespace.
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1 as core;
@@ -12,26 +13,29 @@ use crate::images;
 use crate::manifest;
 use crate::wait::until_async;
 
+/// The code of the refusal of a pod whose profile the webhook does not know.
+const UNKNOWN_PROFILE: &str = "[BL1101]";
+
 impl Namespace {
-    /// Creates a `BootProfile` with the namespace's name and waits until the webhook knows it. `spec` is YAML.
-    /// It goes when the namespace does.
+    /// Creates a `BootProfile` with the name of the namespace, and waits until the webhook knows it. `spec`
+    /// is YAML. It is deleted with the namespace.
     ///
     /// # Errors
-    /// When the API server refuses it; the message is the API server's.
+    /// If the API server refuses it. The message is that of the API server.
     pub async fn profile(&self, spec: &str) -> Result<()> {
         self.profile_called(self.name(), spec).await
     }
 
-    /// The same with another name, which must be the scenario's own: [`Self::name`] with something behind it.
+    /// As [`Self::profile`], with another name, which must start with [`Self::name`] to be unique.
     ///
     /// # Errors
     /// As [`Self::profile`].
     pub async fn profile_called(&self, name: &str, spec: &str) -> Result<()> {
-        let spec: Value = serde_saphyr::from_str(spec).context("read the profile's spec")?;
+        let spec: Value = serde_saphyr::from_str(spec).context("parse the spec of the profile")?;
         let namespace = Api::<core::Namespace>::all(self.client()).get(self.name()).await?;
         let owner = json!({
             "apiVersion": "v1", "kind": "Namespace",
-            "name": self.name(), "uid": namespace.uid().context("a namespace has a uid")?,
+            "name": self.name(), "uid": namespace.uid().context("the namespace has no UID")?,
         });
         let profile = json!({
             "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile",
@@ -39,22 +43,21 @@ impl Namespace {
             "spec": spec,
         });
         self.create(&profile.to_string()).await?;
-        // The webhook learns of it by a watch. It refuses pods of a profile that it does not know yet.
-        let unknown = format!("BootProfile {name:?} not found");
-        until_async(LIMIT, "the webhook does not know the scenario's profile", async || {
+        // Until the webhook has received the profile through its watch, it refuses pods that name it.
+        until_async(LIMIT, "the webhook does not know the profile of the scenario", async || {
             match self.booted_by(name).await {
-                // Refused for another reason, which is the scenario's own to look at: it knows the profile.
-                Err(error) if !format!("{error:#}").contains(&unknown) => Ok(()),
+                // Refused for another reason, which the scenario tests: the webhook knows the profile.
+                Err(error) if !format!("{error:#}").contains(UNKNOWN_PROFILE) => Ok(()),
                 created => created.map(drop),
             }
         })
         .await
     }
 
-    /// Makes `profile` the one of the namespace's tasks that name none, and waits until the webhook has heard of it.
+    /// Sets the default profile of the namespace, and waits until the webhook uses it.
     ///
     /// # Errors
-    /// When the namespace cannot be labelled, or the webhook does not follow in time.
+    /// If the namespace cannot be labeled, or the webhook does not use the profile in time.
     pub async fn default_profile(&self, profile: &str) -> Result<()> {
         let patch = Patch::Merge(json!({"metadata": {"labels": {"bootlace.dev/profile": profile}}}));
         let namespaces = Api::<core::Namespace>::all(self.client());
@@ -62,9 +65,10 @@ impl Namespace {
             .patch(self.name(), &PatchParams::default(), &patch)
             .await
             .context("label the namespace")?;
-        until_async(LIMIT, "the webhook does not follow the namespace's label", async || {
+        until_async(LIMIT, "the webhook does not use the default profile of the namespace", async || {
             match self.booted_by("true").await {
-                // Refused by it, as its templates need more than this pod tells: that is the one.
+                // Refused because the templates of this profile need more than this pod provides: the profile
+                // is used.
                 Err(error) if format!("{error:#}").contains(&format!("BootProfile {profile:?}")) => Ok(()),
                 booted_by => {
                     let booted_by = booted_by?;
@@ -76,7 +80,7 @@ impl Namespace {
         .await
     }
 
-    /// The profile that a pod would boot with whose label `bootlace.dev/task` is `task`.
+    /// The profile of a pod with the label `bootlace.dev/task: <task>`.
     async fn booted_by(&self, task: &str) -> Result<Option<String>> {
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -84,9 +88,9 @@ impl Namespace {
             "spec": {"containers": [{"name": "main", "image": images::PROBE, "command": ["/probe"]}]},
         });
         let created = manifest::create(&self.client(), &pod.to_string(), self.name(), true).await?;
-        let pod = &created.first().context("one pod was created")?.object;
+        let pod = &created.first().context("no pod was created")?.object;
         let Some(injected) = pod.annotations().get("bootlace.dev/injected") else { return Ok(None) };
-        let injected: Value = serde_json::from_str(injected).context("read the pod's annotation")?;
+        let injected: Value = serde_json::from_str(injected).context("parse the annotation of the pod")?;
         Ok(injected.get("profile").and_then(Value::as_str).map(str::to_owned))
     }
 }

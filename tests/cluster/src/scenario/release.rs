@@ -1,7 +1,9 @@
-//! A Bootlace of a scenario's own, beside the one that all scenarios share.
+//! A separate release of Bootlace for a scenario, in addition to the shared one.
 //!
-//! Where a scenario counts reviews or restarts the webhook, no other scenario may be in its way. Namespaces that carry
-//! [`LABEL`] are left to such a release: the shared one does not look at them (`tests/cluster/values.yaml`).
+//! Scenarios that count reviews or restart the webhook must not affect each other. The shared release ignores
+//! namespaces with the label [`LABEL`] (`tests/cluster/values.yaml`).
+
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
@@ -17,89 +19,112 @@ use crate::images;
 use crate::processes::{Node, Process};
 use crate::wait::until_async;
 
-/// The namespaces with this label are none of the shared release's.
+/// The label of namespaces that the shared release ignores.
 pub const LABEL: &str = "bootlace-cluster/own-release";
 
-/// A release, called like the namespace that it is installed in.
+/// A release with the name of its namespace.
 pub struct Release<'n> {
     home: &'n Namespace,
 }
 
 impl<'n> Release<'n> {
-    /// Installs the chart in the namespace `home` and waits until the API server reaches it with a pod in `tasks`.
-    /// `values` is JSON, on top of those of the shared release; [`looking_at`] limits it to the scenario's own namespaces.
-    /// It has no store, unless they say so.
+    /// Installs the chart in the namespace `home`, and waits until the API server sends it a pod in `tasks`.
+    /// `values` is JSON and overrides the values of the shared release. [`selecting`] limits the release to
+    /// the namespaces of the scenario. By default it has no store.
     ///
     /// # Errors
-    /// When Helm fails, or the webhook does not answer in time.
+    /// If Helm fails, or the webhook does not respond in time.
     pub async fn install(home: &'n Namespace, tasks: &Namespace, values: &str) -> Result<Self> {
-        let release = Self::of(home);
-        release.helm("install", values).await?;
-        release.reached(tasks).await?;
+        Self::install_from(images::root(), home, tasks, values).await
+    }
+
+    /// As [`Self::install`], with the chart of another version, whose source code is in the folder `root`.
+    ///
+    /// # Errors
+    /// As [`Self::install`].
+    pub async fn install_from(
+        root: &Path,
+        home: &'n Namespace,
+        tasks: &Namespace,
+        values: &str,
+    ) -> Result<Self> {
+        let release = Self::new(home);
+        release.helm("install", root, values).await?;
+        release.wait_until_reachable(tasks).await?;
         Ok(release)
     }
 
-    /// A release that the scenario installs itself.
+    /// A release that the scenario itself installs in `home`.
     #[must_use]
-    pub fn of(home: &'n Namespace) -> Self {
+    pub fn new(home: &'n Namespace) -> Self {
         Self { home }
     }
 
-    /// Waits until the API server reaches the webhook with a pod in `tasks`: a replica that is ready can be reached
-    /// once kube-proxy has heard of it, and the API server of the webhook's configuration.
+    /// Waits until the API server sends the webhook a pod in `tasks`. A replica that is ready is not
+    /// reachable before kube-proxy knows its address and the API server knows the webhook configuration.
     ///
     /// # Errors
-    /// When it does not in time.
-    pub async fn reached(&self, tasks: &Namespace) -> Result<()> {
+    /// If it does not in time.
+    pub async fn wait_until_reachable(&self, tasks: &Namespace) -> Result<()> {
         until_async(LIMIT, "the API server does not reach the webhook", async || {
-            ensure!(self.injects(tasks).await?, "it does not send pods there");
+            ensure!(self.injects(tasks).await?, "a pod was not injected");
             Ok(())
         })
         .await
     }
 
-    /// Whether a pod that opts in is injected. It is created as a dry run: that goes the whole way through admission,
-    /// and leaves nothing to be removed.
+    /// Whether a pod that opts in is injected. The pod is a dry run, which passes through admission and is
+    /// not stored.
     ///
     /// # Errors
-    /// When the API server refuses it, as it does where it does not reach the webhook.
+    /// If the API server refuses it, for example because it does not reach the webhook.
     pub async fn injects(&self, tasks: &Namespace) -> Result<bool> {
         let created = tasks.dry_run(&task().to_string()).await?;
         Ok(created.iter().all(|created| created.object.annotations().contains_key("bootlace.dev/injected")))
     }
 
-    /// Changes its values.
+    /// Upgrades the release to the chart of this version, with `values`.
     ///
     /// # Errors
-    /// When Helm fails.
+    /// If Helm fails.
     pub async fn upgrade(&self, values: &str) -> Result<()> {
-        self.helm("upgrade", values).await
+        self.helm("upgrade", images::root(), values).await
     }
 
-    async fn helm(&self, verb: &str, values: &str) -> Result<()> {
-        let root = images::root();
-        let own = NamedTempFile::new().context("make a file for the values")?;
-        let mut values: Map<String, Value> = serde_json::from_str(values).context("read the values")?;
-        // Two more pods, which few scenarios look at.
+    /// Rolls the release back to its revision `number`.
+    ///
+    /// # Errors
+    /// If Helm fails.
+    pub async fn rollback(&self, number: u32) -> Result<()> {
+        let mut helm = self.command("helm");
+        helm.args(["rollback", self.name(), &number.to_string(), "--wait", "--timeout", "90s"]);
+        output(&mut helm).await.map(drop).with_context(|| format!("roll back release {}", self.name()))
+    }
+
+    async fn helm(&self, verb: &str, root: &Path, values: &str) -> Result<()> {
+        let file = NamedTempFile::new().context("create a file for the values")?;
+        let mut values: Map<String, Value> = serde_json::from_str(values).context("parse the values")?;
+        // The store has two more pods, which few scenarios need.
         values.entry("store").or_insert_with(|| json!({"enabled": false}));
-        // `default` is the shared release's. In its place stands an empty one, as the chart's default values have it.
+        // The profile `default` belongs to the shared release. This release gets an empty one with another
+        // name.
         let profiles = values.entry("profiles").or_insert_with(|| json!({(self.name()): {}}));
         if let Value::Object(profiles) = profiles {
             profiles.entry("default").or_insert(Value::Null);
         }
-        std::fs::write(own.path(), serde_json::to_vec(&values)?).context("write the values")?;
+        std::fs::write(file.path(), serde_json::to_vec(&values)?).context("write the values")?;
         let mut helm = self.command("helm");
         helm.args([verb, self.name()]).arg(root.join("charts/bootlace"));
         helm.args(["--skip-crds", "--wait", "--timeout", "90s"]);
-        helm.arg("--values").arg(root.join("tests/cluster/values.yaml")).arg("--values").arg(own.path());
-        output(&mut helm).await.map(drop).with_context(|| format!("{verb} a release"))
+        helm.arg("--values").arg(root.join("tests/cluster/values.yaml")).arg("--values").arg(file.path());
+        output(&mut helm).await.map(drop).with_context(|| format!("{verb} release {}", self.name()))
     }
 
-    /// Replaces the webhook's pods one after another, and waits until the last of the old ones is gone, which serves on
-    /// for a while.
+    /// Replaces the pods of the webhook one after another, and waits until all old ones are deleted. They
+    /// serve requests for a while after the new ones are ready.
     ///
     /// # Errors
-    /// When the new ones are not ready or the old ones not gone in time.
+    /// If the new pods are not ready or the old ones not deleted in time.
     pub async fn restart(&self) -> Result<()> {
         let before: Vec<_> = self.replicas().await?.iter().map(ResourceExt::name_any).collect();
         let deployment = format!("deployment/{}", self.full_name());
@@ -112,33 +137,34 @@ impl<'n> Release<'n> {
         Ok(())
     }
 
-    /// Kills the process of one of the webhook's replicas.
+    /// Kills the process of one replica of the webhook.
     ///
     /// # Errors
-    /// When there is none.
+    /// If there is no replica.
     pub fn kill_one(&self) -> Result<()> {
         let service = format!("--service={}", self.full_name());
         let is_replica = |process: &Process| {
-            let word = |at: usize| process.argv.get(at).map_or("", String::as_str);
-            (word(0).rsplit('/').next(), word(1)) == (Some("bootlace"), "webhook")
+            let argument = |at: usize| process.argv.get(at).map_or("", String::as_str);
+            (argument(0).rsplit('/').next(), argument(1)) == (Some("bootlace"), "webhook")
                 && process.argv.contains(&service)
         };
-        ensure!(Node::of_this_cluster()?.kill(0, is_replica), "no replica was there to be killed");
+        ensure!(Node::of_this_cluster()?.kill(0, is_replica), "no replica of the webhook found");
         Ok(())
     }
 
-    /// Removes it. What a scenario that fails leaves concerns its own namespaces only.
+    /// Uninstalls the release. The release of a failed scenario remains, but it selects only the namespaces
+    /// of that scenario.
     ///
     /// # Errors
-    /// When Helm fails.
+    /// If Helm fails.
     pub async fn uninstall(&self) -> Result<()> {
         output(self.command("helm").args(["uninstall", self.name()]))
             .await
             .map(drop)
-            .context("uninstall a release")
+            .with_context(|| format!("uninstall release {}", self.name()))
     }
 
-    /// One of the cluster's programs, in the release's namespace.
+    /// A command of kubectl or helm, in the namespace of the release.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = command(program);
@@ -156,40 +182,40 @@ impl<'n> Release<'n> {
         format!("{}-bootlace", self.name())
     }
 
-    /// The webhook's pods.
+    /// The pods of the webhook.
     ///
     /// # Errors
-    /// When they cannot be listed.
+    /// If they cannot be listed.
     pub async fn replicas(&self) -> Result<Vec<Pod>> {
         self.home.pods("app.kubernetes.io/component=webhook").await
     }
 
-    /// The store's pods.
+    /// The pods of the store.
     ///
     /// # Errors
-    /// When they cannot be listed.
+    /// If they cannot be listed.
     pub async fn stores(&self) -> Result<Vec<Pod>> {
         self.home.pods("app.kubernetes.io/component=store").await
     }
 
-    /// What each replica says of a metric without labels, as it is written.
+    /// The value of a metric without labels on each replica, as text.
     ///
     /// # Errors
-    /// When the metrics of one cannot be read or hold no such metric.
+    /// If the metrics of a replica cannot be read or do not contain the metric.
     pub async fn metric(&self, name: &str) -> Result<Vec<String>> {
         let mut values = Vec::new();
         for replica in self.replicas().await? {
             let metrics = metrics(&self.home.client(), self.name(), &replica.name_any()).await?;
             let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            values.push(value.with_context(|| format!("there is no {name}"))?.to_owned());
+            values.push(value.with_context(|| format!("metric {name} not found"))?.to_owned());
         }
         Ok(values)
     }
 
-    /// How many reviews all replicas together have answered, whatever the outcome. Only those that stand now count.
+    /// The number of reviews of all existing replicas, with any outcome.
     ///
     /// # Errors
-    /// When the metrics of one cannot be read.
+    /// If the metrics of a replica cannot be read.
     pub async fn reviews(&self) -> Result<u64> {
         let mut reviews = 0;
         for replica in self.replicas().await? {
@@ -199,16 +225,16 @@ impl<'n> Release<'n> {
     }
 }
 
-/// The chart's value `webhook` of a release that looks at these namespaces and no others.
+/// The value `webhook` of the chart for a release that selects only these namespaces.
 #[must_use]
-pub fn looking_at(namespaces: &[&str]) -> Value {
-    // This list takes the place of the shared release's.
+pub fn selecting(namespaces: &[&str]) -> Value {
+    // This list replaces that of the shared release.
     json!({"namespaceSelector": {"matchExpressions": [
         {"key": "kubernetes.io/metadata.name", "operator": "In", "values": namespaces},
     ]}})
 }
 
-/// A pod that any release with a profile `default` injects.
+/// A pod that names no profile.
 pub(super) fn task() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}},
@@ -216,7 +242,7 @@ pub(super) fn task() -> Value {
     })
 }
 
-/// Reads a replica's metrics through the API server.
+/// Reads the metrics of a replica through the API server.
 async fn metrics(client: &Client, namespace: &str, pod: &str) -> Result<String> {
     let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:8080/proxy/metrics");
     let request = Request::new(path).list(&ListParams::default())?;
@@ -224,24 +250,25 @@ async fn metrics(client: &Client, namespace: &str, pod: &str) -> Result<String> 
     text.with_context(|| format!("read the metrics of {pod}"))
 }
 
-/// The sum of all counts of reviews, turned away unread ones included.
+/// The number of all reviews, including those that were refused because the webhook was not ready.
 fn count(metrics: &str) -> Result<u64> {
-    let answered = sum(metrics, "bootlace_reviews_total")?;
-    // The counter has no line before the first review. This one always has, so it tells none from nothing understood.
+    let counted = sum(metrics, "bootlace_reviews_total")?;
+    // The counter has no line before the first review. The histogram always has one, which shows that the
+    // metrics were parsed.
     let timed = sum(metrics, "bootlace_review_duration_seconds_count")?;
-    let timed = timed.context("there is no count of reviews in the metrics")?;
-    if answered.unwrap_or_default() != timed {
-        bail!("the metrics contradict each other:\n{metrics}");
+    let timed = timed.context("metric bootlace_review_duration_seconds_count not found")?;
+    if counted.unwrap_or_default() != timed {
+        bail!("the metrics are inconsistent:\n{metrics}");
     }
     Ok(timed + sum(metrics, "bootlace_reviews_not_ready_total")?.unwrap_or_default())
 }
 
-/// The sum of a metric over all its labels; `None` where it has no line.
+/// The sum of a metric over all labels. `None` if it has no line.
 fn sum(metrics: &str, name: &str) -> Result<Option<u64>> {
     let lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
     let counts = lines.filter(|rest| rest.starts_with([' ', '{'])).map(|rest| {
         let number = rest.rsplit_once(' ').context("a count has no number")?.1;
-        number.parse::<u64>().with_context(|| format!("read the count {number:?} of {name}"))
+        number.parse::<u64>().with_context(|| format!("parse the value {number:?} of {name}"))
     });
     let counts = counts.collect::<Result<Vec<_>>>()?;
     Ok((!counts.is_empty()).then(|| counts.iter().sum()))

@@ -1,4 +1,4 @@
-//! What a namespace holds, for whoever reads why a scenario failed: pods, their events and their logs.
+//! The report of a failed scenario: the pods in its namespace, their events and their logs.
 
 use std::fmt::Write;
 
@@ -7,13 +7,14 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Pod};
 use kube::api::{Api, ListParams, LogParams};
 use kube::{Client, ResourceExt};
 
-/// Lines of each container's log.
+/// The number of lines of the log of each container.
 const LOG_LINES: i64 = 50;
 
-/// Prints the report to standard error. What cannot be read is said in its place.
+/// Prints the report to standard error. If a part cannot be read, the report contains the error instead.
 pub(super) async fn print(scenario: &str, client: &Client, namespace: &str) {
-    let text = describe(client, namespace).await.unwrap_or_else(|error| format!("no report: {error:#}\n"));
-    eprintln!("---- scenario {scenario} failed; its namespace {namespace} held:\n{text}----");
+    let text =
+        describe(client, namespace).await.unwrap_or_else(|error| format!("failed to read it: {error:#}\n"));
+    eprintln!("---- scenario {scenario} failed. Content of its namespace {namespace}:\n{text}----");
 }
 
 async fn describe(client: &Client, namespace: &str) -> Result<String> {
@@ -62,15 +63,15 @@ async fn describe_pod(text: &mut String, pods: &Api<Pod>, pod: &Pod) -> Result<(
         };
         match pods.logs(&name, &params).await {
             Ok(log) => log.lines().try_for_each(|line| writeln!(text, "    | {line}"))?,
-            Err(error) => writeln!(text, "    no log: {error}")?,
+            Err(error) => writeln!(text, "    failed to read the log: {error}")?,
         }
     }
     Ok(())
 }
 
-/// One line: how the container is, and how it ended before.
+/// The current and the previous state of a container, in one line.
 fn state(container: &ContainerStatus) -> String {
-    let one = |state: Option<&ContainerState>| {
+    let describe = |state: Option<&ContainerState>| {
         let state = state?;
         if let Some(waiting) = &state.waiting {
             let (reason, message) = (waiting.reason.as_deref(), waiting.message.as_deref());
@@ -79,11 +80,11 @@ fn state(container: &ContainerStatus) -> String {
         if let Some(ended) = &state.terminated {
             let (reason, message) = (ended.reason.as_deref(), ended.message.as_deref());
             let (reason, message) = (reason.unwrap_or_default(), message.unwrap_or_default());
-            return Some(format!("ended with {}: {reason} {message}", ended.exit_code));
+            return Some(format!("exited with {}: {reason} {message}", ended.exit_code));
         }
         state.running.is_some().then(|| "running".to_owned())
     };
-    let now = one(container.state.as_ref()).unwrap_or_else(|| "unknown".to_owned());
-    let before = one(container.last_state.as_ref()).map(|state| format!("; before: {state}"));
-    format!("{now}{}", before.unwrap_or_default())
+    let current = describe(container.state.as_ref()).unwrap_or_else(|| "unknown".to_owned());
+    let previous = describe(container.last_state.as_ref()).map(|state| format!("; previously: {state}"));
+    format!("{current}{}", previous.unwrap_or_default())
 }

@@ -1,25 +1,25 @@
-//! What a pod's status says of its containers.
+//! The states of containers in the status of a pod.
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 
-/// How a container ended: as it is now, or, where it was started again, as it was the last time.
+/// How a container ended. If it was restarted since, how it ended the last time.
 ///
 /// # Errors
-/// When the pod has no such container, or it has not ended yet.
+/// If the pod has no such container, or it has not ended.
 pub fn ended<'p>(pod: &'p Pod, container: &str) -> Result<&'p ContainerStateTerminated> {
     let status = status(pod, container).with_context(|| format!("the pod has no container {container}"))?;
     let state = terminated(status.state.as_ref()).or_else(|| terminated(status.last_state.as_ref()));
     state.with_context(|| format!("container {container} has not ended"))
 }
 
-/// Whether a container has ended, at least once.
+/// Whether a container has ended at least once.
 #[must_use]
 pub fn has_ended(pod: &Pod, container: &str) -> bool {
     ended(pod, container).is_ok()
 }
 
-/// What a container left for whoever asks why it ended; empty where it left nothing.
+/// The termination message of a container. Empty if it has none.
 ///
 /// # Errors
 /// As [`ended`].
@@ -27,7 +27,7 @@ pub fn message<'p>(pod: &'p Pod, container: &str) -> Result<&'p str> {
     Ok(ended(pod, container)?.message.as_deref().unwrap_or_default())
 }
 
-/// How often a container was started again.
+/// The number of restarts of a container.
 #[must_use]
 pub fn restarts(pod: &Pod, container: &str) -> i32 {
     status(pod, container).map_or(0, |status| status.restart_count)

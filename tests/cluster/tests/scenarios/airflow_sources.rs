@@ -1,4 +1,5 @@
-//! One DAG, which knows nothing of Bootlace, boots from each source in turn: its namespace's default changes in between.
+//! A DAG that does not mention Bootlace boots from each kind of source in turn. The default profile of its
+//! namespace changes.
 
 use std::net::IpAddr;
 
@@ -16,18 +17,19 @@ use crate::servers;
 const DAG: &str = include_str!("../../airflow/dags/report.py");
 const S3_KEY: &str = "zq7Xv0hunter2";
 
-/// A source, and what it is called in boot's log.
+/// The sources of a profile, and the description of the source in the log of boot.
 struct Source {
     kind: &'static str,
-    called: String,
+    description: String,
     sources: Value,
 }
 
-/// What the task's process holds, as `kind` gives it: a variable and a file, of which each kind has its own.
+/// The variable of the task, whose value differs for each kind of source.
 fn greeting(kind: &str) -> String {
     format!("the {kind} team")
 }
 
+/// The file of the task, whose content differs for each kind of source.
 fn query(kind: &str) -> String {
     format!("select '{kind}';\n")
 }
@@ -36,12 +38,12 @@ fn settings(kind: &str) -> Value {
     json!({"env": {"GREETING": greeting(kind)}})
 }
 
-/// Starts a server for each source that needs one, and makes the objects that the profiles name.
+/// Starts the servers, and creates the objects that the profiles name.
 async fn serve(namespace: &Namespace) -> Result<()> {
     objects(namespace).await?;
     let web =
         json!({"settings.json": settings("http").to_string(), "query.sql": query("http"), "index.html": ""});
-    let answer = json!({
+    let response = json!({
         "envs": {"GREETING": greeting("optimus")}, "files": {"query.sql": query("optimus")}, "secrets": {},
     });
     let in_s3 = json!({
@@ -49,13 +51,13 @@ async fn serve(namespace: &Namespace) -> Result<()> {
     });
     tokio::try_join!(
         servers::web(namespace, &web),
-        servers::optimus(namespace, &answer),
+        servers::optimus(namespace, &response),
         servers::s3(namespace, S3_KEY, &in_s3),
     )?;
     Ok(())
 }
 
-/// Every source; `oci` is the artifact in the registry.
+/// All kinds of sources. `oci` is the reference of the artifact in the registry.
 fn sources(oci: &str) -> Vec<Source> {
     let env = |kind: &str, name: &str| json!({"name": "env", kind: {"name": name, "into": "Env"}});
     let files = |kind: &str, source: Value| json!({"name": "files", kind: source});
@@ -66,7 +68,8 @@ fn sources(oci: &str) -> Vec<Source> {
         source.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         source
     };
-    let source = |kind, called: &str, sources| Source { kind, called: called.to_owned(), sources };
+    let source =
+        |kind, description: &str, sources| Source { kind, description: description.to_owned(), sources };
     vec![
         source(
             "inline",
@@ -133,12 +136,12 @@ fn sources(oci: &str) -> Vec<Source> {
     ]
 }
 
-/// `ConfigMap`s and Secrets that profiles name.
+/// Creates the `ConfigMap`s and Secrets that the profiles name.
 async fn objects(namespace: &Namespace) -> Result<()> {
     for (kind, data) in [("ConfigMap", "data"), ("Secret", "stringData")] {
-        let of = kind.to_lowercase();
+        let source_kind = kind.to_lowercase();
         for (name, key, value) in
-            [("greeting", "GREETING", greeting(&of)), ("queries", "query.sql", query(&of))]
+            [("greeting", "GREETING", greeting(&source_kind)), ("queries", "query.sql", query(&source_kind))]
         {
             let object =
                 json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, data: {key: value}});
@@ -161,18 +164,18 @@ async fn trust(namespace: &Namespace, registry: &Registry) -> Result<()> {
     namespace.create(&ca.to_string()).await.map(drop)
 }
 
-/// The pod of the DAG's run that `profile` booted.
+/// The pod that booted with `profile`.
 fn booted_by<'p>(pods: &'p [Pod], profile: &str) -> Result<&'p Pod> {
-    let mark = |pod: &Pod| -> Option<Value> {
+    let injected = |pod: &Pod| -> Option<Value> {
         serde_json::from_str(pod.annotations().get("bootlace.dev/injected")?).ok()
     };
-    let found = pods.iter().find(|pod| mark(pod).is_some_and(|mark| mark["profile"] == profile));
-    found.with_context(|| format!("no pod was booted by {profile}"))
+    let found = pods.iter().find(|pod| injected(pod).is_some_and(|injected| injected["profile"] == profile));
+    found.with_context(|| format!("no pod has booted with {profile}"))
 }
 
-/// Makes `source` what the namespace's tasks boot from, runs the DAG for the `run`th time, and looks at what it held.
+/// Sets a default profile with `source`, runs the DAG for the `run`th time, and checks the task.
 async fn boots(namespace: &Namespace, airflow: &Airflow, run: usize, source: &Source) -> Result<()> {
-    let Source { kind, called, sources } = source;
+    let Source { kind, description, sources } = source;
     let profile = format!("{}-{kind}", namespace.name());
     namespace.profile_called(&profile, &json!({"sources": sources}).to_string()).await?;
     namespace.default_profile(&profile).await?;
@@ -180,10 +183,10 @@ async fn boots(namespace: &Namespace, airflow: &Airflow, run: usize, source: &So
     assert!(ran.succeeded, "{kind}: {}", ran.log);
 
     let pods = namespace.pods("kubernetes_pod_operator=True,task_id=print").await?;
-    assert_eq!(pods.len(), run, "each run made one pod");
+    assert_eq!(pods.len(), run, "each run creates one pod");
     let pod = booted_by(&pods, &profile)?.name_any();
     let boot = namespace.log(&pod, "bootlace-boot").await?;
-    assert!(boot.contains(&format!("source \"files\" ({called}")), "{called}: {boot}");
+    assert!(boot.contains(&format!("source \"files\" ({description}")), "{description}: {boot}");
     for secret in [S3_KEY, PASSWORD, &greeting("secret")] {
         assert!(!boot.contains(secret), "{boot}");
     }
@@ -195,11 +198,11 @@ async fn boots(namespace: &Namespace, airflow: &Airflow, run: usize, source: &So
 
 #[tokio::test]
 async fn the_same_dag_boots_from_each_source_in_turn() -> Result<()> {
-    assert!(!DAG.to_lowercase().contains("bootlace"), "the DAG knows of it");
+    assert!(!DAG.to_lowercase().contains("bootlace"), "the DAG mentions Bootlace");
     scenario("airflow-sources")
         .label("bootlace.dev/schedulers", "enabled")
         .run(async |namespace| {
-            let address: IpAddr = ADDRESS.parse().context("the node's address is one")?;
+            let address: IpAddr = ADDRESS.parse().context("the address of the node is invalid")?;
             let registry = Registry::start(address, Access::Password)?;
             let report =
                 registry.artifact("etl/report", "v1", &[("query.sql", query("oci").as_bytes())]).await?;

@@ -1,4 +1,5 @@
-//! The same manifest, applied server-side again: what Helm 4, Flux and Argo CD do at every upgrade.
+//! Applies the same manifest several times with server-side apply, as Helm 4, Flux and Argo CD do at every
+//! upgrade.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::scenario::{Namespace, scenario};
@@ -6,7 +7,7 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 
-/// Specs with an empty object or list in each place that may hold one, and `None` for no spec at all.
+/// Specs with an empty object or list in each field that allows one. `None` is a profile without a spec.
 fn specs() -> Vec<Option<Value>> {
     let source = |source: Value| {
         let mut named = json!({"name": "one"});
@@ -26,14 +27,14 @@ fn specs() -> Vec<Option<Value>> {
         Some(json!({"boot": {}, "assets": {}, "volume": {}, "env": {}, "hook": {}, "pipes": {}})),
         Some(json!({"boot": {"resources": {}}, "env": {"file": {}}, "pipes": {"quota": {}}})),
         Some(json!({"boot": {"resources": {"requests": {}, "limits": {}}}})),
-        // An image of the pod's own may be named, and none is listed; without the object none may be named.
+        // Pods can name boot images, but none is allowed. Without the object, the annotation is refused.
         Some(json!({"boot": {"initImage": {}}})),
         Some(json!({"boot": {"initImage": {"resources": {}}}})),
         Some(json!({"pipes": {"resources": {}}})),
         source(json!({"inline": {}})),
         source(json!({"inline": {"env": {}, "files": {}}})),
         source(json!({"inline": {}, "limits": {}})),
-        // Unpacked as archives are by default; without the object the source would be refused.
+        // The archive is extracted with the defaults. Without the object, the source would be refused.
         http(json!({"archive": {}})),
         http(json!({"archive": {}, "client": {}})),
         http(json!({"file": "a", "query": {}})),
@@ -57,7 +58,7 @@ async fn applied_again(namespace: &Namespace) -> Result<()> {
             "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile",
             "metadata": {
                 "name": name,
-                // Removed with the scenario's namespace.
+                // Deleted with the namespace of the scenario.
                 "ownerReferences": [owner(namespace).await?],
             },
         });
@@ -78,11 +79,11 @@ async fn applied_again(namespace: &Namespace) -> Result<()> {
                 "{spec:?}, applied for the {time} time"
             );
         }
-        // What somebody else set in it stays theirs.
-        let theirs = json!({
+        // A field of another owner is preserved.
+        let other_owner = json!({
             "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile", "spec": {"boot": {"timeoutSeconds": 60}},
         });
-        profiles.patch(&name, &PatchParams::apply("operator").force(), &Patch::Apply(theirs)).await?;
+        profiles.patch(&name, &PatchParams::apply("operator").force(), &Patch::Apply(other_owner)).await?;
         let applied = profiles.patch(&name, &as_helm, &manifest).await?;
         assert_eq!(applied.data["spec"]["boot"]["timeoutSeconds"], 60, "{spec:?}");
     }
@@ -94,6 +95,6 @@ async fn owner(namespace: &Namespace) -> Result<Value> {
     let owner = Api::<v1::Namespace>::all(namespace.client()).get(namespace.name()).await?;
     Ok(json!({
         "apiVersion": "v1", "kind": "Namespace", "name": namespace.name(),
-        "uid": owner.metadata.uid.context("the namespace has a uid")?,
+        "uid": owner.metadata.uid.context("the namespace has no UID")?,
     }))
 }

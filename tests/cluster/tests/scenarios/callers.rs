@@ -1,7 +1,7 @@
-//! Who may post reviews: with client certificates required, the API server alone.
+//! With required client certificates, the webhook accepts reviews only from the API server.
 
 use anyhow::{Context as _, Result};
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{Namespace, scenario};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use rustls::pki_types::CertificateDer;
@@ -17,18 +17,18 @@ async fn with_certificates_required_the_api_server_alone_is_answered() -> Result
 }
 
 async fn required(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    // This cluster's CA signs clients too, and is in a ConfigMap of every namespace.
+    // The CA of this cluster also signs client certificates, and is in a ConfigMap in every namespace.
     let certificates = json!({"ca": {"configMap": "kube-root-ca.crt"}, "required": true});
     let values =
-        json!({"replicas": 1, "clientCertificates": certificates, "webhook": looking_at(&[tasks.name()])});
-    // Waits until a pod is injected.
+        json!({"replicas": 1, "clientCertificates": certificates, "webhook": selecting(&[tasks.name()])});
+    // Returns when a pod was injected, so the API server is accepted.
     let release = Release::install(home, tasks, &values.to_string()).await?;
 
     let full_name = release.full_name();
     let service = home.api::<Service>().get(&full_name).await?;
-    let address = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has an address")?;
+    let address = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no cluster IP")?;
     let secret = home.api::<Secret>().get(&format!("{full_name}-tls")).await?;
-    let ca = secret.data.as_ref().and_then(|data| data.get("ca.crt")).context("the Secret holds a CA")?;
+    let ca = secret.data.as_ref().and_then(|data| data.get("ca.crt")).context("the Secret has no ca.crt")?;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&ca.0)?)?;
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
@@ -39,9 +39,9 @@ async fn required(home: &Namespace, tasks: &Namespace) -> Result<()> {
         .resolve(&host, format!("{address}:443").parse()?)
         .no_proxy()
         .build()?;
-    let answer = http.post(format!("https://{host}/mutate")).body("{}").send().await?;
-    assert_eq!(answer.status(), 403);
-    let text = answer.text().await?;
-    assert!(text.contains("from the API server alone"), "{text}");
+    let response = http.post(format!("https://{host}/mutate")).body("{}").send().await?;
+    assert_eq!(response.status(), 403);
+    let text = response.text().await?;
+    assert!(text.contains("API server"), "{text}");
     release.uninstall().await
 }

@@ -1,5 +1,5 @@
-//! `tls.mode=certManager` with cert-manager itself: its controllers and its CA injector run beside the cluster
-//! (`tests/cluster/tools-cert-manager`).
+//! `tls.mode=certManager` with the real cert-manager. Its controllers and its CA injector run as a process
+//! outside of the cluster (`tests/cluster/tools-cert-manager`).
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::command::{command, output};
 use bootlace_cluster::images::{BUSYBOX, PROBE};
 use bootlace_cluster::scenario::load::Load;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, kubeconfig, needs, scenario};
 use bootlace_cluster::tools::CERT_MANAGER_CRDS;
 use bootlace_cluster::wait::until_async;
@@ -17,10 +17,10 @@ use kube::ResourceExt as _;
 use serde_json::json;
 use tokio::process::Child;
 
-/// Starts cert-manager, which ends with what is returned.
+/// Starts cert-manager, which is killed when the returned value is dropped.
 async fn start() -> Result<Child> {
     let folder = std::env::var_os(needs::CERT_MANAGER_FOLDER).map(PathBuf::from);
-    let folder = folder.context("cert-manager is not there: run `make test-cert-manager`")?;
+    let folder = folder.context("cert-manager not found: run `make test-cert-manager`")?;
     let crds = folder.join(CERT_MANAGER_CRDS);
     output(command("kubectl").args(["apply", "--server-side", "--filename"]).arg(crds)).await?;
     output(command("kubectl").args(["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]))
@@ -29,14 +29,15 @@ async fn start() -> Result<Child> {
     program.env("KUBECONFIG", kubeconfig()?).spawn().context("start cert-manager")
 }
 
-/// A value of a certificate's Secret.
+/// A value in the Secret of a certificate.
 async fn part(home: &Namespace, secret: &str, key: &str) -> Result<Vec<u8>> {
     let secret = home.api::<Secret>().get(secret).await?;
     let value = secret.data.as_ref().and_then(|data| data.get(key));
     Ok(value.with_context(|| format!("{} has no {key}", secret.name_any()))?.0.clone())
 }
 
-/// Has a certificate renewed, as `cmctl renew` does, and waits until its Secret, which has its name, holds another.
+/// Triggers the renewal of a certificate, as `cmctl renew` does, and waits until its Secret contains a new
+/// one.
 async fn renew(release: &Release<'_>, home: &Namespace, name: &str) -> Result<()> {
     let before = part(home, name, "tls.crt").await?;
     let condition = json!({
@@ -47,25 +48,25 @@ async fn renew(release: &Release<'_>, home: &Namespace, name: &str) -> Result<()
     let mut kubectl = release.command("kubectl");
     kubectl.args(["patch", "certificate", name, "--subresource=status", "--type=merge", "--patch", &patch]);
     output(&mut kubectl).await?;
-    until_async(LIMIT, "cert-manager does not renew the certificate", async || {
-        ensure!(part(home, name, "tls.crt").await? != before, "{name} is the same");
+    until_async(LIMIT, "cert-manager did not renew the certificate", async || {
+        ensure!(part(home, name, "tls.crt").await? != before, "{name} has not changed");
         Ok(())
     })
     .await
 }
 
-/// Waits until every replica serves another certificate than those that end as `before` says.
+/// Waits until all replicas serve certificates whose expiry is not in `before`, and returns the expiries.
 async fn served(release: &Release<'_>, before: &[String]) -> Result<Vec<String>> {
     let metric = "bootlace_certificate_expiry_timestamp_seconds";
-    let mut now = Vec::new();
+    let mut current = Vec::new();
     until_async(LIMIT, "a replica serves the old certificate", async || {
         let found = release.metric(metric).await?;
-        ensure!(found.len() == 2 && found.iter().all(|end| !before.contains(end)), "{found:?}");
-        now = found;
+        ensure!(found.len() == 2 && found.iter().all(|expiry| !before.contains(expiry)), "{found:?}");
+        current = found;
         Ok(())
     })
     .await?;
-    Ok(now)
+    Ok(current)
 }
 
 #[tokio::test]
@@ -78,20 +79,20 @@ async fn certificates_and_their_ca_are_renewed_while_reviews_come_in() -> Result
 async fn renewed(home: &Namespace, tasks: &Namespace) -> Result<()> {
     let _cert_manager = start().await?;
     let values = json!({
-        "replicas": 2, "tls": {"mode": "certManager"}, "store": {"replicas": 1}, "webhook": looking_at(&[tasks.name()]),
+        "replicas": 2, "tls": {"mode": "certManager"}, "store": {"replicas": 1}, "webhook": selecting(&[tasks.name()]),
     });
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let (full, ca) = (release.full_name(), format!("{}-ca", release.full_name()));
     let (serving, store) = (format!("{full}-serving"), format!("{full}-store-serving"));
 
-    // A pod without a command: its env comes from a Secret that the store makes, so boot trusts the store.
+    // A pod without a command: its env comes from a Secret of the store, so boot trusts the store.
     let task = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "without-command", "labels": {"bootlace.dev/task": "true"}},
         "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": PROBE, "args": ["environ"]}]},
     });
     tasks.create(&task.to_string()).await?;
     tasks.pod_succeeded("without-command").await?;
-    // A task that was told of the CA before it is renewed, and stores its output afterwards.
+    // A task that starts with the old CA, and stores its output after the renewal.
     let wait = "until [ -e /tmp/go ]; do sleep 0.1; done; echo kept > /tmp/out";
     let early = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -105,22 +106,22 @@ async fn renewed(home: &Namespace, tasks: &Namespace) -> Result<()> {
     tasks.pod_ready("early").await?;
 
     let load = Load::start(tasks)?;
-    let mut ends = served(&release, &[]).await?;
+    let mut expiries = served(&release, &[]).await?;
     for _ in 0..2 {
         renew(&release, home, &serving).await?;
-        ends = served(&release, &ends).await?;
+        expiries = served(&release, &expiries).await?;
     }
     let key = part(home, &ca, "tls.key").await?;
     renew(&release, home, &ca).await?;
-    ensure!(part(home, &ca, "tls.key").await? == key, "the CA's key is another");
+    ensure!(part(home, &ca, "tls.key").await? == key, "the key of the CA has changed");
     renew(&release, home, &serving).await?;
     renew(&release, home, &store).await?;
-    served(&release, &ends).await?;
+    served(&release, &expiries).await?;
     ensure!(
         part(home, &serving, "ca.crt").await? == part(home, &ca, "tls.crt").await?,
-        "it is under the old CA"
+        "the certificate was issued by the old CA"
     );
-    // New pods mount what is in the Secret now; in others the kubelet renews it within two minutes.
+    // New pods mount the current Secret. In existing pods, the kubelet updates it within two minutes.
     let deployment = format!("deployment/{full}-store");
     output(release.command("kubectl").args(["rollout", "restart", &deployment])).await?;
     output(release.command("kubectl").args(["rollout", "status", &deployment, "--timeout", "90s"])).await?;

@@ -1,9 +1,9 @@
-//! The webhook's certificates: those that a user brings, and those that Bootlace keeps.
+//! The certificates of the webhook: provided by a user, or managed by Bootlace.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::command::{command, output};
 use bootlace_cluster::images::PROBE;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, bootlace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::ByteString;
@@ -14,7 +14,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// The CAs by which the API server trusts the two webhooks of a release.
+/// The CA bundles of the two webhooks of a release.
 async fn bundles(tasks: &Namespace, release: &Release<'_>) -> Result<Vec<Vec<u8>>> {
     let configurations = Api::<MutatingWebhookConfiguration>::all(tasks.client());
     let configuration = configurations.get(&release.full_name()).await?;
@@ -30,7 +30,7 @@ async fn a_set_made_by_the_command_line_is_served_with_and_trusted() -> Result<(
     home.run(async |home| tasks.run(async |tasks| own_certificates(home, tasks).await).await).await
 }
 
-/// As certs/README.md says.
+/// Follows certs/README.md.
 async fn own_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
     let folder = TempDir::new()?;
     let file =
@@ -51,20 +51,21 @@ async fn own_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
 
     let tls = json!({"mode": "secret", "secret": {"name": "own-tls", "caBundle": file("ca.crt")?}});
     let store = json!({"replicas": 1, "tls": {"secretName": "own-tls"}});
-    let values = json!({"tls": tls, "store": store, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"tls": tls, "store": store, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     for bundle in bundles(tasks, &release).await? {
         assert_eq!(String::from_utf8(bundle)?.trim(), file("ca.crt")?.trim());
     }
-    // With certificates of others it may neither read Secrets nor change configurations.
+    // With certificates of a user, the webhook must not be able to read Secrets or change webhook
+    // configurations.
     let account = format!("system:serviceaccount:{}:{}", home.name(), release.full_name());
-    for (verb, what) in [("get", "secrets"), ("patch", "mutatingwebhookconfigurations")] {
+    for (verb, resource) in [("get", "secrets"), ("patch", "mutatingwebhookconfigurations")] {
         let mut kubectl = release.command("kubectl");
-        let may = kubectl.args(["auth", "can-i", verb, what, "--as", &account]).output().await?;
-        assert_eq!(String::from_utf8_lossy(&may.stdout).trim(), "no", "{verb} {what}");
+        let allowed = kubectl.args(["auth", "can-i", verb, resource, "--as", &account]).output().await?;
+        assert_eq!(String::from_utf8_lossy(&allowed.stdout).trim(), "no", "{verb} {resource}");
     }
 
-    // Boot trusts the store by the same CA.
+    // Boot trusts the same CA for the store.
     let task = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}},
         "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": PROBE, "args": ["environ"]}]},
@@ -84,7 +85,7 @@ async fn bootlace_keeps_its_own_whatever_happens_to_them() -> Result<()> {
 }
 
 async fn kept_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let values = json!({"replicas": 2, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"replicas": 2, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let secret = home.api::<Secret>().get(&format!("{}-tls", release.full_name())).await?;
     let ca = &secret.data.as_ref().and_then(|data| data.get("ca.crt")).context("the Secret has no ca.crt")?.0;
@@ -94,11 +95,11 @@ async fn kept_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
     let replicas: Vec<String> = release.replicas().await?.iter().map(ResourceExt::name_any).collect();
     assert_eq!(replicas.len(), 2, "{replicas:?}");
 
-    // Each made a set when it started, and all but one threw theirs away.
+    // Each replica generated certificates at its start, and only one set is used.
     let expiries = release.metric("bootlace_certificate_expiry_timestamp_seconds").await?;
     assert!(expiries.len() == 2 && expiries[0] == expiries[1] && expiries[0] != "0", "{expiries:?}");
 
-    // Somebody else's apply takes the CA away.
+    // Another client removes the CA.
     let configurations = Api::<MutatingWebhookConfiguration>::all(tasks.client());
     let removed = json!([
         {"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"},
@@ -106,21 +107,21 @@ async fn kept_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
     ]);
     let patch = Patch::Json::<()>(serde_json::from_value(removed)?);
     configurations.patch(&release.full_name(), &PatchParams::default(), &patch).await?;
-    until_async(LIMIT, "the CA is not put back", async || {
-        anyhow::ensure!(bundles(tasks, &release).await? == expected, "it is another, or none");
+    until_async(LIMIT, "the CA was not restored", async || {
+        anyhow::ensure!(bundles(tasks, &release).await? == expected, "the CA bundles differ");
         Ok(())
     })
     .await?;
-    release.reached(tasks).await?;
+    release.wait_until_reachable(tasks).await?;
 
-    // New replicas serve under the same CA.
+    // New replicas use the same CA.
     for replica in &replicas {
         home.api::<Pod>().delete(replica, &DeleteParams::default().grace_period(0)).await?;
     }
     let mut kubectl = release.command("kubectl");
     let deployment = format!("deployment/{}", release.full_name());
     output(kubectl.args(["rollout", "status", &deployment, "--timeout", "90s"])).await?;
-    release.reached(tasks).await?;
+    release.wait_until_reachable(tasks).await?;
     assert_eq!(bundles(tasks, &release).await?, expected);
     release.uninstall().await
 }

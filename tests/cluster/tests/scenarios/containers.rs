@@ -1,4 +1,4 @@
-//! Pods of more than one container, and containers that start more than once.
+//! Pods with several containers, and containers that are restarted.
 
 use anyhow::Result;
 use bootlace_cluster::images::{BUSYBOX, PROBE};
@@ -84,7 +84,7 @@ async fn where_the_first_process_is_not_the_tasks_own_the_hook_still_finds_it() 
             namespace.pod_succeeded("task").await?;
             let process = namespace.process("task", "main").await?;
             assert_eq!(process.env("GREETING"), GREETING);
-            assert_ne!(process.status("Pid")?, "1", "the pod's processes are not shared");
+            assert_ne!(process.status("Pid")?, "1", "the pod has no shared PID namespace");
             assert_eq!(namespace.process("task", "helper").await?.env("GREETING"), None);
             Ok(())
         })
@@ -98,8 +98,8 @@ async fn boot_runs_before_or_after_the_pods_own_init_containers_as_the_profile_s
             namespace
                 .profile("{boot: {position: First}, sources: [{name: s, inline: {files: {query.sql: select 1}}}]}")
                 .await?;
-            for (name, label, says) in
-                [("first", namespace.name(), "select 1"), ("last", "true", "nothing is there yet\n")]
+            for (name, label, expected) in
+                [("first", namespace.name(), "select 1"), ("last", "true", "file not found\n")]
             {
                 let pod = json!({
                     "apiVersion": "v1", "kind": "Pod",
@@ -108,7 +108,7 @@ async fn boot_runs_before_or_after_the_pods_own_init_containers_as_the_profile_s
                         "restartPolicy": "Never",
                         "initContainers": [{
                             "name": "own", "image": BUSYBOX,
-                            "command": ["sh", "-c", "cat /var/assets/query.sql 2>/dev/null || echo nothing is there yet"],
+                            "command": ["sh", "-c", "cat /var/assets/query.sql 2>/dev/null || echo file not found"],
                         }],
                         "containers": [{"name": "main", "image": PROBE, "command": ["/probe", "file=/bootlace/task.json"]}],
                     },
@@ -116,7 +116,7 @@ async fn boot_runs_before_or_after_the_pods_own_init_containers_as_the_profile_s
                 namespace.create(&pod.to_string()).await?;
                 namespace.pod_succeeded(name).await?;
                 let log = namespace.log(name, "own").await?;
-                assert!(log.ends_with(says), "{name}: {log}");
+                assert!(log.ends_with(expected), "{name}: {log}");
             }
             Ok(())
         })

@@ -1,4 +1,4 @@
-//! An image that holds one static program: no shell, no libc, no `/etc`, no `PATH`.
+//! An image with a single static program: no shell, no libc, no `/etc`, no `PATH`.
 
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;

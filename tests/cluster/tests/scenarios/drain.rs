@@ -1,9 +1,9 @@
-//! Replicas that come and go while pods are created.
+//! Replicas are replaced while pods are created.
 
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{Namespace, scenario};
 use kube::ResourceExt;
 use serde_json::json;
@@ -16,7 +16,7 @@ async fn no_pod_is_refused_while_the_webhook_is_restarted() -> Result<()> {
 }
 
 async fn restart(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let values = json!({"replicas": 2, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"replicas": 2, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let names = async || -> Result<BTreeSet<_>> {
         Ok(release.replicas().await?.iter().map(ResourceExt::name_any).collect())
@@ -29,12 +29,12 @@ async fn restart(home: &Namespace, tasks: &Namespace) -> Result<()> {
             biased;
             done = &mut rolled => { done?; break }
             injected = release.injects(tasks) => {
-                assert!(injected?, "a pod was let through");
+                assert!(injected?, "a pod was admitted without being injected");
                 created += 1;
             }
         }
     }
-    assert!(created > 20, "only {created} pods were created meanwhile");
+    assert!(created > 20, "only {created} pods were created");
     let after = names().await?;
     assert!(after.len() == 2 && after.is_disjoint(&before), "{before:?} {after:?}");
     release.uninstall().await

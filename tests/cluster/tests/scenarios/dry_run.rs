@@ -1,4 +1,4 @@
-//! Pods as no one person would write them, judged by the API server's own validation.
+//! Generated pods, validated by the API server.
 
 use anyhow::Result;
 use bootlace_cluster::scenario::release::LABEL;
@@ -10,25 +10,25 @@ use serde_json::{Value, json};
 #[path = "../../../../core/tests/admission/pods.rs"]
 mod pods;
 
-/// How many pods are compared. Those that the API server refuses as they are do not count.
+/// The number of pods that are compared. Pods that the API server refuses without Bootlace do not count.
 const PODS: usize = 50;
 
 #[tokio::test]
 async fn what_the_api_server_takes_as_it_is_it_takes_injected_with_every_field_kept() -> Result<()> {
-    // No release looks at the one: what comes back from it is the pod without Bootlace.
+    // No release selects the first namespace: its pods are not injected.
     let plain = scenario("dry-run-plain").label(LABEL, "nobody");
     let injected = scenario("dry-run");
     injected.run(async |injected| plain.run(async |plain| compare(plain, injected).await).await).await
 }
 
 async fn compare(plain: &Namespace, injected: &Namespace) -> Result<()> {
-    // Always the same pods.
+    // A fixed seed, so that the pods are the same in each run.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let mut compared = 0;
     for _ in 0..2 * PODS {
-        let mut pod = pods::pod().new_tree(&mut runner).expect("nothing is filtered").current();
-        make_whole(&mut pod);
+        let mut pod = pods::pod().new_tree(&mut runner).expect("the strategy has no filter").current();
+        complete(&mut pod);
         let Ok(before) = create(plain, &pod).await else { continue };
         let after = create(injected, &pod).await?;
         assert!(after.pointer("/metadata/annotations/bootlace.dev~1injected").is_some(), "{after}");
@@ -41,9 +41,9 @@ async fn compare(plain: &Namespace, injected: &Namespace) -> Result<()> {
     panic!("only {compared} of {} pods were valid", 2 * PODS);
 }
 
-/// What the generator leaves out and the API server insists on.
-fn make_whole(pod: &mut Value) {
-    // The token's volume has a new name each time.
+/// Adds what the generator omits and the API server requires.
+fn complete(pod: &mut Value) {
+    // The volume of the token has a random name.
     pod["spec"]["automountServiceAccountToken"] = json!(false);
     if pod["spec"]["volumes"].as_array().is_none_or(Vec::is_empty) {
         pod["spec"]["volumes"] = json!([{"name": "volume-0", "emptyDir": {}}]);
@@ -65,7 +65,7 @@ fn make_whole(pod: &mut Value) {
     }
 }
 
-/// The pod as the API server would store it, but for what differs from one pod to the next.
+/// The pod as the API server would store it, without the fields that differ between two requests.
 async fn create(namespace: &Namespace, pod: &Value) -> Result<Value> {
     let created = namespace.dry_run(&pod.to_string()).await?;
     let mut object = serde_json::to_value(&created[0].object)?;

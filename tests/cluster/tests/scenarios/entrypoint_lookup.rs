@@ -1,23 +1,23 @@
-//! What an image starts, looked up in its registry by a release that may ask it: Debian's docker-registry on the node's
-//! address, with TLS of a private CA and a pull secret. The node pulls from it, too.
+//! Lookup of entrypoints in a registry: the Debian docker-registry on the address of the node, with TLS, a
+//! private CA and a pull secret. The node pulls from it, too.
 
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use bootlace_cluster::node::ADDRESS;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{Namespace, image_archive, scenario};
 use bootlace_test_registry::{Access, Blob, PASSWORD, Registry};
 use serde_json::{Value, json};
 
 use crate::env_modes::{MODES, arrived, pod};
 
-const LOOKED_UP: &str = "the entrypoint of its image is known from the registry";
-
-/// An image, and an index whose other image, for other nodes, starts what this node's does not have.
+/// Pushes an image, and an index with a second image for another architecture, whose entrypoint does not
+/// exist on this node.
 async fn push(registry: &Registry) -> Result<Blob> {
     let archive = image_archive("entrypoint")?;
-    // Not the image that other scenarios' pods name: the kubelet keeps one that was pulled with a secret from pods without.
+    // The digest must differ from that of the image in other scenarios: the kubelet does not let pods without
+    // a pull secret use an image that was pulled with one.
     let marked = |config: &mut Value| config["config"]["Labels"] = json!({"from": "the registry"});
     let own = registry.image("etl/entrypoint", "one", &archive, marked).await?;
     let foreign = |config: &mut Value| {
@@ -52,7 +52,7 @@ async fn objects(registry: &Registry, home: &Namespace, tasks: &Namespace) -> Re
     tasks.create(&account.to_string()).await.map(drop)
 }
 
-/// A task that leaves its command to `image`, called `name`.
+/// A task `name` without a command, with the entrypoint of `image`.
 fn task(tasks: &Namespace, mode: &str, name: &str, image: &str) -> Value {
     let mut task = pod(tasks, mode, image);
     task["metadata"]["name"] = json!(name);
@@ -62,8 +62,8 @@ fn task(tasks: &Namespace, mode: &str, name: &str, image: &str) -> Value {
     task
 }
 
-fn mark(object: &kube::api::DynamicObject) -> Result<Value> {
-    let annotations = object.metadata.annotations.as_ref().context("the pod has annotations")?;
+fn injected_annotation(object: &kube::api::DynamicObject) -> Result<Value> {
+    let annotations = object.metadata.annotations.as_ref().context("the pod has no annotations")?;
     Ok(serde_json::from_str(&annotations["bootlace.dev/injected"])?)
 }
 
@@ -75,12 +75,12 @@ async fn a_task_of_a_private_registry_is_launched_without_its_command_in_the_spe
 }
 
 async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let address: IpAddr = ADDRESS.parse().context("the node's address is one")?;
+    let address: IpAddr = ADDRESS.parse().context("the address of the node is invalid")?;
     let registry = Registry::start(address, Access::Password)?;
     let digest = push(&registry).await?;
     objects(&registry, home, tasks).await?;
     let values = json!({
-        "webhook": looking_at(&[tasks.name()]),
+        "webhook": selecting(&[tasks.name()]),
         "store": {"enabled": true, "replicas": 1},
         "entrypoints": {
             "enabled": true, "registries": [registry.host()], "ca": {"configMap": "registry-ca"},
@@ -94,7 +94,8 @@ async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
     tasks.profile(&env.to_string()).await?;
     let image = |version: &str| format!("{}/etl/entrypoint{version}", registry.host());
 
-    // By tag, by digest with the service account's secret, and from an index: launched.
+    // By tag, by digest with the pull secret of the service account, and from an index: the launcher starts
+    // the task.
     let by_digest = image(&format!("@{}", digest.digest()));
     for (name, image) in [("one", image(":one")), ("both", image(":both")), ("digest", by_digest)] {
         let mut task = task(tasks, "Auto", name, &image);
@@ -104,8 +105,9 @@ async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
         }
         let created = tasks.create(&task.to_string()).await.with_context(|| name.to_owned())?;
         ensure!(created[0].warnings.is_empty(), "{name}: {:?}", created[0].warnings);
-        let mark = mark(&created[0].object)?;
-        ensure!(mark["envMode"] == "launch" && mark["because"] == LOOKED_UP, "{name}: {mark}");
+        let injected = injected_annotation(&created[0].object)?;
+        let looked_up = injected["because"].as_str().is_some_and(|reason| reason.contains("registry"));
+        ensure!(injected["envMode"] == "launch" && looked_up, "{name}: {injected}");
     }
     for name in ["one", "both", "digest"] {
         tasks.pod_succeeded(name).await?;
@@ -114,7 +116,7 @@ async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
         assert_eq!(process.argv.first().map(Vec::as_slice), Some(&b"/probe"[..]));
     }
 
-    // In each mode, an image of two platforms.
+    // An image for two platforms, in each mode.
     for mode in MODES {
         let task = task(tasks, mode, &mode.to_lowercase(), &image(":both"));
         tasks.create(&task.to_string()).await.with_context(|| format!("with {mode}"))?;
@@ -125,17 +127,19 @@ async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
         arrived(mode, &tasks.process(&name, "main").await?).with_context(|| format!("with {mode}"))?;
     }
 
-    // What cannot be looked up goes on by a Secret and says why; with Launch it is refused.
+    // If the lookup fails, the mode is Secret and a warning contains the reason. With Launch, the pod is
+    // refused.
     let mut secretless = task(tasks, "Auto", "secretless", &image(":one"));
     secretless["spec"].as_object_mut().unwrap().remove("imagePullSecrets");
     let created = tasks.dry_run(&secretless.to_string()).await?;
-    let warning = created[0].warnings.first().context("there is a warning")?;
-    ensure!(warning.contains("401 Unauthorized") && warning.contains("boot env from a Secret"), "{warning}");
-    let mark = mark(&created[0].object)?;
-    let because = mark["because"].as_str().context("it says why")?;
-    ensure!(mark["envMode"] == "secret" && because.starts_with("its command is unknown (https://"), "{mark}");
+    let warning = created[0].warnings.first().context("there is no warning")?;
+    ensure!(warning.contains("401 Unauthorized") && warning.contains("Secret"), "{warning}");
+    let injected = injected_annotation(&created[0].object)?;
+    let reason = injected["because"].as_str().context("the annotation has no reason")?;
+    ensure!(injected["envMode"] == "secret" && reason.contains("https://"), "{injected}");
     secretless["metadata"]["annotations"]["bootlace.dev/env-mode"] = json!("Launch");
-    let refused = format!("{:#}", tasks.dry_run(&secretless.to_string()).await.unwrap_err());
-    ensure!(refused.contains("401 Unauthorized") && !refused.contains(PASSWORD), "{refused}");
+    let error = format!("{:#}", tasks.dry_run(&secretless.to_string()).await.unwrap_err());
+    ensure!(error.contains("401 Unauthorized") && error.contains("[BL1301]"), "{error}");
+    ensure!(!error.contains(PASSWORD), "{error}");
     release.uninstall().await
 }

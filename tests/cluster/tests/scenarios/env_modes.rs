@@ -1,4 +1,4 @@
-//! Every way of the env against every kind of container, each told by what the task's own process holds.
+//! All env modes with all kinds of containers. The tests compare the env of the running process.
 
 use std::collections::BTreeSet;
 
@@ -11,16 +11,16 @@ use serde_json::{Value, json};
 
 use crate::https_server::HttpsServer;
 
-/// The ways, as the annotation `bootlace.dev/env-mode` names them.
+/// The modes, as values of the annotation `bootlace.dev/env-mode`.
 pub(crate) const MODES: [&str; 4] = ["Launch", "Secret", "File", "Hook"];
 
-/// What boot gives.
+/// The value of the variable in the source.
 pub(crate) const VALUE: &str = "from \"boot\", $(not) a reference";
 
-/// The home of each task, which the mode `Hook` writes to.
+/// The home folder of each task, where the mode `Hook` writes its file.
 const HOME: &str = "/home/task";
 
-/// Gives one variable, and knows the command of the one image that has one.
+/// A profile with one variable, and with the command of the image that has an entrypoint.
 fn profile() -> String {
     let image = json!({"image": ENTRYPOINT, "entrypoint": ["/probe"], "cmd": ["argv", "environ"]});
     json!({
@@ -30,8 +30,8 @@ fn profile() -> String {
     .to_string()
 }
 
-/// A task that shows its env. With the mode `Hook` nobody sources the file in an image without a shell, so the task
-/// shows that.
+/// A task that prints its env. In the mode `Hook` it prints the file, because an image without a shell cannot
+/// source it.
 pub(crate) fn pod(namespace: &Namespace, mode: &str, image: &str) -> Value {
     let mut args = vec!["argv".to_owned(), "environ".to_owned(), "status".to_owned()];
     if mode == "Hook" {
@@ -56,19 +56,19 @@ pub(crate) fn pod(namespace: &Namespace, mode: &str, image: &str) -> Value {
     })
 }
 
-/// Checks that what boot gives is where the mode puts it.
+/// Checks that the variable is in the env of the process, or in the mode `Hook` in the file.
 pub(crate) fn arrived(mode: &str, process: &Process) -> Result<()> {
     if mode == "Hook" {
         let file = String::from_utf8(process.file(&format!("{HOME}/.env"))?.to_vec())?;
         ensure!(file == format!("export GIVEN='{VALUE}'\n"), "{file}");
         return Ok(());
     }
-    let held = process.env("GIVEN").map(<[u8]>::escape_ascii).map(|value| value.to_string());
-    ensure!(process.env("GIVEN") == Some(VALUE.as_bytes()), "the process holds {held:?}");
+    let actual = process.env("GIVEN").map(<[u8]>::escape_ascii).map(|value| value.to_string());
+    ensure!(process.env("GIVEN") == Some(VALUE.as_bytes()), "GIVEN is {actual:?}");
     Ok(())
 }
 
-/// Runs a task in each mode, as `change` makes it, and has `check` look at its main container.
+/// Runs a task in each mode, after `change`, and calls `check` for its main container.
 async fn in_each_mode(
     scenario: Scenario,
     image: &str,
@@ -84,11 +84,11 @@ async fn in_each_mode(
                 namespace.create(&pod.to_string()).await.with_context(|| format!("with {mode}"))?;
             }
             for mode in MODES {
-                let of_mode = || format!("with {mode}");
+                let context = || format!("with {mode}");
                 let name = mode.to_lowercase();
-                let pod = namespace.pod_succeeded(&name).await.with_context(of_mode)?;
-                let process = namespace.process(&name, "main").await.with_context(of_mode)?;
-                arrived(mode, &process).and_then(|()| check(&pod, &process)).with_context(of_mode)?;
+                let pod = namespace.pod_succeeded(&name).await.with_context(context)?;
+                let process = namespace.process(&name, "main").await.with_context(context)?;
+                arrived(mode, &process).and_then(|()| check(&pod, &process)).with_context(context)?;
             }
             Ok(())
         })
@@ -101,7 +101,7 @@ fn main_container(pod: &mut Value) -> &mut Value {
     &mut pod["spec"]["containers"][0]
 }
 
-/// What the pod security standard `restricted` asks of a container.
+/// A security context that meets the pod security standard `restricted`.
 fn restricted_context() -> Value {
     json!({
         "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
@@ -199,7 +199,8 @@ async fn a_restricted_namespace() -> Result<()> {
     .await
 }
 
-/// As operators write Secrets: whole, and by the modes in which a shell reads the env without the keys that it cannot hold.
+/// Secrets of operators have keys that are not names of shell variables. In the mode `Hook`, the profile must
+/// exclude them.
 #[tokio::test]
 async fn names_that_no_shell_holds() -> Result<()> {
     const ODD: [&str; 3] = ["connectionString.standard", "db-user", "2fa"];
@@ -211,9 +212,9 @@ async fn names_that_no_shell_holds() -> Result<()> {
             });
             namespace.create(&secret.to_string()).await?;
             let spec = |exclude: &[&str]| {
-                let of_operator = json!({"name": "operators", "into": "Env", "exclude": exclude});
+                let secret = json!({"name": "operators", "into": "Env", "exclude": exclude});
                 let sources = json!([
-                    {"name": "settings", "inline": {"env": {"GIVEN": VALUE}}}, {"name": "operator", "secret": of_operator},
+                    {"name": "settings", "inline": {"env": {"GIVEN": VALUE}}}, {"name": "operator", "secret": secret},
                 ]);
                 let keys: Vec<_> = ["GIVEN"].into_iter().chain(ODD).collect();
                 json!({"env": {"file": {"keys": keys}}, "sources": sources}).to_string()
@@ -229,22 +230,22 @@ async fn names_that_no_shell_holds() -> Result<()> {
             second["metadata"]["labels"]["bootlace.dev/task"] = json!(without);
             namespace.create(&second.to_string()).await?;
             for mode in MODES.into_iter().filter(|mode| *mode != "Hook") {
-                let of_mode = || format!("with {mode}");
+                let context = || format!("with {mode}");
                 let name = mode.to_lowercase();
-                namespace.pod_succeeded(&name).await.with_context(of_mode)?;
-                let process = namespace.process(&name, "main").await.with_context(of_mode)?;
-                arrived(mode, &process).with_context(of_mode)?;
+                namespace.pod_succeeded(&name).await.with_context(context)?;
+                let process = namespace.process(&name, "main").await.with_context(context)?;
+                arrived(mode, &process).with_context(context)?;
                 for key in ODD {
                     assert_eq!(process.env(key), Some(key.as_bytes()), "{key} with {mode}");
                 }
             }
             namespace.pod_failed("hook").await?;
             let log = namespace.log("hook", "bootlace-boot").await?;
-            ensure!(log.contains("which no shell takes from $HOME/.env") && log.contains("(exclude)"), "{log}");
+            ensure!(log.contains("[BL2402]") && log.contains("exclude it"), "{log}");
             namespace.pod_succeeded("hook-without").await?;
             arrived("Hook", &namespace.process("hook-without", "main").await?)?;
             let log = namespace.log("hook-without", "bootlace-boot").await?;
-            ensure!(log.contains("left out by exclude: \"2fa\", \"connectionString.standard\", \"db-user\""), "{log}");
+            ensure!(log.contains("excluded: \"2fa\", \"connectionString.standard\", \"db-user\""), "{log}");
             Ok(())
         })
         .await
@@ -259,7 +260,7 @@ async fn two_task_containers() -> Result<()> {
                 let mut pod = pod(namespace, mode, PROBE);
                 let mut second = main_container(&mut pod).clone();
                 second["name"] = json!("second");
-                // Each has a home of its own, as each hook writes to one.
+                // Each container has a separate home, because each hook writes a file to it.
                 second["volumeMounts"][0]["name"] = json!("shared");
                 second["volumeMounts"].as_array_mut().unwrap().pop();
                 pod["spec"]["containers"].as_array_mut().unwrap().push(second);
@@ -279,7 +280,7 @@ async fn two_task_containers() -> Result<()> {
         .await
 }
 
-/// Has the task wait for what its handler leaves.
+/// Adds a handler to the task, which waits for the file that the handler creates.
 fn with_handler(pod: &mut Value, handler: &Value) {
     let main = main_container(pod);
     main["lifecycle"] = json!({"postStart": handler});
@@ -305,7 +306,8 @@ async fn a_post_start_of_the_pods_own_that_asks_over_http() -> Result<()> {
             chmod 755 /shared/cgi-bin/handled
             exec httpd -f -p 8080 -h /shared
         "#;
-        // The hook asks as soon as the task has started, as the kubelet does, so the server is there before it.
+        // The server starts before the task, because the hook sends its request immediately after the start
+        // of the task.
         pod["spec"]["initContainers"] = json!([{
             "name": "server", "image": KIT, "restartPolicy": "Always", "command": ["sh", "-c", script],
             "startupProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60},
@@ -315,7 +317,7 @@ async fn a_post_start_of_the_pods_own_that_asks_over_http() -> Result<()> {
     in_each_mode(scenario("env-modes-post-http"), KIT, change, |_, _| Ok(())).await
 }
 
-/// By a user without rights, on a read-only root, without a shell.
+/// With an unprivileged user, a read-only root file system, and without a shell.
 #[tokio::test]
 async fn a_post_start_of_the_pods_own_that_asks_over_https() -> Result<()> {
     scenario("env-modes-post-https")
@@ -332,7 +334,8 @@ async fn a_post_start_of_the_pods_own_that_asks_over_https() -> Result<()> {
                 });
                 with_handler(&mut pod, &json!({"httpGet": get}));
                 main_container(&mut pod)["securityContext"] = restricted_context();
-                // The server cannot leave the file that the task waits for.
+                // The server runs outside of the pod, so this container creates the file that the task waits
+                // for.
                 pod["spec"]["initContainers"] = json!([{
                     "name": "aside", "image": KIT, "restartPolicy": "Always", "command": ["sleep", "3600"],
                     "securityContext": restricted_context(),
@@ -340,26 +343,26 @@ async fn a_post_start_of_the_pods_own_that_asks_over_https() -> Result<()> {
                 }]);
                 namespace.create(&pod.to_string()).await.with_context(|| format!("with {mode}"))?;
             }
-            let mut asked = BTreeSet::new();
+            let mut requests = BTreeSet::new();
             for _ in MODES {
-                let head = server.asked().await?;
-                let (line, headers) = head.split_once("\r\n").context("a request has a first line")?;
+                let head = server.next_request().await?;
+                let (line, headers) = head.split_once("\r\n").context("the request has no headers")?;
                 ensure!(headers.contains("X-From: a pod\r\n"), "{head}");
                 ensure!(headers.contains(&format!("Host: {ADDRESS}:{}\r\n", server.port)), "{head}");
-                asked.insert(line.to_owned());
+                requests.insert(line.to_owned());
             }
-            assert_eq!(asked, MODES.map(|mode| format!("GET /{mode}?now=1 HTTP/1.1")).into());
+            assert_eq!(requests, MODES.map(|mode| format!("GET /{mode}?now=1 HTTP/1.1")).into());
             for mode in MODES {
-                let of_mode = || format!("with {mode}");
+                let context = || format!("with {mode}");
                 let name = mode.to_lowercase();
                 let touched = namespace
                     .exec(&name, "aside", &["touch", "/shared/handled"])
                     .await
-                    .with_context(of_mode)?;
+                    .with_context(context)?;
                 ensure!(touched.succeeded, "with {mode}: {touched:?}");
-                namespace.pod_succeeded(&name).await.with_context(of_mode)?;
-                let process = namespace.process(&name, "main").await.with_context(of_mode)?;
-                arrived(mode, &process).with_context(of_mode)?;
+                namespace.pod_succeeded(&name).await.with_context(context)?;
+                let process = namespace.process(&name, "main").await.with_context(context)?;
+                arrived(mode, &process).with_context(context)?;
             }
             Ok(())
         })

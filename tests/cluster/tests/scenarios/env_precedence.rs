@@ -1,4 +1,4 @@
-//! Who wins, and what `$(NAME)` sees: the same in every mode.
+//! The precedence of variables, and the values of `$(NAME)`: the same in every env mode.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::images::KIT;
@@ -7,17 +7,18 @@ use serde_json::{Map, Value, json};
 
 use crate::env_modes::MODES;
 
-/// What must come to the same in every mode: what the sources give, and what the task must then hold.
+/// Variables that must have the same value in every mode: their names, the values in the source, and the
+/// expected values.
 struct Table {
-    given: Vec<(&'static str, String, String)>,
+    rows: Vec<(&'static str, String, String)>,
 }
 
-/// What every mode can hand over.
+/// Values that all modes support.
 fn common() -> Table {
-    let row = |name, given: &str, holds: &str| (name, given.to_owned(), holds.to_owned());
+    let row = |name, value: &str, expected: &str| (name, value.to_owned(), expected.to_owned());
     let lines = ["x".repeat(10_000), "é".repeat(5_000)].join("\n").repeat(5);
     Table {
-        given: vec![
+        rows: vec![
             row("PLAIN", "boot", "boot"),
             row("BOTH", "boot", "boot"),
             row("POD", "boot", "pod"),
@@ -38,11 +39,11 @@ fn common() -> Table {
     }
 }
 
-/// What the kubelet's file cannot hold.
-fn not_by_file() -> Table {
+/// Values that the mode `File` does not support.
+fn unsupported_by_file() -> Table {
     let same = |name, value: &str| (name, value.to_owned(), value.to_owned());
     Table {
-        given: vec![
+        rows: vec![
             same("EMPTY", ""),
             same("SINGLE", "it's '' quoted'"),
             same("WINDOWS", "one\r\ntwo\r\n"),
@@ -53,12 +54,12 @@ fn not_by_file() -> Table {
 
 impl Table {
     fn profile(&self) -> String {
-        let given = self.given.iter().map(|(name, given, _)| (*name, given.as_str())).chain([
+        let variables = self.rows.iter().map(|(name, value, _)| (*name, value.as_str())).chain([
             ("SELF", "boot"),
             ("SELF_OF_MAP", "boot"),
             ("POD_LATE", "boot"),
         ]);
-        let env: Map<_, _> = given.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let env: Map<_, _> = variables.map(|(name, value)| (name.to_owned(), value.into())).collect();
         let keys: Vec<_> = env.keys().cloned().collect();
         json!({
             "env": {"allow": ["PYTHON*"], "file": {"keys": keys}},
@@ -68,21 +69,21 @@ impl Table {
     }
 
     fn check(&self, process: &Process) {
-        for (name, _, holds) in &self.given {
-            let held = process.env(name).map(|value| String::from_utf8_lossy(value).into_owned());
-            assert_eq!(held.as_ref(), Some(holds), "{name}");
+        for (name, _, expected) in &self.rows {
+            let actual = process.env(name).map(|value| String::from_utf8_lossy(value).into_owned());
+            assert_eq!(actual.as_ref(), Some(expected), "{name}");
         }
     }
 }
 
-/// A task with variables of its own from everywhere, which shows its env and its arguments.
+/// A task with variables of every kind, which prints its env and its arguments.
 fn pod(namespace: &Namespace, mode: &str) -> Value {
     let value = |name: &str, value: &str| json!({"name": name, "value": value});
     let perhaps = |name: &str, key: &str| {
         let from = json!({"configMapKeyRef": {"name": "settings", "key": key, "optional": true}});
         json!({"name": name, "valueFrom": from})
     };
-    // With the mode `Hook` the entrypoint sources the file; the others need none that knows of it.
+    // In the mode `Hook` the entrypoint must source the file.
     let command = match mode {
         "Hook" => {
             let script = r#"until [ -f ~/.env ]; do sleep 0.05; done; . ~/.env; exec /probe "$@""#;
@@ -126,7 +127,8 @@ fn pod(namespace: &Namespace, mode: &str) -> Value {
     })
 }
 
-/// What the pod's own arguments and variables must read: with the mode `Hook` boot's variables come too late for them.
+/// Checks the references in the arguments and variables of the pod. In the mode `Hook`, the variables of boot
+/// are set too late for them.
 fn check_references(mode: &str, process: &Process) {
     let plain = if mode == "Hook" { "$(PLAIN)" } else { "boot" };
     let url = format!("{plain}://pod:map/$(PLAIN)$(LATER)");
@@ -136,14 +138,14 @@ fn check_references(mode: &str, process: &Process) {
     let env = |name: &str| process.env(name).map(|value| String::from_utf8_lossy(value).into_owned());
     assert_eq!(env("URL"), Some(url.clone()));
     assert_eq!(env("LINK"), Some(format!("<{url}>")));
-    let of_boot = |name: &str| if mode == "Hook" { format!("$({name})") } else { "boot".to_owned() };
-    assert_eq!(env("SELF"), Some(format!("{}:pod", of_boot("SELF"))));
-    // Before it is set, it is boot's; behind that, the pod's.
-    assert_eq!(env("EARLY"), Some(of_boot("POD_LATE")));
+    let boot_value = |name: &str| if mode == "Hook" { format!("$({name})") } else { "boot".to_owned() };
+    assert_eq!(env("SELF"), Some(format!("{}:pod", boot_value("SELF"))));
+    // Before the variable in `env`, a reference has the value of boot; after it, that of the pod.
+    assert_eq!(env("EARLY"), Some(boot_value("POD_LATE")));
     assert_eq!((env("POD_LATE").as_deref(), env("LATE").as_deref()), (Some("pod"), Some("pod")));
-    // Where `envFrom` gives it, that is what is built on.
+    // `envFrom` overrides the value of boot in references too.
     assert_eq!(env("SELF_OF_MAP").as_deref(), Some("map:pod"));
-    // Only what the kubelet knows can be referred to, and it does not know the image's.
+    // The kubelet does not resolve references to variables of the image.
     assert_eq!(env("BUILT").as_deref(), Some("$(BUILT):$(OF_IMAGE)"));
     assert_eq!(env("OF_IMAGE").as_deref(), Some("image"));
 }
@@ -199,7 +201,7 @@ async fn what_the_kubelets_file_cannot_hold_arrives_in_the_other_modes() -> Resu
     scenario("env-precedence-odd")
         .run(async |namespace| {
             create_sources(namespace).await?;
-            namespace.profile(&not_by_file().profile()).await?;
+            namespace.profile(&unsupported_by_file().profile()).await?;
             for mode in MODES {
                 namespace
                     .create(&pod(namespace, mode).to_string())
@@ -211,12 +213,12 @@ async fn what_the_kubelets_file_cannot_hold_arrives_in_the_other_modes() -> Resu
                 if mode == "File" {
                     namespace.pod_failed(&name).await?;
                     let log = namespace.log(&name, "bootlace-boot").await?;
-                    assert!(log.contains("cannot be handed over with env.mode File"), "{log}");
+                    assert!(log.contains("[BL2402]"), "{log}");
                     continue;
                 }
                 namespace.pod_succeeded(&name).await.with_context(|| format!("with {mode}"))?;
                 println!("with {mode}");
-                not_by_file().check(&namespace.process(&name, "main").await?);
+                unsupported_by_file().check(&namespace.process(&name, "main").await?);
             }
             Ok(())
         })

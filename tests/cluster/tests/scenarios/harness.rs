@@ -1,4 +1,4 @@
-//! That the cluster itself works, before anything is said about Bootlace on it.
+//! Tests of the cluster itself, without Bootlace.
 
 use anyhow::Result;
 use bootlace_cluster::scenario::scenario;
@@ -67,8 +67,8 @@ async fn a_namespace_that_enforces_restricted_refuses_a_pod_that_runs_as_root() 
         .run(async |namespace| {
             let pod = "{apiVersion: v1, kind: Pod, metadata: {name: root},
                 spec: {containers: [{name: main, image: 'localhost/busybox:test'}]}}";
-            let refused = namespace.create(pod).await.unwrap_err().to_string();
-            assert!(refused.contains("runAsNonRoot"), "{refused}");
+            let error = namespace.create(pod).await.unwrap_err().to_string();
+            assert!(error.contains("runAsNonRoot"), "{error}");
             Ok(())
         })
         .await

@@ -1,6 +1,6 @@
-//! What becomes of a task whose hook ends in one way or another: the rows of the table in docs/reference.md, "When the
-//! kubelet kills a container because of its hook". The rows about a runtime or a kubelet that is restarted are part of
-//! `bootlace-cluster kill`, because no other scenario can run meanwhile.
+//! Tests the table in docs/reference.md, "When the kubelet kills a container because of its hook". The rows
+//! for a restarted runtime or kubelet are part of `bootlace-cluster kill`, because no other scenario can run
+//! at the same time.
 
 use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::images::BUSYBOX;
@@ -22,25 +22,25 @@ fn pod(name: &str, profile: &str, script: &str) -> Value {
         "metadata": {"name": name, "labels": {"bootlace.dev/task": profile}},
         "spec": {
             "restartPolicy": "Never",
-            // `sleep` as first process does not end when it is asked to.
+            // `sleep` as the first process ignores SIGTERM.
             "terminationGracePeriodSeconds": 1,
             "containers": [{"name": "main", "image": BUSYBOX, "command": ["sh", "-c", script]}],
         },
     })
 }
 
-/// Waits until the kubelet has written an event with this reason about the pod, and returns its message.
+/// Waits until the kubelet has recorded an event with this reason for the pod, and returns its message.
 async fn event(namespace: &Namespace, pod: &str, reason: &str) -> Result<String> {
-    let of_pod = ListParams::default().fields(&format!("involvedObject.name={pod},reason={reason}"));
-    until_async(LIMIT, "the kubelet writes no event", async || {
-        let events = namespace.api::<Event>().list(&of_pod).await?.items;
-        let event = events.into_iter().next().with_context(|| format!("{pod} has no {reason}"))?;
+    let selector = ListParams::default().fields(&format!("involvedObject.name={pod},reason={reason}"));
+    until_async(LIMIT, "the kubelet recorded no event", async || {
+        let events = namespace.api::<Event>().list(&selector).await?.items;
+        let event = events.into_iter().next().with_context(|| format!("pod {pod} has no event {reason}"))?;
         Ok(event.message.unwrap_or_default())
     })
     .await
 }
 
-/// The container's end: its exit code, and what it left as its termination message.
+/// The exit code and the termination message of the container.
 fn end(pod: &Pod) -> Result<(i32, &str)> {
     Ok((state::ended(pod, "main")?.exit_code, state::message(pod, "main")?.trim_end()))
 }
@@ -72,21 +72,23 @@ async fn a_task_that_ends_while_its_hook_runs_keeps_its_own_result() -> Result<(
 async fn a_hook_that_is_killed_takes_the_task_with_it_and_leaves_no_reason() -> Result<()> {
     scenario("hook-killed")
         .run(async |namespace| {
-            // The command's parent is the hook itself.
+            // The parent of the command is the hook.
             namespace.profile(&profile(&["sh", "-c", "kill -9 $PPID"])).await?;
             namespace.create(&pod("task", namespace.name(), "exec sleep 1000").to_string()).await?;
             let ended = namespace.container_ended("task", "main").await?;
             assert_eq!(end(&ended)?, (137, ""));
             let message = event(namespace, "task", "FailedPostStartHook").await?;
             event(namespace, "task", "Killing").await?;
-            // The event does not quote the hook: what a container prints is not for everybody who may read events.
+            // The event does not contain the output of the hook, because more users can read events than
+            // logs.
             assert!(!message.contains("hello"), "{message}");
             Ok(())
         })
         .await
 }
 
-/// The kernel kills a program of the hook: with cgroup v1 that program alone, with v2 the container's other processes too.
+/// The kernel kills a program of the hook: with cgroup v1 only that program, with v2 all processes of the
+/// container.
 #[tokio::test]
 async fn a_hook_that_needs_more_memory_than_the_container_has_takes_the_task_with_it() -> Result<()> {
     scenario("hook-memory")
@@ -98,7 +100,7 @@ async fn a_hook_that_needs_more_memory_than_the_container_has_takes_the_task_wit
             let ended = namespace.container_ended("task", "main").await?;
             let (code, message) = end(&ended)?;
             assert_eq!(code, 137);
-            // Where the hook itself was left to live, it says why.
+            // If the hook was not killed, the message contains the reason.
             assert!(
                 message.is_empty() || message.contains("137") || message.contains("signal 9"),
                 "{message}"
@@ -109,7 +111,8 @@ async fn a_hook_that_needs_more_memory_than_the_container_has_takes_the_task_wit
         .await
 }
 
-/// The pod's own handler, which `Never` leaves to the kubelet, stands for a launcher that cannot be started.
+/// Uses the handler of the pod, which the kubelet runs with `Never`, in place of a launcher that cannot be
+/// started.
 #[tokio::test]
 async fn a_hook_that_cannot_be_started_is_told_while_the_container_waits() -> Result<()> {
     scenario("hook-missing")
@@ -126,9 +129,10 @@ async fn a_hook_that_cannot_be_started_is_told_while_the_container_waits() -> Re
                 let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?.clone();
                 status.state?.waiting?.message.filter(|message| message.contains("/not-there"))
             };
-            let waiting =
-                namespace.pod("task", "waiting with the runtime's words", |pod| waits(pod).is_some()).await?;
-            let message = waits(&waiting).context("it waits")?;
+            let waiting = namespace
+                .pod("task", "waiting with the error of the runtime", |pod| waits(pod).is_some())
+                .await?;
+            let message = waits(&waiting).context("the container has no waiting state")?;
             ensure!(message.contains("no such file"), "{message}");
             assert_eq!(state::ended(&waiting, "main")?.exit_code, 137);
             assert_eq!(state::message(&waiting, "main")?, "");

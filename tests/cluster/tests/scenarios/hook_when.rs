@@ -1,5 +1,4 @@
-//! `hook.when`: which pods have the postStart hook, what the kubelet writes of it, and what becomes of the pod's own
-//! handler.
+//! `hook.when`: the pods with a postStart hook, the events of the kubelet, and the pod's own handler.
 
 use anyhow::{Result, ensure};
 use bootlace_cluster::images::BUSYBOX;
@@ -10,7 +9,7 @@ use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-/// A profile whose sources give `GREETING`.
+/// A profile whose source sets `GREETING`.
 fn profile(when: &str) -> String {
     let sources = json!([{"name": "settings", "inline": {"env": {"GREETING": "hello"}}}]);
     json!({"sources": sources, "hook": {"when": when}}).to_string()
@@ -27,12 +26,13 @@ fn pod(name: &str, profile: &str, command: &[&str]) -> Value {
     })
 }
 
-/// The pods of which the kubelet wrote that their hook failed or that it kills a container, each with the event's reason.
-async fn complaints(namespace: &Namespace) -> Result<Vec<(String, String)>> {
+/// The pods for which the kubelet recorded that their hook failed or that it kills a container, with the
+/// reason of the event.
+async fn failure_events(namespace: &Namespace) -> Result<Vec<(String, String)>> {
     let events = namespace.api::<Event>().list(&ListParams::default()).await?.items;
-    let of = |event: Event| Some((event.involved_object.name?, event.reason?));
-    let complains = |(_, reason): &(String, String)| reason == "FailedPostStartHook" || reason == "Killing";
-    Ok(events.into_iter().filter_map(of).filter(complains).collect())
+    let pod_and_reason = |event: Event| Some((event.involved_object.name?, event.reason?));
+    let is_failure = |(_, reason): &(String, String)| reason == "FailedPostStartHook" || reason == "Killing";
+    Ok(events.into_iter().filter_map(pod_and_reason).filter(is_failure).collect())
 }
 
 #[tokio::test]
@@ -44,14 +44,14 @@ async fn a_task_that_ends_at_once_leaves_no_events_of_a_hook_with_auto() -> Resu
             namespace.profile_called(&always, &profile("Always")).await?;
             let names: Vec<_> = (1..=20).map(|number| format!("quiet-{number}")).collect();
             let ended = names.iter().map(|name| async move {
-                // As short as `true`, which is its last word where the env arrived.
+                // As short as `true`, which it executes only with the env.
                 let command = ["sh", "-c", "test \"$GREETING\" = hello && exec true"];
                 namespace.create(&pod(name, namespace.name(), &command).to_string()).await?;
                 namespace.pod_succeeded(name).await
             });
             try_join_all(ended).await?;
 
-            // The kubelet sends its events one after another, so those of the pods above would be there before this.
+            // The kubelet sends its events in order, so those of the pods above would arrive before this one.
             let mut number = 0;
             until_async(LIMIT, "no pod with hook.when Always has the event", async || {
                 number += 1;
@@ -59,14 +59,18 @@ async fn a_task_that_ends_at_once_leaves_no_events_of_a_hook_with_auto() -> Resu
                 let script = format!("exit {exit}");
                 namespace.create(&pod(&name, &always, &["sh", "-c", &script]).to_string()).await?;
                 let ended = namespace.container_ended(&name, "main").await?;
-                assert_eq!(state::ended(&ended, "main")?.exit_code, exit, "a task keeps its own result");
-                let found = complaints(namespace).await?;
+                assert_eq!(
+                    state::ended(&ended, "main")?.exit_code,
+                    exit,
+                    "the exit code of the task changed"
+                );
+                let found = failure_events(namespace).await?;
                 let has = |reason: &str| found.contains(&(name.clone(), reason.to_owned()));
                 ensure!(has("FailedPostStartHook") && has("Killing"), "{name} has {found:?}");
                 Ok(())
             })
             .await?;
-            let found = complaints(namespace).await?;
+            let found = failure_events(namespace).await?;
             let quiet: Vec<_> = found.iter().filter(|(pod, _)| pod.starts_with("quiet")).collect();
             assert!(quiet.is_empty(), "{quiet:?}");
             Ok(())
@@ -74,7 +78,7 @@ async fn a_task_that_ends_at_once_leaves_no_events_of_a_hook_with_auto() -> Resu
         .await
 }
 
-/// With `Auto` the hook takes the pod's handler over, which then has the boot env; with `Never` nothing touches it.
+/// With `Auto`, the hook runs the pod's handler with the boot env. With `Never`, the handler does not change.
 #[tokio::test]
 async fn the_pods_own_handler_runs_with_and_without_the_hook() -> Result<()> {
     scenario("hook-when-handler")
@@ -84,7 +88,7 @@ async fn the_pods_own_handler_runs_with_and_without_the_hook() -> Result<()> {
             namespace.profile_called(&never, &profile("Never")).await?;
             let wait = "until [ -e /tmp/done ]; do sleep 0.05; done; cat /tmp/said; echo \"task: $GREETING\"";
             let handler = "echo \"handler: $GREETING\" > /tmp/said; touch /tmp/done";
-            for (name, profile, said) in [
+            for (name, profile, expected) in [
                 ("auto", namespace.name(), "handler: hello\ntask: hello\n"),
                 ("never", &*never, "handler: \ntask: hello\n"),
             ] {
@@ -93,15 +97,16 @@ async fn the_pods_own_handler_runs_with_and_without_the_hook() -> Result<()> {
                     json!({"postStart": {"exec": {"command": ["sh", "-c", handler]}}});
                 namespace.create(&pod.to_string()).await?;
                 namespace.pod_succeeded(name).await?;
-                assert_eq!(namespace.log(name, "main").await?, said);
+                assert_eq!(namespace.log(name, "main").await?, expected);
             }
             Ok(())
         })
         .await
 }
 
-/// `baseline` refuses a handler that has the kubelet send a request to a host of the pod's choice. The hook sends it from the
-/// container, which may send what it likes; what is left to the kubelet is refused as before.
+/// `baseline` does not allow a handler with which the kubelet would send a request to any host. The hook
+/// sends the request from the container, so it is allowed. Handlers that the kubelet runs are refused as
+/// without Bootlace.
 #[tokio::test]
 async fn a_request_to_a_host_is_the_containers_own_under_pod_security() -> Result<()> {
     scenario("hook-when-host")
@@ -118,8 +123,8 @@ async fn a_request_to_a_host_is_the_containers_own_under_pod_security() -> Resul
             };
             namespace.dry_run(&with(namespace.name())).await?;
             for refused in [with("false"), with(&never)] {
-                let sentence = namespace.dry_run(&refused).await.unwrap_err().to_string();
-                ensure!(sentence.contains("probe or lifecycle host"), "{sentence}");
+                let error = namespace.dry_run(&refused).await.unwrap_err().to_string();
+                ensure!(error.contains("probe or lifecycle host"), "{error}");
             }
             Ok(())
         })

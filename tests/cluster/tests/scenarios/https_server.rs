@@ -1,4 +1,4 @@
-//! An HTTPS server on the node's address, in the test's own process, for hooks to ask.
+//! An HTTPS server on the address of the node, in the process of the test, for requests of hooks.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,17 +15,17 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// How long a request may take to come.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// The timeout for a request.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// It has a certificate that nobody trusts, for another name, and speaks nothing but TLS.
+/// A server that only supports TLS, with an untrusted certificate for another name.
 pub(crate) struct HttpsServer {
     pub(crate) port: u16,
-    asked: mpsc::UnboundedReceiver<String>,
+    requests: mpsc::UnboundedReceiver<String>,
 }
 
 impl HttpsServer {
-    /// It serves until the test's process ends.
+    /// Starts the server, which runs until the process of the test exits.
     pub(crate) fn start() -> Result<Self> {
         let key = KeyPair::generate()?;
         let certificate = rcgen::CertificateParams::new(["another.example".to_owned()])?.self_signed(&key)?;
@@ -36,35 +36,36 @@ impl HttpsServer {
         let config = Arc::new(config);
         let listener = TcpListener::bind((ADDRESS, 0))?;
         let port = listener.local_addr()?.port();
-        let (sender, asked) = mpsc::unbounded_channel();
+        let (sender, requests) = mpsc::unbounded_channel();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (config, sender) = (Arc::clone(&config), sender.clone());
                 thread::spawn(move || {
-                    // What is no request is none that a test waits for.
-                    if let Ok(head) = answer(stream, config) {
+                    // Connections without a valid request are ignored.
+                    if let Ok(head) = respond(stream, config) {
                         let _ = sender.send(head);
                     }
                 });
             }
         });
-        Ok(Self { port, asked })
+        Ok(Self { port, requests })
     }
 
-    /// The head of the next request.
-    pub(crate) async fn asked(&mut self) -> Result<String> {
-        let asked = timeout(PATIENCE, self.asked.recv()).await.context("nobody asks the HTTPS server")?;
-        asked.context("the HTTPS server is gone")
+    /// The request line and the headers of the next request.
+    pub(crate) async fn next_request(&mut self) -> Result<String> {
+        let request =
+            timeout(TIMEOUT, self.requests.recv()).await.context("the HTTPS server received no request")?;
+        request.context("the HTTPS server has stopped")
     }
 }
 
-/// Any response is a success, so this is none that a client would like.
-fn answer(stream: TcpStream, config: Arc<ServerConfig>) -> Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+/// Responds with 500, because the hook must treat any response as a success.
+fn respond(stream: TcpStream, config: Arc<ServerConfig>) -> Result<String> {
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let mut stream = BufReader::new(StreamOwned::new(ServerConnection::new(config)?, stream));
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
-        anyhow::ensure!(stream.read_line(&mut head)? > 0, "the request ends early");
+        anyhow::ensure!(stream.read_line(&mut head)? > 0, "the request is incomplete");
     }
     stream.get_mut().write_all(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")?;
     Ok(head)

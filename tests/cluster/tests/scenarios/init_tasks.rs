@@ -1,4 +1,4 @@
-//! The pod's own init containers where boot comes before them.
+//! The pod's own init containers with `boot.position: First`.
 
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;
@@ -12,7 +12,8 @@ const PROFILE: &str = "
     sources: [{name: s, inline: {env: {DB_URL: postgres://db}, files: {migrate.sql: select 1}}}]
 ";
 
-/// A pod template with an init container that no one names, one that may be, and a native sidecar.
+/// A pod template with an init container that the annotation never names, one that it can name, and a native
+/// sidecar.
 fn template(namespace: &Namespace, named: Option<&str>, mode: &str) -> Value {
     let probe = |name: &str| {
         json!({
@@ -61,12 +62,12 @@ async fn all_see_what_boot_fetched_and_those_that_are_named_hold_its_env() -> Re
                 let pod = namespace.pod_succeeded(&name).await?;
                 for container in ["other", "migrate", "sidecar", "main"] {
                     let process = namespace.process(&name, container).await?;
-                    let what = format!("{container} of {name}");
-                    assert_eq!(process.file("/var/assets/migrate.sql")?, b"select 1", "{what}");
-                    assert_eq!(process.env("OWN"), Some(container.as_bytes()), "{what}");
+                    let case = format!("{container} of {name}");
+                    assert_eq!(process.file("/var/assets/migrate.sql")?, b"select 1", "{case}");
+                    assert_eq!(process.env("OWN"), Some(container.as_bytes()), "{case}");
                     let is_task = named.unwrap_or("main").split(',').any(|named| named.trim() == container);
                     let expected = is_task.then_some(&b"postgres://db"[..]);
-                    assert_eq!(process.env("DB_URL"), expected, "{what}");
+                    assert_eq!(process.env("DB_URL"), expected, "{case}");
                 }
                 assert_eq!(state::message(&pod, "main")?, "");
             }
@@ -75,7 +76,7 @@ async fn all_see_what_boot_fetched_and_those_that_are_named_hold_its_env() -> Re
         .await
 }
 
-/// Nothing is to be mounted by hand, which a Job's template could not: it knows no volume of Bootlace's.
+/// The template of a Job cannot mount volumes of Bootlace, so the annotation must be enough.
 #[tokio::test]
 async fn a_job_needs_nothing_but_the_names() -> Result<()> {
     scenario("init-tasks-job")

@@ -1,4 +1,4 @@
-//! `bootlace inject`: what it writes runs on a cluster whose webhook never sees it.
+//! `bootlace inject`: its output runs in namespaces that no webhook selects.
 
 use std::process::Stdio;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
-/// A namespace that no release looks at.
+/// A namespace that no release selects.
 fn offline(name: &'static str) -> Scenario {
     scenario(name).label(LABEL, "nobody")
 }
@@ -29,7 +29,7 @@ async fn inject(manifests: &str, profiles: &str) -> Result<String> {
     let mut inject = command(bootlace()?);
     inject.args(["inject", "--boot-image", PRODUCT, "--profiles"]).arg(file.path());
     let mut inject = inject.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let mut stdin = inject.stdin.take().context("its input is a pipe")?;
+    let mut stdin = inject.stdin.take().context("stdin is not a pipe")?;
     stdin.write_all(manifests.as_bytes()).await?;
     drop(stdin);
     let output = inject.wait_with_output().await?;
@@ -42,12 +42,12 @@ async fn the_examples_run_as_they_are_injected_offline() -> Result<()> {
     offline("inject-examples")
         .label("pod-security.kubernetes.io/enforce", "restricted")
         .run(async |namespace| {
-            let here = |text: String| {
+            let adapt = |text: String| {
                 let text = text.replace("namespace: etl", &format!("namespace: {}", namespace.name()));
                 text.replace("busybox:1.37", BUSYBOX)
             };
-            namespace.create(&here(example("sources.yaml")?)).await?;
-            let job = inject(&here(example("job.yaml")?), &example("bootprofile.yaml")?).await?;
+            namespace.create(&adapt(example("sources.yaml")?)).await?;
+            let job = inject(&adapt(example("job.yaml")?), &example("bootprofile.yaml")?).await?;
             namespace.create(&job).await?;
             let pods = namespace.job_completed("daily-report").await?;
             let log = namespace.log(&pods[0].name_any(), "report").await?;
@@ -144,17 +144,19 @@ spec:
 
 #[tokio::test]
 async fn a_pod_that_was_injected_offline_is_signed_and_else_left_as_it_is() -> Result<()> {
-    let seen = scenario("inject-twice");
-    let unseen = offline("inject-once");
-    seen.run(async |seen| unseen.run(async |unseen| injected_twice(seen, unseen).await).await).await
+    let selected = scenario("inject-twice");
+    let offline = offline("inject-once");
+    selected
+        .run(async |selected| offline.run(async |offline| injected_twice(selected, offline).await).await)
+        .await
 }
 
-async fn injected_twice(seen: &Namespace, unseen: &Namespace) -> Result<()> {
+async fn injected_twice(selected: &Namespace, offline: &Namespace) -> Result<()> {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}},
         "spec": {
-            // The token's volume has a new name each time.
+            // The volume of the token has a random name.
             "restartPolicy": "Never", "automountServiceAccountToken": false,
             "containers": [{"name": "main", "image": PROBE, "command": ["/probe", "environ"]}],
         },
@@ -162,11 +164,11 @@ async fn injected_twice(seen: &Namespace, unseen: &Namespace) -> Result<()> {
     let injected = inject(&pod.to_string(), PROFILE).await?;
     let stored = async |namespace: &Namespace| -> Result<Value> {
         let mut object = serde_json::to_value(&namespace.create(&injected).await?[0].object)?;
-        let metadata = object["metadata"].as_object_mut().context("a pod has metadata")?;
+        let metadata = object["metadata"].as_object_mut().context("the pod has no metadata")?;
         for field in ["namespace", "uid", "creationTimestamp", "managedFields", "resourceVersion"] {
             metadata.remove(field);
         }
-        // The one thing that the webhook adds.
+        // The webhook adds only the signature.
         for container in object["spec"]["initContainers"].as_array_mut().into_iter().flatten() {
             if let Some(env) = container["env"].as_array_mut() {
                 env.retain(|variable| variable["name"] != "BOOTLACE_SIGNATURE");
@@ -174,8 +176,8 @@ async fn injected_twice(seen: &Namespace, unseen: &Namespace) -> Result<()> {
         }
         Ok(object)
     };
-    assert_eq!(stored(seen).await?, stored(unseen).await?);
-    seen.pod_succeeded("task").await?;
-    assert_eq!(seen.process("task", "main").await?.env("REGION"), Some(&b"eu-west-1"[..]));
+    assert_eq!(stored(selected).await?, stored(offline).await?);
+    selected.pod_succeeded("task").await?;
+    assert_eq!(selected.process("task", "main").await?.env("REGION"), Some(&b"eu-west-1"[..]));
     Ok(())
 }

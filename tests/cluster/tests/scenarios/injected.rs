@@ -1,14 +1,14 @@
-//! Who injected containers run as, and what their image is pulled with.
+//! The users of injected containers, and the pull secrets of their image.
 
 use anyhow::{Context as _, Result};
 use bootlace_cluster::images::PROBE;
 use bootlace_cluster::scenario::scenario;
 use serde_json::{Value, json};
 
-/// A user as OpenShift takes it from a namespace's range: no image knows it.
-const OF_A_RANGE: i64 = 1_000_680_000;
+/// A user like those in the range of a namespace on OpenShift, which does not exist in any image.
+const USER_OF_RANGE: i64 = 1_000_680_000;
 
-/// A task that prints what it holds.
+/// A task that prints its env, its status and a file.
 fn task(name: &str, profile: &str, spec: &Value) -> Value {
     let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -35,9 +35,9 @@ async fn any_user_can_boot_a_task() -> Result<()> {
                     "runAsNonRoot": true, "runAsUser": user, "seccompProfile": {"type": "RuntimeDefault"},
                 }})
             };
-            // Boot and task as different users, and both as the one that the platform gives to the pod.
-            for (name, run_as_user, of_pod) in
-                [("number", json!(OF_A_RANGE), 1000), ("platform", Value::Null, OF_A_RANGE)]
+            // Boot and task as different users, and both as the user that the platform sets for the pod.
+            for (name, run_as_user, pod_user) in
+                [("number", json!(USER_OF_RANGE), 1000), ("platform", Value::Null, USER_OF_RANGE)]
             {
                 let profile = format!("{}-{name}", namespace.name());
                 let inline = json!({"env": {"GREETING": "hello"}, "files": {"query.sql": "select 1;"}});
@@ -45,7 +45,7 @@ async fn any_user_can_boot_a_task() -> Result<()> {
                     "boot": {"runAsUser": run_as_user}, "sources": [{"name": "settings", "inline": inline}],
                 });
                 namespace.profile_called(&profile, &spec.to_string()).await?;
-                namespace.create(&task(name, &profile, &context(of_pod)).to_string()).await?;
+                namespace.create(&task(name, &profile, &context(pod_user)).to_string()).await?;
                 let pod = namespace.pod_succeeded(name).await?;
                 let containers = pod.spec.and_then(|spec| spec.init_containers).unwrap_or_default();
                 let users = containers.iter().map(|container| {
@@ -54,7 +54,7 @@ async fn any_user_can_boot_a_task() -> Result<()> {
                 });
                 assert_eq!(users.collect::<Vec<_>>(), [run_as_user.as_i64()], "{name}");
                 let process = namespace.process(name, "main").await?;
-                assert_eq!(process.status("Uid")?, format!("{of_pod} {of_pod} {of_pod} {of_pod}"));
+                assert_eq!(process.status("Uid")?, format!("{pod_user} {pod_user} {pod_user} {pod_user}"));
                 assert_eq!(process.env("GREETING"), Some(&b"hello"[..]));
                 assert_eq!(process.file("/var/assets/query.sql")?, b"select 1;");
             }
@@ -63,7 +63,8 @@ async fn any_user_can_boot_a_task() -> Result<()> {
         .await
 }
 
-/// A pod that is root's, in a profile that leaves the user to the platform: none of ours may be root.
+/// A pod that runs as root, with a profile that does not set a user: injected containers must not run as
+/// root.
 #[tokio::test]
 async fn a_pod_of_roots_boots_where_the_platform_names_no_user() -> Result<()> {
     scenario("injected-root")
@@ -80,7 +81,8 @@ async fn a_pod_of_roots_boots_where_the_platform_names_no_user() -> Result<()> {
         .await
 }
 
-/// The API server gives a pod its service account's pull secrets only where it has none, and before it calls webhooks.
+/// The API server adds the pull secrets of the service account only to pods without any, and before it calls
+/// webhooks.
 #[tokio::test]
 async fn pull_secrets_come_behind_those_of_the_pod_or_its_service_account() -> Result<()> {
     scenario("injected-pull-secrets")
@@ -100,7 +102,7 @@ async fn pull_secrets_come_behind_those_of_the_pod_or_its_service_account() -> R
             ] {
                 let pod = task(name, namespace.name(), &spec).to_string();
                 let created = serde_json::to_value(&namespace.dry_run(&pod).await?[0].object)?;
-                let secrets = created.pointer("/spec/imagePullSecrets").context("it has pull secrets")?;
+                let secrets = created.pointer("/spec/imagePullSecrets").context("the pod has no pull secrets")?;
                 let expected: Vec<_> = expected.iter().map(|name| json!({"name": name})).collect();
                 assert_eq!(*secrets, Value::from(expected), "{name}");
             }

@@ -1,8 +1,10 @@
-//! The life of an installation, with the chart's default values and the commands of its README: installed, upgraded, changed,
-//! rolled back, uninstalled, installed again and removed. Once as Helm 4 applies, server-side, and once as Helm 3 does.
+//! The life of an installation, with the default values of the chart and the commands of its README:
+//! installed, upgraded, changed, rolled back, uninstalled, installed again and removed. Once with server-side
+//! apply, as in Helm 4, and once as in Helm 3.
 //!
-//! What differs from a user's: names, the image, which namespaces the webhook looks at, and the profile's name, as `default`
-//! is the shared release's. The CRDs are shared, too: the command that deletes them is not run.
+//! It differs from the installation of a user in the names, the image, the selected namespaces, and the name
+//! of the profile, because `default` belongs to the shared release. The CRDs are shared too, so the command
+//! that deletes them is not run.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use bootlace_cluster::command::{command, output};
 use bootlace_cluster::images::{self, PROBE};
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -25,7 +27,7 @@ use tokio::sync::Mutex;
 
 const README: &str = include_str!("../../../../charts/bootlace/README.md");
 const CRDS: [&str; 2] = ["bootprofiles.bootlace.dev", "pipes.bootlace.dev"];
-/// The release of the CRDs is whoever's that upgraded it last.
+/// Locked while a test upgrades or removes the CRDs, which belong to the release that upgraded them last.
 static CRDS_RELEASE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test]
@@ -50,13 +52,15 @@ async fn the_release_before_is_upgraded_with_client_side_apply() -> Result<()> {
 
 async fn with(
     name: &'static str,
-    way: &'static str,
+    apply_flag: &'static str,
     body: impl AsyncFnOnce(&Installation<'_>) -> Result<()>,
 ) -> Result<()> {
     let home = scenario(name).label(LABEL, "home");
     let tasks = scenario(name).label(LABEL, "tasks");
-    home.run(async |home| tasks.run(async |tasks| body(&Installation::new(home, tasks, way)?).await).await)
-        .await
+    home.run(async |home| {
+        tasks.run(async |tasks| body(&Installation::new(home, tasks, apply_flag)?).await).await
+    })
+    .await
 }
 
 async fn life(installation: &Installation<'_>) -> Result<()> {
@@ -75,11 +79,12 @@ async fn life(installation: &Installation<'_>) -> Result<()> {
     installation.helm("upgrade", &[&Installation::chart("charts/bootlace")?], &changed).await?;
     installation.serves(7).await?;
     installation.has_replicas(2, 1).await?;
-    let replica = installation.release.replicas().await?.first().context("there is a replica")?.name_any();
+    let replica =
+        installation.release.replicas().await?.first().context("the webhook has no replica")?.name_any();
     let log = installation.home.log(&replica, "webhook").await?;
     assert!(log.contains("DEBUG"), "{log}");
 
-    // The values that were given stay, where an upgrade gives others.
+    // An upgrade with other values keeps the earlier ones.
     installation
         .helm("upgrade", &[&Installation::chart("charts/bootlace")?], &["--set", "replicas=1"])
         .await?;
@@ -92,8 +97,8 @@ async fn life(installation: &Installation<'_>) -> Result<()> {
     installation.runs_a_task().await?;
 
     let removal = installation.commands("## Upgrade and removal", 1)?;
-    let [uninstall, of_the_runtime, crds, deleted_crds] =
-        removal.try_into().expect("there are four commands");
+    let [uninstall, runtime_objects, crds_release, crds] =
+        removal.try_into().expect("the README has four commands");
     installation.run(&uninstall).await?;
     let (name, full_name) = (installation.home.name(), installation.release.full_name());
     let left = [
@@ -105,43 +110,42 @@ async fn life(installation: &Installation<'_>) -> Result<()> {
     ];
     installation.leaves(&before, &left).await?;
 
-    // Installed again it takes over what it left.
+    // A new installation uses the remaining Secrets.
     installation.install("charts/bootlace").await?;
     installation.serves(5).await?;
     assert_eq!(installation.ca().await?, ca);
     installation.run(&uninstall).await?;
-    installation.run(&of_the_runtime).await?;
+    installation.run(&runtime_objects).await?;
     {
-        let _one_at_a_time = CRDS_RELEASE.lock().await;
-        installation.run(&crds).await?;
+        let _lock = CRDS_RELEASE.lock().await;
+        installation.run(&crds_release).await?;
         let definitions = Api::<CustomResourceDefinition>::all(installation.home.client());
         for name in CRDS {
             let crd = definitions.get(name).await?;
-            assert!(crd.metadata.deletion_timestamp.is_none(), "{name} goes with its release");
+            assert!(crd.metadata.deletion_timestamp.is_none(), "{name} is deleted with its release");
         }
     }
     installation.leaves(&before, &[]).await?;
-    // Everybody's profiles would go with them.
-    assert_eq!(
-        deleted_crds,
-        ["kubectl", "delete", "crd/bootprofiles.bootlace.dev", "crd/pipes.bootlace.dev"]
-    );
+    // Running this command would delete the profiles of all scenarios.
+    assert_eq!(crds, ["kubectl", "delete", "crd/bootprofiles.bootlace.dev", "crd/pipes.bootlace.dev"]);
     Ok(())
 }
 
 async fn from_the_release_before(installation: &Installation<'_>) -> Result<()> {
     let before = installation.objects().await?;
-    // The old chart starts this version's image here, and knows nothing of the folder that its store reads keys from.
+    // Without the store: the old chart does not mount the folder from which the store in the current image
+    // reads keys.
     installation.values(&json!({"store": {"enabled": false}}))?;
     installation.install("tests/cluster/previous/bootlace.tgz").await?;
     installation.serves(5).await?;
 
-    // The old chart's defaults are not enough for the new chart, and it says so.
+    // The new chart needs values that the defaults of the old chart do not contain, and its error names the
+    // remedy.
     let chart = Installation::chart("charts/bootlace")?;
     let mut helm = installation.release.command("helm");
     let refused = output(helm.args(["upgrade", installation.home.name(), &chart, "--reuse-values"])).await;
-    let refusal = format!("{:#}", refused.expect_err("the values of another version were taken"));
-    assert!(refusal.contains("--reset-then-reuse-values"), "{refusal}");
+    let error = format!("{:#}", refused.expect_err("the values of another version were accepted"));
+    assert!(error.contains("--reset-then-reuse-values"), "{error}");
 
     installation.upgrade().await?;
     installation.serves(5).await?;
@@ -151,71 +155,75 @@ async fn from_the_release_before(installation: &Installation<'_>) -> Result<()> 
     installation.serves(5).await?;
 
     let removal = installation.commands("## Upgrade and removal", 1)?;
-    let _one_at_a_time = CRDS_RELEASE.lock().await;
+    let _lock = CRDS_RELEASE.lock().await;
     for command in removal.iter().take(3) {
         installation.run(command).await?;
     }
     installation.leaves(&before, &[]).await
 }
 
-/// An installation, called like the namespace that it is in.
+/// An installation with the name of its namespace.
 struct Installation<'n> {
     home: &'n Namespace,
     tasks: &'n Namespace,
     release: Release<'n>,
-    /// How its first revision is applied. Helm keeps to it later.
-    way: &'static str,
-    /// What a user gives.
+    /// The flag for server-side or client-side apply of the first revision. Later revisions use the same.
+    apply_flag: &'static str,
+    /// The values that a user sets.
     values: NamedTempFile,
 }
 
 impl<'n> Installation<'n> {
-    fn new(home: &'n Namespace, tasks: &'n Namespace, way: &'static str) -> Result<Self> {
+    fn new(home: &'n Namespace, tasks: &'n Namespace, apply_flag: &'static str) -> Result<Self> {
         let values = json!({
             "image": {"repository": "localhost/bootlace", "tag": "dev", "pullPolicy": "Never"},
             "boot": {"imagePullPolicy": "Never"},
-            "webhook": looking_at(&[tasks.name()]),
+            "webhook": selecting(&[tasks.name()]),
             "profiles": {"default": null, (home.name()): {}},
         });
-        let file = NamedTempFile::new().context("make a file for the values")?;
+        let file = NamedTempFile::new().context("create a file for the values")?;
         std::fs::write(file.path(), values.to_string()).context("write the values")?;
-        Ok(Self { home, tasks, release: Release::of(home), way, values: file })
+        Ok(Self { home, tasks, release: Release::new(home), apply_flag, values: file })
     }
 
-    /// Gives more values, or others.
+    /// Adds values, or replaces existing ones.
     fn values(&self, more: &Value) -> Result<()> {
         let mut values: Value = serde_json::from_slice(&std::fs::read(self.values.path())?)?;
-        for (name, value) in more.as_object().context("values are an object")? {
+        for (name, value) in more.as_object().context("the values are not an object")? {
             values[name] = value.clone();
         }
         std::fs::write(self.values.path(), values.to_string()).context("write the values")
     }
 
-    /// Installs a chart of the repository by the README's command.
+    /// Installs a chart with the command of the README.
     async fn install(&self, chart: &str) -> Result<()> {
-        let [mut install] = self.commands("# Bootlace chart", 0)?.try_into().expect("there is one command");
+        let [mut install] =
+            self.commands("# Bootlace chart", 0)?.try_into().expect("the README has one command");
         let path = Self::chart("charts/bootlace")?;
-        *install.iter_mut().find(|word| **word == path).context("it names the chart")? = Self::chart(chart)?;
-        // Helm 4 applies a chart's `crds/` at each installation, and the old chart's would be everybody's.
-        let fixed = ["--skip-crds", self.way, "--values"].map(str::to_owned);
-        install.extend(fixed.into_iter().chain([self.values.path().display().to_string()]));
+        let argument =
+            install.iter_mut().find(|word| **word == path).context("the command does not name the chart")?;
+        *argument = Self::chart(chart)?;
+        // Helm 4 applies `crds/` of the chart at each installation, and the CRDs of the old chart would
+        // affect all scenarios.
+        let flags = ["--skip-crds", self.apply_flag, "--values"].map(str::to_owned);
+        install.extend(flags.into_iter().chain([self.values.path().display().to_string()]));
         self.run(&install).await?;
         self.is_deployed().await
     }
 
-    /// Upgrades it by the README's commands.
+    /// Upgrades the installation with the commands of the README.
     async fn upgrade(&self) -> Result<()> {
         let [crds, upgrade] =
-            self.commands("## Upgrade and removal", 0)?.try_into().expect("there are two commands");
+            self.commands("## Upgrade and removal", 0)?.try_into().expect("the README has two commands");
         {
-            let _one_at_a_time = CRDS_RELEASE.lock().await;
+            let _lock = CRDS_RELEASE.lock().await;
             self.run(&crds).await?;
         }
         self.run(&upgrade).await?;
         self.is_deployed().await
     }
 
-    /// Another command of Helm's on it; an upgrade as the README has it, with more values.
+    /// Runs another command of Helm. An upgrade uses the flag of the README, with additional values.
     async fn helm(&self, verb: &str, arguments: &[&str], more: &[&str]) -> Result<()> {
         let mut helm = self.release.command("helm");
         helm.args([verb, self.home.name()]).args(arguments).args(more).arg("--wait");
@@ -229,22 +237,26 @@ impl<'n> Installation<'n> {
     async fn is_deployed(&self) -> Result<()> {
         let mut helm = self.release.command("helm");
         let status = output(helm.args(["status", self.home.name(), "--output", "json"])).await?;
-        let status: Value = serde_json::from_str(&status).context("read the release's status")?;
+        let status: Value = serde_json::from_str(&status).context("parse the status of the release")?;
         assert_eq!(status["info"]["status"], "deployed", "{status}");
         Ok(())
     }
 
-    /// The commands of one of the README's blocks, word by word, about this installation instead of the one called
-    /// `bootlace`.
+    /// The commands in a code block of the README, as words, for this installation instead of `bootlace`.
     fn commands(&self, heading: &str, block: usize) -> Result<Vec<Vec<String>>> {
-        let section = README.split_once(&format!("{heading}\n")).context("there is no such heading")?.1;
+        let section = README
+            .split_once(&format!("{heading}\n"))
+            .with_context(|| format!("the README has no heading {heading:?}"))?
+            .1;
         let section = section.split("\n## ").next().unwrap_or_default();
         let block = section.split("```sh\n").nth(block + 1).and_then(|rest| rest.split("```").next());
-        let text = block.with_context(|| format!("{heading:?} has too few blocks"))?.replace("\\\n", " ");
+        let text = block
+            .with_context(|| format!("section {heading:?} has too few code blocks"))?
+            .replace("\\\n", " ");
         text.lines().map(|line| line.split_whitespace().map(|word| self.word(word)).collect()).collect()
     }
 
-    /// A word of the README, about this installation.
+    /// A word of the README, for this installation.
     fn word(&self, word: &str) -> Result<String> {
         let (name, full_name) = (self.home.name(), self.release.full_name());
         Ok(match word {
@@ -263,16 +275,16 @@ impl<'n> Installation<'n> {
 
     fn chart(path: &str) -> Result<String> {
         let path: PathBuf = images::root().join(path);
-        ensure!(path.exists(), "{} is not there", path.display());
+        ensure!(path.exists(), "{} not found", path.display());
         Ok(path.display().to_string())
     }
 
     async fn run(&self, words: &[String]) -> Result<()> {
-        let (program, arguments) = words.split_first().context("an empty line is no command")?;
+        let (program, arguments) = words.split_first().context("the command is empty")?;
         output(command(program).args(arguments)).await.map(drop).with_context(|| words.join(" "))
     }
 
-    /// Waits until the API server sends it pods, with this timeout, and the empty profile boots them.
+    /// Checks the timeout of the webhooks, and waits until the API server sends pods to the installation.
     async fn serves(&self, timeout: i32) -> Result<()> {
         let configurations = Api::<MutatingWebhookConfiguration>::all(self.home.client());
         let configuration = configurations.get(&self.release.full_name()).await?;
@@ -283,7 +295,7 @@ impl<'n> Installation<'n> {
             let created = self.tasks.dry_run(&self.task().to_string()).await?;
             let injected =
                 created.iter().all(|pod| pod.object.annotations().contains_key("bootlace.dev/injected"));
-            ensure!(injected, "it does not send pods there");
+            ensure!(injected, "a pod was not injected");
             Ok(())
         })
         .await
@@ -292,7 +304,7 @@ impl<'n> Installation<'n> {
     async fn runs_a_task(&self) -> Result<()> {
         self.tasks.create(&self.task().to_string()).await?;
         self.tasks.pod_succeeded("task").await?;
-        // It names the installation, and would count as left over.
+        // It contains the name of the installation, and would count as a remaining object.
         self.tasks.api::<Pod>().delete("task", &DeleteParams::default()).await?;
         Ok(())
     }
@@ -312,31 +324,31 @@ impl<'n> Installation<'n> {
         Ok(secret.data.unwrap_or_default().remove("ca.crt").context("the Secret has no ca.crt")?.0)
     }
 
-    /// Waits until so many replicas of webhook and store are left: those that were replaced serve on for a while.
+    /// Waits for this number of replicas of webhook and store. Replaced ones serve requests for a while.
     async fn has_replicas(&self, webhooks: usize, stores: usize) -> Result<()> {
-        until_async(LIMIT, "the number of replicas is another", async || {
-            let there = (self.release.replicas().await?.len(), self.release.stores().await?.len());
-            ensure!(there == (webhooks, stores), "{there:?} replicas of webhook and store");
+        until_async(LIMIT, "unexpected number of replicas", async || {
+            let replicas = (self.release.replicas().await?.len(), self.release.stores().await?.len());
+            ensure!(replicas == (webhooks, stores), "replicas of webhook and store: {replicas:?}");
             Ok(())
         })
         .await
     }
 
-    /// Waits until the cluster holds what it held `before`, `more`, and nothing else of the installation.
-    async fn leaves(&self, before: &BTreeSet<String>, more: &[String]) -> Result<()> {
-        let expected: BTreeSet<_> = before.iter().chain(more).cloned().collect();
-        until_async(LIMIT, "something else is left", async || {
-            let left = self.objects().await?;
-            let more: Vec<_> = left.difference(&expected).collect();
-            let less: Vec<_> = expected.difference(&left).collect();
-            ensure!(more.is_empty() && less.is_empty(), "more: {more:?}, less: {less:?}");
+    /// Waits until the objects of the installation are those in `before` and in `remaining`, and no others.
+    async fn leaves(&self, before: &BTreeSet<String>, remaining: &[String]) -> Result<()> {
+        let expected: BTreeSet<_> = before.iter().chain(remaining).cloned().collect();
+        until_async(LIMIT, "unexpected objects remain", async || {
+            let objects = self.objects().await?;
+            let extra: Vec<_> = objects.difference(&expected).collect();
+            let missing: Vec<_> = expected.difference(&objects).collect();
+            ensure!(extra.is_empty() && missing.is_empty(), "unexpected: {extra:?}, missing: {missing:?}");
             Ok(())
         })
         .await
     }
 
-    /// Every object of the cluster that names the installation or is in its namespace. Without Events, which go by
-    /// themselves, and without the CRDs, which all installations share.
+    /// All objects of the cluster that contain the name of the installation or are in its namespace, except
+    /// Events, which expire, and the CRDs, which all installations share.
     async fn objects(&self) -> Result<BTreeSet<String>> {
         let client = self.home.client();
         let discovery = Discovery::new(client.clone()).run().await?;

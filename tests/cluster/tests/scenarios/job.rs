@@ -1,4 +1,4 @@
-//! A plain Job that opts in by the label on its pods.
+//! Jobs whose pods opt in with a label.
 
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;
@@ -57,8 +57,8 @@ async fn it_completes_and_its_process_holds_env_files_and_its_own_arguments() ->
                 assert_eq!(process.env(name), Some(value.as_bytes()), "{name}");
             }
             assert_eq!(process.env("OWNER"), Some(&b"the pod"[..]));
-            let ours = |name: &String| name.starts_with("BOOTLACE");
-            assert!(!process.env_names().iter().any(ours), "{:?}", process.env_names());
+            let is_internal = |name: &String| name.starts_with("BOOTLACE");
+            assert!(!process.env_names().iter().any(is_internal), "{:?}", process.env_names());
             assert_eq!(process.file("/var/assets/sql/report.sql")?, b"select '$(DAY)';\n");
             assert_eq!(process.json("/bootlace/task.json")?["task"], identity(pod));
             Ok(())
@@ -66,7 +66,7 @@ async fn it_completes_and_its_process_holds_env_files_and_its_own_arguments() ->
         .await
 }
 
-/// Who the task is, as the Job controller labelled it.
+/// The identity of the task, from the labels of the Job controller.
 fn identity(pod: &Pod) -> Value {
     let uid = &pod.labels()["batch.kubernetes.io/controller-uid"];
     json!({"scheduler": "job", "workflow": "nightly", "run": uid})

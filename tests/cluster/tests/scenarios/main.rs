@@ -1,13 +1,12 @@
-//! The cluster scenarios. They share one cluster, and each has a namespace of its own.
+//! The scenarios. They share one cluster, and each has a separate namespace.
 //!
-//! Run by `bootlace-cluster run -- cargo test -p bootlace-cluster --features scenarios --test scenarios`; without a
-//! cluster each of them fails.
+//! `bootlace-cluster test` runs them. Without a cluster, each of them fails.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by panicking; clippy's own exemption does not reach a test's helpers"
+    reason = "a test fails by panicking; the exemption of clippy does not include the helpers of tests"
 )]
 
 mod airflow;
@@ -47,6 +46,7 @@ mod optimus_image;
 mod pipes;
 mod pod_level;
 mod post_start;
+mod previous;
 mod profile_change;
 mod refused;
 mod resources;

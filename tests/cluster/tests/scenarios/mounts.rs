@@ -1,4 +1,4 @@
-//! What the kubelet and the runtime make of mounts below others: the rules by which pods are refused are theirs.
+//! How the kubelet and the runtime handle nested mounts. Bootlace refuses pods that they could not start.
 
 use anyhow::Result;
 use bootlace_cluster::images::{BUSYBOX, PROBE};
@@ -23,7 +23,7 @@ fn pod(name: &str, label: Option<&str>, mounts: &Value, volumes: &Value) -> Valu
 async fn a_mount_point_is_made_on_what_can_be_written_and_on_nothing_else() -> Result<()> {
     scenario("mounts")
         .run(async |namespace| {
-            // Without Bootlace: a volume that is mounted read-only, and one below it.
+            // Without Bootlace: a mount below a read-only mount.
             let empty = json!([{"name": "above", "emptyDir": {}}, {"name": "below", "emptyDir": {}}]);
             let mounts = json!([
                 {"name": "above", "mountPath": "/var/assets", "readOnly": true},
@@ -37,11 +37,11 @@ async fn a_mount_point_is_made_on_what_can_be_written_and_on_nothing_else() -> R
             }
             for name in ["plain", "message"] {
                 let pod = namespace.container_ended(name, "main").await?;
-                let told = state::message(&pod, "main")?;
-                assert!(told.contains("read-only file system"), "{name}: {told}");
+                let message = state::message(&pod, "main")?;
+                assert!(message.contains("read-only file system"), "{name}: {message}");
             }
 
-            // With it: a folder of its own below one that can be written, and a folder of the pod's below such of its own.
+            // With Bootlace: a mount of Bootlace below a writable mount of the pod.
             namespace
                 .profile("{assets: {mountPath: /opt/dags/assets}, sources: [{name: s, inline: {files: {a.sql: select 1}}}]}")
                 .await?;

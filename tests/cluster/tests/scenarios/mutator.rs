@@ -1,5 +1,5 @@
-//! Another mutating webhook, in the test's own process on the node's address: it appends a native sidecar to pods, as service
-//! meshes do.
+//! Another mutating webhook, in the process of the test on the address of the node. It appends a native
+//! sidecar to pods, like a service mesh.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -25,17 +25,18 @@ use serde_json::{Value, json};
 /// The sidecar that it appends.
 pub(crate) const SIDECAR: &str = "mesh-proxy";
 
-/// How long an idle connection of the API server's is kept.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// The timeout of an idle connection.
+const TIMEOUT: Duration = Duration::from_mins(5);
 
-/// It is asked for the pods of one namespace until it is removed.
+/// A webhook for the pods of one namespace.
 pub(crate) struct Mutator {
     configurations: Api<MutatingWebhookConfiguration>,
     name: String,
 }
 
 impl Mutator {
-    /// Starts it. Its configuration comes behind those of Bootlace's releases, by its name.
+    /// Starts the webhook. The name of its configuration sorts after those of Bootlace, so that it is called
+    /// later.
     pub(crate) async fn start(namespace: &Namespace) -> Result<Self> {
         let key = KeyPair::generate()?;
         let certificate = rcgen::CertificateParams::new([ADDRESS.to_string()])?.self_signed(&key)?;
@@ -78,19 +79,19 @@ impl Mutator {
             .delete(&self.name, &DeleteParams::default())
             .await
             .map(drop)
-            .context("remove the mesh")
+            .context("delete the webhook configuration of the mesh")
     }
 }
 
-/// Answers requests until the connection ends.
+/// Responds to requests until the connection is closed.
 fn serve(stream: TcpStream, config: Arc<ServerConfig>) -> Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let mut stream = BufReader::new(StreamOwned::new(ServerConnection::new(config)?, stream));
     loop {
         let mut length = 0;
         loop {
             let mut line = String::new();
-            ensure!(stream.read_line(&mut line)? > 0, "the connection has ended");
+            ensure!(stream.read_line(&mut line)? > 0, "the connection is closed");
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                 length = value.trim().parse()?;
             }
@@ -100,17 +101,17 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>) -> Result<()> {
         }
         let mut body = vec![0; length];
         stream.read_exact(&mut body)?;
-        let answer = serde_json::to_vec(&answer(&serde_json::from_slice(&body)?))?;
+        let response = serde_json::to_vec(&respond(&serde_json::from_slice(&body)?))?;
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            answer.len()
+            response.len()
         );
-        stream.get_mut().write_all(&[head.as_bytes(), &answer].concat())?;
+        stream.get_mut().write_all(&[head.as_bytes(), &response].concat())?;
         stream.get_mut().flush()?;
     }
 }
 
-fn answer(review: &Value) -> Value {
+fn respond(review: &Value) -> Value {
     let containers = review.pointer("/request/object/spec/initContainers").and_then(Value::as_array);
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
     if !containers.into_iter().flatten().any(|container| container["name"] == SIDECAR) {

@@ -1,4 +1,4 @@
-//! A task's files come from an object store of its own namespace, with keys from a Secret.
+//! Files from an object store in the namespace of the task, with access keys from a Secret.
 
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::servers;
 
-/// What no log and no pod's spec may hold.
+/// The secret access key, which must not be in any log or pod spec.
 const KEY: &str = "zq7Xv0hunter2";
 
-/// What the store holds.
+/// The objects in the store.
 fn objects() -> Value {
     json!({
         "jobs/daily/sql/q.sql": "select 1\n",
@@ -104,13 +104,13 @@ async fn wrong_keys_end_the_task_with_a_sentence_that_names_the_remedy() -> Resu
             namespace.create(&pod.to_string()).await?;
             namespace.pod_failed("task").await?;
             let log = namespace.log("task", "bootlace-boot").await?;
-            let sentence = log.lines().last().unwrap();
+            let error = log.lines().last().unwrap();
             for part in [
                 "source \"queries\" (s3://assets/jobs/daily) of BootProfile ",
-                ": http://store/assets: it answered 403 Forbidden and says \"SignatureDoesNotMatch: ",
+                ": http://store/assets: the server responded with 403 Forbidden (\"SignatureDoesNotMatch: ",
                 "correct the keys in the Secret of credentials.secret",
             ] {
-                assert!(sentence.contains(part), "{part:?} is not in: {sentence}");
+                assert!(error.contains(part), "{part:?} is not in: {error}");
             }
             assert!(!log.contains(KEY), "{log}");
             Ok(())

@@ -1,4 +1,4 @@
-//! A Job whose files come from an artifact in a registry: Debian's docker-registry, on the node's address, with TLS of a
+//! Files from an artifact in a registry: the Debian docker-registry on the address of the node, with TLS, a
 //! private CA and a pull secret.
 
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ fn job(namespace: &Namespace, name: &str) -> String {
 async fn a_job_boots_from_an_artifact_with_a_pull_secret_and_a_ca_of_its_own() -> Result<()> {
     scenario("oci-source")
         .run(async |namespace| {
-            let address: IpAddr = ADDRESS.parse().context("the node's address is one")?;
+            let address: IpAddr = ADDRESS.parse().context("the address of the node is invalid")?;
             let registry = Registry::start(address, Access::Password)?;
             let artifact = registry
                 .artifact("etl/assets", "v1", &[("etl/report.sql", b"select 1;\n"), ("other", b"x")])
@@ -52,7 +52,7 @@ async fn a_job_boots_from_an_artifact_with_a_pull_secret_and_a_ca_of_its_own() -
             namespace.profile(&json!({"sources": [{"name": "assets", "oci": oci}]}).to_string()).await?;
             namespace.create(&job(namespace, "good")).await?;
             let pods = namespace.job_completed("good").await?;
-            let pod = pods.first().context("the Job has a pod")?.name_any();
+            let pod = pods.first().context("the Job has no pod")?.name_any();
             let process = namespace.process(&pod, "main").await?;
             assert_eq!(process.file("/var/assets/sql/report.sql")?, b"select 1;\n");
             let log = namespace.log(&pod, "bootlace-boot").await?;

@@ -1,5 +1,5 @@
-//! What the chart's values for OpenShift make of a task pod: nothing in it names a user, as the restricted SCC admits only those
-//! of the namespace's range. The SCC itself cannot run here.
+//! Task pods with the values of the chart for OpenShift. They must not set a user, because the restricted SCC
+//! admits only users in the range of the namespace. The SCC cannot run on this cluster.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::command::{command, output};
@@ -8,7 +8,7 @@ use bootlace_cluster::scenario::bootlace;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-/// The flags about injected containers that the chart gives to the webhook under these values.
+/// The webhook flags for injected containers that the chart sets with these values.
 async fn boot_flags(values: &str, more: &[&str]) -> Result<Vec<String>> {
     let chart = images::root().join("charts/bootlace");
     let mut helm = command("helm");
@@ -21,14 +21,14 @@ async fn boot_flags(values: &str, more: &[&str]) -> Result<Vec<String>> {
     let webhook = rendered
         .iter()
         .find(|object| object["kind"] == "Deployment" && object["metadata"]["name"] == "bootlace")
-        .context("it renders no Deployment of the webhook")?;
+        .context("the chart renders no Deployment of the webhook")?;
     let args = webhook["spec"]["template"]["spec"]["containers"][0]["args"].as_array();
     let args = args.context("the webhook has no arguments")?.iter().filter_map(Value::as_str);
-    // What the store adds to a pod is the sidecar, for pods with outputs; `inject` takes its CA from a file.
+    // Not the flags for the store: they only affect pods with outputs, and `inject` reads the CA from a file.
     Ok(args.filter(|arg| arg.starts_with("--boot-")).map(str::to_owned).collect())
 }
 
-/// The task pod that `bootlace inject`, which has these flags in common with the webhook, makes of one.
+/// A task pod, injected by `bootlace inject` with these flags.
 async fn injected(flags: &[String]) -> Result<Value> {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -63,9 +63,11 @@ async fn nothing_in_a_task_pod_names_a_user() -> Result<()> {
             "{container}"
         );
     }
-    // Elsewhere the injected containers run as the image's user.
+    // With the default values, injected containers run as the user of the image.
     let pod = injected(&boot_flags("default.yaml", &[]).await?).await?;
-    let boot = containers(&pod).find(|container| container["name"] == "bootlace-boot").context("no boot")?;
+    let boot = containers(&pod)
+        .find(|container| container["name"] == "bootlace-boot")
+        .context("the pod has no boot container")?;
     assert_eq!(boot["securityContext"]["runAsUser"], 65532);
     Ok(())
 }

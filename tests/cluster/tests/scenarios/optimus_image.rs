@@ -1,4 +1,5 @@
-//! A plugin image of Optimus, unchanged: its entrypoint sources `/data/in/.env` and `.secret`, then starts the task.
+//! An unmodified plugin image of Optimus: its entrypoint sources `/data/in/.env` and `.secret`, then starts
+//! the task.
 
 use anyhow::Result;
 use bootlace_cluster::images::OPTIMUS_PLUGIN;
@@ -20,14 +21,14 @@ async fn profile(namespace: &Namespace) -> Result<()> {
     namespace.profile(&json!({"assets": {"layout": "Optimus"}, "sources": sources}).to_string()).await
 }
 
-/// A task of the plugin's image: with the container's other fields in `container`.
+/// A task with the plugin image, with other fields of the container in `container`.
 fn pod(namespace: &Namespace, name: &str, container: &Value) -> Value {
-    let mut whole = json!({
+    let mut main = json!({
         "name": "main", "image": OPTIMUS_PLUGIN,
         "securityContext": {"runAsUser": 1000, "runAsNonRoot": true},
     });
     for (field, value) in container.as_object().expect("a container is an object") {
-        whole[field] = value.clone();
+        main[field] = value.clone();
     }
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -36,7 +37,7 @@ fn pod(namespace: &Namespace, name: &str, container: &Value) -> Value {
             "labels": {"bootlace.dev/task": namespace.name(), "example.com/job": "daily-report"},
             "annotations": {"example.com/scheduled-at": "2026-01-02T00:00:00Z"},
         },
-        "spec": {"restartPolicy": "Never", "containers": [whole]},
+        "spec": {"restartPolicy": "Never", "containers": [main]},
     })
 }
 
@@ -50,13 +51,13 @@ const ACTIONS: [&str; 7] = [
     "write=/data/in/new",
 ];
 
-/// What each of the tasks must hold, and be able to do.
+/// Checks the env, the files and the permissions of a task.
 fn check(process: &Process) -> Result<()> {
     assert_eq!(process.status("Uid")?, "1000 1000 1000 1000");
     assert_eq!(process.env("DSTART"), Some(&b"2026-01-01T00:00:00Z"[..]));
     assert_eq!(process.env("JOB_LABELS"), Some(&b"team=data,tier='gold'"[..]));
     assert_eq!(process.env("BQ_KEY"), Some(SECRET.as_bytes()));
-    // The pod's own wins, in the env file as everywhere.
+    // Variables of the pod override those of the env file.
     assert_eq!(process.env("OWNER"), Some(&b"the pod"[..]));
     assert_eq!(process.file("/data/in/query.sql")?, QUERY.as_bytes());
     assert_eq!(process.file("/data/in/macros/day.sql")?, b"{{ day }}");
@@ -71,20 +72,20 @@ fn check(process: &Process) -> Result<()> {
 async fn it_runs_unchanged_with_what_the_optimus_server_compiled() -> Result<()> {
     scenario("optimus-image")
         .run(async |namespace| {
-            let answer = json!({
+            let response = json!({
                 "envs": {"DSTART": "2026-01-01T00:00:00Z", "JOB_LABELS": "team=data,tier='gold'", "OWNER": "optimus"},
                 "files": {"query.sql": QUERY, "macros/day.sql": "{{ day }}"},
                 "secrets": {"BQ_KEY": SECRET},
             });
-            servers::optimus(namespace, &answer).await?;
+            servers::optimus(namespace, &response).await?;
             profile(namespace).await?;
             let own = json!([{"name": "OWNER", "value": "the pod"}]);
 
-            // Its own entrypoint, which Bootlace knows nothing of.
+            // With the entrypoint of the image, which Bootlace does not know.
             let arguments: Vec<_> = ["/probe"].into_iter().chain(ACTIONS).collect();
             let unchanged = pod(namespace, "entrypoint", &json!({"args": arguments, "env": own}));
             namespace.create(&unchanged.to_string()).await?;
-            // And as the DAGs that Optimus compiles start such an image: by a shell that sources first.
+            // As in the DAGs that Optimus compiles: a shell sources the files and starts the command.
             let script = format!(
                 "set -o allexport; source /data/in/.env; source /data/in/.secret; set +o allexport; mkdir /data/out; exec /probe {}",
                 ACTIONS.join(" ")
@@ -95,16 +96,16 @@ async fn it_runs_unchanged_with_what_the_optimus_server_compiled() -> Result<()>
             for (name, mode) in [("entrypoint", "sourced"), ("shell", "launch")] {
                 let pod = namespace.pod_succeeded(name).await?;
                 check(&namespace.process(name, "main").await?)?;
-                let mark = &pod.metadata.annotations.as_ref().expect("it has annotations")["bootlace.dev/injected"];
-                assert_eq!(serde_json::from_str::<Value>(mark)?["envMode"], mode);
+                let injected = &pod.metadata.annotations.as_ref().expect("the pod has annotations")["bootlace.dev/injected"];
+                assert_eq!(serde_json::from_str::<Value>(injected)?["envMode"], mode);
                 let log = namespace.log(name, "bootlace-boot").await?;
                 let line = "source \"job\" (Optimus job daily-report of sales): 4 variables (1 secret), 2 files, ";
                 assert!(log.contains(line) && !log.contains("awkward"), "{log}");
             }
 
-            let asked = namespace.log("optimus", "main").await?;
-            assert!(asked.contains("POST /api/v1beta1/project/sales/job/daily-report/run_input HTTP/1.1"), "{asked}");
-            assert!(asked.contains(r#""scheduled_at":"2026-01-02T00:00:00Z""#), "{asked}");
+            let requests = namespace.log("optimus", "main").await?;
+            assert!(requests.contains("POST /api/v1beta1/project/sales/job/daily-report/run_input HTTP/1.1"), "{requests}");
+            assert!(requests.contains(r#""scheduled_at":"2026-01-02T00:00:00Z""#), "{requests}");
             Ok(())
         })
         .await

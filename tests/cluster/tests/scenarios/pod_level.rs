@@ -1,5 +1,5 @@
-//! Pods with resources of their own (`spec.resources`), on the node: the kernel holds the pod's cgroup to them, and what
-//! boot leaves on the volume counts.
+//! Pods with pod-level resources (`spec.resources`): the kernel applies the limits to the cgroup of the pod,
+//! and the files of boot in memory count.
 
 use anyhow::{Context as _, Result};
 use bootlace_cluster::images::BUSYBOX;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use crate::servers;
 
 const MIB: u64 = 1 << 20;
-/// What boot fetches.
+/// The size of the files that boot fetches.
 const FETCHED: u64 = 32 * MIB;
-/// What the pods may use.
+/// The memory limit of the pods.
 const LIMIT: u64 = 96 * MIB;
 
-/// A task that uses `bytes` of memory for a moment, and then waits until it is let go.
+/// A task that uses `bytes` of memory for a moment, and then waits for a file.
 fn task(name: &str, profile: Option<&str>, bytes: u64) -> Value {
-    // tail keeps the last line, which is all of it.
+    // tail keeps the last line in memory, and the input is a single line.
     let script = format!(
         "head -c {bytes} /dev/zero | tail > /dev/null || exit $?; touch /tmp/used; \
          until [ -e /tmp/end ]; do sleep 0.1; done"
@@ -37,7 +37,7 @@ fn task(name: &str, profile: Option<&str>, bytes: u64) -> Value {
     })
 }
 
-/// A pod that sees the node's cgroups.
+/// Starts a pod that can read the cgroups of the node.
 async fn watcher(namespace: &Namespace) -> Result<()> {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "watcher"},
@@ -54,10 +54,10 @@ async fn watcher(namespace: &Namespace) -> Result<()> {
     namespace.pod_ready("watcher").await.map(drop)
 }
 
-/// A figure of the pod's own cgroup, by its name in cgroup v2 or in v1.
+/// A value of the cgroup of the pod, by its file name in cgroup v2 and in v1.
 async fn figure(namespace: &Namespace, pod: &Pod, v2: &str, v1: &str) -> Result<u64> {
-    let uid = pod.uid().context("a pod has a uid")?;
-    // The systemd driver writes the uid with underscores.
+    let uid = pod.uid().context("the pod has no UID")?;
+    // With the systemd driver, the UID has underscores.
     let script = format!(
         "find /cgroups -type d \\( -name '*pod{uid}*' -o -name '*pod{}*' \\) -prune 2>/dev/null | \
          while read folder; do cat \"$folder/{v2}\" \"$folder/{v1}\" 2>/dev/null; done",
@@ -73,22 +73,22 @@ async fn the_kernel_holds_an_injected_pod_to_its_own_resources() -> Result<()> {
     scenario("pod-level")
         .run(async |namespace| {
             let make = "mkdir /www && dd if=/dev/zero of=/www/model.bin bs=1M count=32 && exec httpd -f -p 8080 -h /www";
-            servers::web_of(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
+            servers::web_container(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
             let profile = "{sources: [{name: model, http: {url: 'http://web', path: model.bin, file: model.bin}}]}";
             namespace.profile(profile).await?;
             watcher(namespace).await?;
 
-            // 32 MiB of boot's and 40 of the task's.
+            // 32 MiB of boot and 40 MiB of the task.
             namespace.create(&task("fits", Some(namespace.name()), 40 * MIB).to_string()).await?;
             let pod = namespace.pod_ready("fits").await?;
             let limit = figure(namespace, &pod, "memory.max", "memory.limit_in_bytes").await?;
             assert_eq!(limit, LIMIT);
             let used = figure(namespace, &pod, "memory.current", "memory.usage_in_bytes").await?;
-            assert!((FETCHED..LIMIT).contains(&used), "{used}: boot has ended, and what it left counts");
+            assert!((FETCHED..LIMIT).contains(&used), "{used} does not include the files of boot");
             namespace.exec("fits", "main", &["touch", "/tmp/end"]).await?;
             namespace.pod_succeeded("fits").await?;
 
-            // 80 MiB fit into 96, but not beside boot's 32.
+            // 80 MiB are within the limit of 96 MiB, but not with the 32 MiB of boot.
             namespace.create(&task("alone", None, 80 * MIB).to_string()).await?;
             namespace.pod_ready("alone").await?;
             namespace.create(&task("exceeds", Some(namespace.name()), 80 * MIB).to_string()).await?;

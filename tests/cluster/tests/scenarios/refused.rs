@@ -1,4 +1,4 @@
-//! What cannot be booted as asked is refused, with a sentence that says what to change.
+//! Pods and profiles that are refused, with a message that contains the remedy.
 
 use anyhow::Result;
 use bootlace_cluster::images::BUSYBOX;
@@ -13,15 +13,15 @@ fn pod(label: &str) -> Value {
     })
 }
 
-/// What the API server answers to the creation of something that it must refuse.
+/// Creates an object that must be refused, and returns the error message.
 async fn refusal(namespace: &Namespace, object: &Value) -> String {
     match namespace.create(&object.to_string()).await {
-        Ok(_) => panic!("it was not refused: {object}"),
+        Ok(_) => panic!("the object was not refused: {object}"),
         Err(error) => format!("{error:#}"),
     }
 }
 
-fn assert_says(refusal: &str, parts: &[&str]) {
+fn assert_contains(refusal: &str, parts: &[&str]) {
     for part in parts {
         assert!(refusal.contains(part), "{part:?} is not in {refusal:?}");
     }
@@ -33,9 +33,8 @@ async fn a_label_that_names_no_profile_tells_which_there_are() -> Result<()> {
         .run(async |namespace| {
             namespace.profile("{}").await?;
             let refusal = refusal(namespace, &pod("etl-typo")).await;
-            let start =
-                "admission webhook \"task.bootlace.dev\" denied the request: bootlace: pod task: BootProfile \"etl-typo\" ";
-            assert_says(&refusal, &[start, "\"default\"", namespace.name(), "[BL1101]"]);
+            let start = "admission webhook \"task.bootlace.dev\" denied the request: bootlace: pod task: ";
+            assert_contains(&refusal, &[start, "\"etl-typo\"", "default", namespace.name(), "[BL1101]"]);
             Ok(())
         })
         .await
@@ -60,7 +59,7 @@ async fn what_the_pod_itself_has_wrong_is_named() -> Result<()> {
             let cases = [
                 (
                     with(&|pod| pod["metadata"]["annotations"] = json!({"bootlace.dev/containers": "mian"})),
-                    &["bootlace.dev/containers", "\"mian\"", "\"main\"", "[BL1203]"][..],
+                    &["bootlace.dev/containers", "\"mian\"", "[BL1203]"][..],
                 ),
                 (
                     with(&|pod| pod["metadata"]["annotations"] = json!({"bootlace.dev/containers": " , "})),
@@ -68,45 +67,46 @@ async fn what_the_pod_itself_has_wrong_is_named() -> Result<()> {
                 ),
                 (
                     with(&|pod| pod["spec"]["containers"][0]["name"] = json!("bootlace-boot")),
-                    &["container \"bootlace-boot\"", "[BL1206]"],
+                    &["container", "\"bootlace-boot\"", "[BL1206]"],
                 ),
                 (
                     with(&|pod| pod["spec"]["volumes"] = json!([{"name": "bootlace", "emptyDir": {}}])),
-                    &["volume \"bootlace\"", "[BL1206]"],
+                    &["volume", "\"bootlace\"", "[BL1206]"],
                 ),
-                (mounted_at("/bootlace"), &["container \"main\"", "\"own\" at /bootlace", "[BL1207]"]),
+                (mounted_at("/bootlace"), &["\"main\"", "\"own\"", "/bootlace", "[BL1207]"]),
                 (
                     mounted_at("/var/assets/"),
-                    &["\"own\" at /var/assets/", "assets.mountPath in BootProfile \"default\"", "[BL1207]"],
+                    &["\"main\"", "\"own\"", "/var/assets/", "assets.mountPath", "\"default\"", "[BL1207]"],
                 ),
                 (
                     mounted_at("/var/assets/cache"),
-                    &["\"own\" at /var/assets/cache", "\"bootlace\" at /var/assets", "[BL1207]"],
+                    &["\"main\"", "\"own\"", "/var/assets/cache", "\"bootlace\"", "read-only", "[BL1207]"],
                 ),
                 (
                     with(&|pod| {
                         let mount = json!({"name": "bootlace-store", "mountPath": "/token"});
                         pod["spec"]["containers"][0]["volumeMounts"] = json!([mount]);
                     }),
-                    &["container \"main\"", "\"bootlace-store\" at /token", "[BL1208]"],
+                    &["\"main\"", "\"bootlace-store\"", "/token", "[BL1208]"],
                 ),
                 (
                     with(&|pod| pod["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "arm64"})),
                     &["arm64", "amd64", "[BL1209]"],
                 ),
             ];
-            for (pod, details) in cases {
+            for (pod, parts) in cases {
                 let refusal = refusal(namespace, &pod).await;
-                assert_says(&refusal, &["denied the request: bootlace: pod task: "]);
-                assert_says(&refusal, details);
+                assert_contains(&refusal, &["denied the request: bootlace: pod task: "]);
+                assert_contains(&refusal, parts);
             }
             Ok(())
         })
         .await
 }
 
-/// What breaks the rules of the CRD, and the sentences of those rules: the same that profiles from files are held to.
-fn of_the_rules() -> Result<Vec<(Value, String)>> {
+/// Specs that violate the rules of the CRD, and the messages. Profiles from files are validated with the same
+/// rules.
+fn rule_samples() -> Result<Vec<(Value, String)>> {
     #[derive(serde::Deserialize)]
     struct Sample {
         message: String,
@@ -121,7 +121,7 @@ fn of_the_rules() -> Result<Vec<(Value, String)>> {
 async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<()> {
     scenario("refused-spec")
         .run(async |namespace| {
-            let of_the_schema = [
+            let schema_samples = [
                 (
                     json!({"boot": {"initImage": {"allow": [{"registry": "https://r.example.com", "repository": "a"}]}}}),
                     "spec.boot.initImage.allow[0].registry in body should match",
@@ -131,21 +131,21 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
                 (json!({"assets": {"mountPath": "data"}}), "spec.assets.mountPath in body should match"),
                 (json!({"env": {"mode": "launch"}}), "supported values: \"Auto\", \"Launch\""),
             ];
-            let of_the_schema = of_the_schema.map(|(spec, sentence)| (spec, sentence.to_owned()));
-            for (spec, sentence) in of_the_schema.into_iter().chain(of_the_rules()?) {
+            let schema_samples = schema_samples.map(|(spec, message)| (spec, message.to_owned()));
+            for (spec, message) in schema_samples.into_iter().chain(rule_samples()?) {
                 let profile = json!({
                     "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile",
                     "metadata": {"name": namespace.name()}, "spec": spec,
                 });
-                assert_says(&refusal(namespace, &profile).await, &["create BootProfile", &sentence]);
+                assert_contains(&refusal(namespace, &profile).await, &["create BootProfile", &message]);
             }
             Ok(())
         })
         .await
 }
 
-/// What the API server takes and no pod could boot with: the status says what is wrong, and so does a pod's refusal, in
-/// another sentence than that for a profile which does not exist.
+/// Profiles that the API server accepts but no pod could boot with. The refusal of a pod contains the reason,
+/// and has another code than that for a profile that does not exist.
 #[tokio::test]
 async fn a_profile_that_no_pod_could_boot_with_is_not_in_force() -> Result<()> {
     #[derive(serde::Deserialize)]
@@ -157,14 +157,14 @@ async fn a_profile_that_no_pod_could_boot_with_is_not_in_force() -> Result<()> {
         .run(async |namespace| {
             let samples: Vec<Sample> =
                 serde_saphyr::from_str(include_str!("../../../../core/tests/profiles/not_in_force.yaml"))?;
-            let called = |number: usize| format!("{}-{number}", namespace.name());
+            let name = |number: usize| format!("{}-{number}", namespace.name());
             for (number, Sample { spec, .. }) in samples.iter().enumerate() {
-                namespace.profile_called(&called(number), &spec.to_string()).await?;
+                namespace.profile_called(&name(number), &spec.to_string()).await?;
             }
             for (number, Sample { message, .. }) in samples.iter().enumerate() {
-                let name = called(number);
+                let name = name(number);
                 let refusal = refusal(namespace, &pod(&name)).await;
-                assert_says(&refusal, &[&format!("BootProfile {name:?} "), &message, "[BL1102]"]);
+                assert_contains(&refusal, &[&format!("BootProfile {name:?}"), message, "[BL1102]"]);
             }
             Ok(())
         })

@@ -1,4 +1,5 @@
-//! What injected containers ask for, judged by the API server; and a boot whose memory limit does not hold what it fetches.
+//! The resources of injected containers, validated by the API server, and boot with a memory limit that is
+//! too low.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::images::{BUSYBOX, PROBE};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::servers;
 
-/// One of `tests/pods/resources.yaml`.
+/// An entry of `tests/pods/resources.yaml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -44,10 +45,10 @@ impl Case {
     }
 }
 
-/// What the API server would store of a pod.
+/// The pod as the API server would store it.
 async fn created(namespace: &Namespace, pod: &Value) -> Result<Pod> {
     let created = namespace.dry_run(&pod.to_string()).await?;
-    let object = created.into_iter().next().context("one pod was created")?.object;
+    let object = created.into_iter().next().context("no pod was created")?.object;
     Ok(serde_json::from_value(serde_json::to_value(object)?)?)
 }
 
@@ -58,7 +59,7 @@ fn class(pod: &Pod) -> Option<&str> {
 #[tokio::test]
 async fn a_pod_that_is_valid_stays_valid_and_keeps_its_class() -> Result<()> {
     let cases: Vec<Case> = serde_saphyr::from_str(include_str!("../../../pods/resources.yaml"))?;
-    // No release looks at the one: what comes back from it is the pod without Bootlace.
+    // No release selects the first namespace: its pods are not injected.
     let plain = scenario("resources-plain").label(LABEL, "nobody");
     let compare = async |plain: &Namespace, injected: &Namespace| {
         for case in &cases {
@@ -71,9 +72,9 @@ async fn a_pod_that_is_valid_stays_valid_and_keeps_its_class() -> Result<()> {
                     let init = after.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
                     assert!(init.into_iter().any(|container| container.name == "bootlace-boot"), "{name}");
                 }
-                (Err(error), Some(sentence)) => {
+                (Err(error), Some(message)) => {
                     let error = format!("{error:#}");
-                    assert!(error.contains("bootlace: pod ") && error.contains(sentence), "{name}: {error}");
+                    assert!(error.contains("bootlace: pod ") && error.contains(message), "{name}: {error}");
                 }
                 (Ok(_), Some(_)) => panic!("{name} is not refused"),
                 (Err(error), None) => return Err(error.context(name.clone())),
@@ -123,7 +124,7 @@ async fn a_quota_and_a_limit_range_that_fit_to_the_last_unit_take_the_injected_p
         .await
 }
 
-/// A task that fetches 32 MiB, whose containers may use `memory`.
+/// A task whose boot fetches 32 MiB, with the memory limit `memory`.
 fn fetching(namespace: &Namespace, name: &str, memory: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -140,16 +141,16 @@ async fn a_boot_that_its_memory_limit_does_not_hold_ends_with_a_sentence() -> Re
     scenario("resources-memory")
         .run(async |namespace| {
             let make = "mkdir /www && dd if=/dev/zero of=/www/model.bin bs=1M count=32 && exec httpd -f -p 8080 -h /www";
-            servers::web_of(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
+            servers::web_container(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
             let profile = "{sources: [{name: model, http: {url: 'http://web', path: model.bin, file: model.bin}}]}";
             namespace.profile(profile).await?;
 
             namespace.create(&fetching(namespace, "small", "24Mi").to_string()).await?;
             let pod = namespace.pod_failed("small").await?;
             assert_eq!(state::ended(&pod, "bootlace-boot")?.exit_code, 74);
-            let sentence = state::message(&pod, "bootlace-boot")?;
-            for part in ["source \"model\"", "boot may use 24.0 MiB of memory", "32.0 MiB more are needed", "limits.memory"] {
-                assert!(sentence.contains(part), "{part:?} is not in {sentence:?}");
+            let message = state::message(&pod, "bootlace-boot")?;
+            for part in ["source \"model\"", "24.0 MiB", "32.0 MiB", "limits.memory"] {
+                assert!(message.contains(part), "{part:?} is not in {message:?}");
             }
 
             namespace.create(&fetching(namespace, "large", "128Mi").to_string()).await?;
@@ -158,7 +159,8 @@ async fn a_boot_that_its_memory_limit_does_not_hold_ends_with_a_sentence() -> Re
         .await
 }
 
-/// JSON is kept in memory while it is read. Whatever it holds and however it comes, the kernel kills no boot for it.
+/// JSON is in memory while it is parsed. The kernel must not kill boot for any content, with and without
+/// `Content-Length`.
 #[tokio::test]
 async fn a_boot_of_large_json_is_never_killed() -> Result<()> {
     scenario("resources-json")
@@ -173,7 +175,7 @@ async fn a_boot_of_large_json_is_never_killed() -> Result<()> {
                 chmod 755 /www/cgi-bin/*
                 exec httpd -f -p 8080 -h /www
             "#;
-            servers::web_of(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
+            servers::web_container(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
             let mut ended = Vec::new();
             for (name, path, into) in [
                 ("value", "value", "Files"),
@@ -190,13 +192,13 @@ async fn a_boot_of_large_json_is_never_killed() -> Result<()> {
                 namespace.create(&pod.to_string()).await?;
                 let pod = namespace.container_ended(name, "bootlace-boot").await?;
                 let code = state::ended(&pod, "bootlace-boot")?.exit_code;
-                let sentence = state::message(&pod, "bootlace-boot")?;
-                assert!(matches!(code, 0 | 74), "{name}: {code} {sentence}");
-                assert!(code == 0 || sentence.contains("boot may use 24.0 MiB of memory"), "{name}: {sentence}");
+                let message = state::message(&pod, "bootlace-boot")?;
+                assert!(matches!(code, 0 | 74), "{name}: {code} {message}");
+                assert!(code == 0 || message.contains("24.0 MiB"), "{name}: {message}");
                 ended.push((name, code));
             }
             println!("{ended:?}");
-            // What is announced is there once while it comes, and once more as the file.
+            // With `Content-Length`, the content is in memory at most twice: as the response and as the file.
             assert_eq!(ended[0], ("value", 0));
             Ok(())
         })

@@ -1,4 +1,4 @@
-//! Namespaces that allow little: pod security `restricted`, quotas, limit ranges.
+//! Namespaces with restrictions: pod security `restricted`, quotas, limit ranges.
 
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;
@@ -12,7 +12,7 @@ fn restricted(name: &'static str) -> Scenario {
         .label("pod-security.kubernetes.io/enforce-version", "latest")
 }
 
-/// A pod that passes the standard by itself.
+/// A pod that meets the standard without Bootlace.
 fn pod() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -37,7 +37,7 @@ fn pod() -> Value {
     })
 }
 
-/// What each task of these namespaces must hold, and be unable to do.
+/// Checks the env, the file and the privileges of a task.
 fn check(process: &Process) -> Result<()> {
     assert_eq!(process.env("GREETING"), Some(&b"the analytics team"[..]));
     assert!(process.file("/var/assets/query.sql")?.starts_with(b"select day"));
@@ -96,7 +96,7 @@ async fn a_quota_that_asks_for_requests_and_limits_admits_what_declares_them() -
             namespace.create(quota).await?;
             let mut pod = pod();
             let refused = namespace.create(&pod.to_string()).await.unwrap_err();
-            // As without Bootlace: the injected container declares what the task's own does.
+            // As without Bootlace: the resources of the injected container come from those of the task.
             assert!(format!("{refused:#}").contains("must specify limits.cpu for: "), "{refused:#}");
             pod["spec"]["containers"][0]["resources"] =
                 json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "100m", "memory": "32Mi"}});

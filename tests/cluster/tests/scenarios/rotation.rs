@@ -1,4 +1,4 @@
-//! Certificates that change, and replicas that die, while reviews come in every 50 ms.
+//! Certificates are rotated, and replicas are killed, while a review is requested every 50 ms.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bootlace_cluster::command::{command, output};
 use bootlace_cluster::scenario::load::{Failure, Load};
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, bootlace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -23,7 +23,7 @@ async fn no_review_and_no_output_is_lost_while_certificates_and_cas_are_renewed(
     home.run(async |home| tasks.run(async |tasks| rotations(home, tasks).await).await).await
 }
 
-/// What a release serves with, and how many CAs are trusted.
+/// The serving certificate of a release, and the number of trusted CAs.
 async fn served(home: &Namespace, secret: &str) -> Result<(Vec<u8>, usize)> {
     let secret = home.api::<Secret>().get(secret).await?;
     let data = secret.data.context("the Secret is empty")?;
@@ -32,17 +32,19 @@ async fn served(home: &Namespace, secret: &str) -> Result<(Vec<u8>, usize)> {
     Ok((key("tls.crt")?, cas))
 }
 
-async fn rotate(home: &Namespace, secret: &str, what: &str) -> Result<()> {
+/// Rotates `part`: `certificate` or `ca`.
+async fn rotate(home: &Namespace, secret: &str, part: &str) -> Result<()> {
     let mut rotate = command(bootlace()?);
-    rotate.args(["certs", "rotate", what, "--namespace", home.name(), "--secret", secret]);
-    output(rotate.args(["--timeout", "120"])).await.map(drop).with_context(|| format!("rotate {what}"))
+    rotate.args(["certs", "rotate", part, "--namespace", home.name(), "--secret", secret]);
+    output(rotate.args(["--timeout", "120"])).await.map(drop).with_context(|| format!("rotate the {part}"))
 }
 
 async fn rotations(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    // Minutes, so that what is made here ends soon; what the clock renews is tested without a cluster.
+    // Short lifetimes, so that these certificates expire soon. Renewal before expiry is tested without a
+    // cluster.
     let tls = json!({"self": {"certificateLifetime": "15m", "caLifetime": "45m"}});
     let values = json!({
-        "replicas": 2, "webhook": looking_at(&[tasks.name()]), "store": {"replicas": 1}, "tls": tls,
+        "replicas": 2, "webhook": selecting(&[tasks.name()]), "store": {"replicas": 1}, "tls": tls,
     });
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let secret = format!("{}-tls", release.full_name());
@@ -50,7 +52,7 @@ async fn rotations(home: &Namespace, tasks: &Namespace) -> Result<()> {
     assert_eq!(cas, 1);
     let mut seen = BTreeSet::from([first]);
 
-    // A task that knows of the first CA alone, and hands its output over when that is the oldest of three.
+    // A task that only knows the first CA, and stores its output when that is the oldest of three.
     let out = json!({"bootlace.dev/pipe-out": "- {key: Early, file: /tmp/out, kind: Secret}"});
     let script = "until [ -e /tmp/go ]; do sleep 0.2; done; echo kept > /tmp/out";
     tasks.create(&job("early", true, &out, &json!({"containers": [shell(script)]})).to_string()).await?;
@@ -69,13 +71,13 @@ async fn rotations(home: &Namespace, tasks: &Namespace) -> Result<()> {
     rotate(home, &secret, "ca").await?;
     let (last, cas) = served(home, &secret).await?;
     seen.insert(last.clone());
-    assert_eq!((seen.len(), cas), (4, 3), "certificates, and CAs that are trusted");
+    assert_eq!((seen.len(), cas), (4, 3), "certificates and trusted CAs");
 
-    // New pods mount what is in the Secret now; in others the kubelet renews it within two minutes.
+    // New pods mount the current Secret. In existing pods, the kubelet updates it within two minutes.
     let store = format!("{}-store", release.full_name());
-    until_async(LIMIT, "the store has no certificate under the newest CA", async || {
+    until_async(LIMIT, "the store has no certificate of the newest CA", async || {
         let (_, cas) = served(home, &format!("{store}-tls")).await?;
-        anyhow::ensure!(cas == 3, "it knows {cas} CAs");
+        anyhow::ensure!(cas == 3, "its Secret has {cas} CAs");
         Ok(())
     })
     .await?;
@@ -105,9 +107,10 @@ async fn a_replica_that_is_killed_costs_reviews_for_a_moment() -> Result<()> {
 }
 
 async fn killed(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let values = json!({"replicas": 2, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"replicas": 2, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
-    // One of the two has the API server's connections. The first that is found is the oldest process, so each is killed once.
+    // One of the two has the connections of the API server. The oldest process is killed first, so each
+    // replica is killed once.
     for number in 0..2 {
         let load = Load::start(tasks)?;
         sleep(Duration::from_secs(2)).await;
@@ -120,13 +123,13 @@ async fn killed(home: &Namespace, tasks: &Namespace) -> Result<()> {
         let since = |failure: &Failure| failure.at.saturating_duration_since(killed);
         let last = outcome.failures.iter().map(since).max().unwrap_or_default();
         println!(
-            "kill -9 of replica {number} of 2: {outcome}; the last failed {} ms after it",
+            "kill -9 of replica {number} of 2: {outcome}; last failure {} ms after the kill",
             last.as_millis()
         );
-        // As long as it takes the kubelet to see that the container has ended, and kube-proxy to hear of it.
+        // The kubelet must detect that the container has ended, and kube-proxy must remove its endpoint.
         assert!(last < Duration::from_secs(8), "{outcome}");
         for failure in &outcome.failures {
-            assert!(failure.why.contains("failed calling webhook"), "{}", failure.why);
+            assert!(failure.reason.contains("failed calling webhook"), "{}", failure.reason);
         }
     }
     release.uninstall().await

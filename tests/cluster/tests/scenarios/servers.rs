@@ -1,4 +1,4 @@
-//! The servers that tasks boot from, each in the scenario's own namespace.
+//! The servers that tasks boot from, each in the namespace of the scenario.
 
 use anyhow::Result;
 use bootlace_cluster::images::{BUSYBOX, STORE};
@@ -12,8 +12,8 @@ async fn create(namespace: &Namespace, objects: &[Value]) -> Result<()> {
     Ok(())
 }
 
-/// A pod `name` of one container, which the Service of that name leads to.
-fn served(name: &str, ports: [u16; 2], container: &Value, volumes: &Value) -> [Value; 2] {
+/// A pod `name` with one container, and a Service with the same name.
+fn pod_and_service(name: &str, ports: [u16; 2], container: &Value, volumes: &Value) -> [Value; 2] {
     let [port, target] = ports;
     let mut container = container.clone();
     container["name"] = json!("main");
@@ -34,7 +34,7 @@ fn config(name: &str, data: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
 }
 
-/// An HTTP server, as the Service `web`, that has `files` by name.
+/// Starts an HTTP server with `files`, as the Service `web`.
 pub(crate) async fn web(namespace: &Namespace, files: &Value) -> Result<()> {
     create(namespace, &[config("web", files)]).await?;
     let container = json!({
@@ -42,19 +42,19 @@ pub(crate) async fn web(namespace: &Namespace, files: &Value) -> Result<()> {
         "volumeMounts": [{"name": "www", "mountPath": "/www"}],
     });
     let volumes = json!([{"name": "www", "configMap": {"name": "web"}}]);
-    web_of(namespace, &container, &volumes).await
+    web_container(namespace, &container, &volumes).await
 }
 
-/// An HTTP server, as the Service `web`: `container` serves on port 8080.
-pub(crate) async fn web_of(namespace: &Namespace, container: &Value, volumes: &Value) -> Result<()> {
-    create(namespace, &served("web", [80, 8080], container, volumes)).await?;
+/// Starts `container`, which serves HTTP on port 8080, as the Service `web`.
+pub(crate) async fn web_container(namespace: &Namespace, container: &Value, volumes: &Value) -> Result<()> {
+    create(namespace, &pod_and_service("web", [80, 8080], container, volumes)).await?;
     namespace.pod_ready("web").await.map(drop)
 }
 
-/// An S3 server, as the Service `store`, whose bucket `assets` has `objects` by key; and a Secret `s3` with the keys that it
-/// takes, `key` as the secret one.
+/// Starts an S3 server, as the Service `store`, with `objects` in the bucket `assets`, and creates a Secret
+/// `s3` with its access key. `key` is the secret access key.
 pub(crate) async fn s3(namespace: &Namespace, key: &str, objects: &Value) -> Result<()> {
-    // A ConfigMap's keys hold no slash, so they are numbers here.
+    // The keys of a ConfigMap cannot contain a slash, so they are numbers.
     let objects: Vec<_> = objects.as_object().expect("objects by key").iter().enumerate().collect();
     let data: Value =
         objects.iter().map(|(number, (_, content))| (number.to_string(), (*content).clone())).collect();
@@ -77,12 +77,13 @@ pub(crate) async fn s3(namespace: &Namespace, key: &str, objects: &Value) -> Res
         {"name": "data", "emptyDir": {}},
         {"name": "objects", "configMap": {"name": "objects", "items": items}},
     ]);
-    create(namespace, &served("store", [80, 7070], &container, &volumes)).await?;
+    create(namespace, &pod_and_service("store", [80, 7070], &container, &volumes)).await?;
     namespace.pod_ready("store").await.map(drop)
 }
 
-/// Answers each connection as an Optimus server answers for a job's `run_input`, and logs what it was asked.
-const ANSWER: &str = r#"
+/// A script that responds to each connection like an Optimus server to a request for the `run_input` of a
+/// job, and logs the request.
+const RESPOND: &str = r#"
 read -r request
 length=0
 while read -r header; do
@@ -97,16 +98,16 @@ printf 'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %s\r\n\r\n' "$(w
 cat /answer/run_input.json
 "#;
 
-/// An Optimus server, as the Service `optimus` on port 9100, that answers every job's `run_input` with `answer`. The log of
-/// the pod `optimus` tells what it was asked.
-pub(crate) async fn optimus(namespace: &Namespace, answer: &Value) -> Result<()> {
-    let data = json!({"answer.sh": ANSWER, "run_input.json": answer.to_string()});
+/// Starts an Optimus server, as the Service `optimus` on port 9100, whose response for the `run_input` of
+/// every job is `response`. The log of the pod `optimus` contains the requests.
+pub(crate) async fn optimus(namespace: &Namespace, response: &Value) -> Result<()> {
+    let data = json!({"answer.sh": RESPOND, "run_input.json": response.to_string()});
     create(namespace, &[config("answer", &data)]).await?;
     let container = json!({
         "image": BUSYBOX, "command": ["nc", "-ll", "-p", "9100", "-e", "/bin/sh", "/answer/answer.sh"],
         "volumeMounts": [{"name": "answer", "mountPath": "/answer"}],
     });
     let volumes = json!([{"name": "answer", "configMap": {"name": "answer"}}]);
-    create(namespace, &served("optimus", [9100, 9100], &container, &volumes)).await?;
+    create(namespace, &pod_and_service("optimus", [9100, 9100], &container, &volumes)).await?;
     namespace.pod_ready("optimus").await.map(drop)
 }

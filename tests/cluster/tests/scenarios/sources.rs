@@ -1,4 +1,4 @@
-//! What a profile's sources give, whatever they hold.
+//! Inline, ConfigMap and Secret sources of a profile, with any content.
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -7,10 +7,10 @@ use bootlace_cluster::images::PROBE;
 use bootlace_cluster::scenario::{Namespace, Process, scenario};
 use serde_json::{Value, json};
 
-/// Bytes that are no text in any encoding.
+/// Bytes that are not text in any encoding.
 const BINARY: &[u8] = b"\x89PNG\r\n\x1a\n\0\xff\xfe";
 
-/// Runs a task that shows its env and `files`, and returns what it held.
+/// Runs a task that prints its env and `files`, and returns its output.
 async fn run(namespace: &Namespace, files: &[&str]) -> Result<Process> {
     let files: Vec<_> = files.iter().map(|path| format!("file={path}")).collect();
     let pod = json!({
@@ -40,7 +40,7 @@ async fn objects_of_the_namespace_become_files_and_variables_byte_for_byte() -> 
             let tables =
                 json!({"data": {"sales.csv": "day,amount\n"}, "binaryData": {"logo.png": STANDARD.encode(BINARY)}});
             create(namespace, "ConfigMap", "tables", &tables).await?;
-            // All but NUL, which no variable can hold.
+            // All bytes except NUL, which a variable cannot contain.
             let bytes: Vec<u8> = (1..=255).collect();
             let login = json!({"data": {"USER": STANDARD.encode("etl"), "PASSWORD": STANDARD.encode(&bytes)}});
             create(namespace, "Secret", "login", &login).await?;
@@ -123,8 +123,8 @@ async fn a_later_source_wins_and_an_optional_one_may_be_missing() -> Result<()> 
             for line in [
                 "source \"team\" overrides the variable \"REGION\" of source \"defaults\"",
                 "source \"queries\" overrides the file \"q.sql\" of source \"defaults\"",
-                "source \"person\" (Secret nobody-made-it): not there, or without keys; it is optional",
-                "source \"key\" (ConfigMap team): key \"NONE\" is not there; it is optional",
+                "source \"person\" (Secret nobody-made-it): skipped because it is optional: it does not exist, or has no keys",
+                "source \"key\" (ConfigMap team): skipped key \"NONE\" because the source is optional: it does not exist",
             ] {
                 assert!(log.contains(line), "{line:?} is not in:\n{log}");
             }

@@ -1,13 +1,13 @@
-//! Which pods the API server sends to the webhook at all: counted by a release that nobody else uses.
+//! The pods that the API server sends to the webhook, counted by a separate release.
 
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;
 use bootlace_cluster::manifest;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{Namespace, scenario};
 use serde_json::{Value, json};
 
-/// A dry run goes the whole way through admission, and leaves no pod to be removed.
+/// Creates a pod as a dry run, which passes through admission and is not stored.
 async fn create(namespace: &Namespace, place: &str, labels: Value) -> Result<Value> {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "task", "labels": labels},
@@ -35,9 +35,9 @@ async fn pods_that_nobody_opted_in_are_never_sent() -> Result<()> {
 }
 
 async fn check(home: &Namespace, plain: &Namespace, opted_in: &Namespace) -> Result<()> {
-    // It looks at these namespaces only. Its own and kube-system are among them, so that what keeps their pods from it
-    // is the chart.
-    let values = json!({"webhook": looking_at(&[home.name(), plain.name(), opted_in.name(), "kube-system"])});
+    // The release selects these namespaces only. They include its own and kube-system, to test that the chart
+    // excludes these.
+    let values = json!({"webhook": selecting(&[home.name(), plain.name(), opted_in.name(), "kube-system"])});
     let release = Release::install(home, plain, &values.to_string()).await?;
     let before = release.reviews().await?;
 
@@ -59,24 +59,24 @@ async fn check(home: &Namespace, plain: &Namespace, opted_in: &Namespace) -> Res
         (opted_in.name(), job),
         (home.name(), task.clone()),
         ("kube-system", task.clone()),
-        // Other namespaces are other releases' or nobody's.
+        // A namespace that this release does not select.
         ("default", json!({"app": "web"})),
     ] {
-        let what = format!("{place}: {labels}");
+        let case = format!("{place}: {labels}");
         let pod = create(home, place, labels).await?;
-        assert!(!is_injected(&pod), "{what}");
-        assert_eq!(release.reviews().await?, before, "{what}");
+        assert!(!is_injected(&pod), "{case}");
+        assert_eq!(release.reviews().await?, before, "{case}");
     }
 
-    // And the counter does count: once each.
+    // Each pod that is sent increases the counter by one.
     let mut counted = before;
     for (place, labels) in
         [(plain.name(), task.clone()), (opted_in.name(), operator), (opted_in.name(), task)]
     {
-        let what = format!("{place}: {labels}");
-        assert!(is_injected(&create(home, place, labels).await?), "{what}");
+        let case = format!("{place}: {labels}");
+        assert!(is_injected(&create(home, place, labels).await?), "{case}");
         let now = release.reviews().await?;
-        assert_eq!(now, counted + 1, "{what}");
+        assert_eq!(now, counted + 1, "{case}");
         counted = now;
     }
     release.uninstall().await

@@ -1,8 +1,8 @@
-//! The corpus (`tests/corpus`) before a real API server: what it takes without Bootlace it takes injected, with every
-//! field, the class of service and the requests kept, whatever the namespace enforces.
+//! Tests the corpus (`tests/corpus`) with a real API server: each pod that it accepts without Bootlace, it
+//! also accepts injected, with the same fields, QoS class and requests, whatever the namespace enforces.
 //!
-//! `UPDATE=1` writes what the API server tells: the fields of a pod (`tests/corpus/fields.txt`) and the table in
-//! `docs/corpus.md`. Without it, both must be as they are written.
+//! `UPDATE=1` writes the fields of a pod (`tests/corpus/fields.txt`) and the table in `docs/corpus.md`.
+//! Without it, the scenario fails if they are not up to date.
 
 mod api;
 #[path = "../../../../corpus/fields.rs"]
@@ -31,9 +31,9 @@ use rules::Rules;
 use serde_json::Value;
 use table::Table;
 
-/// How many requests are on their way at once: enough that neither the API server nor the webhook is idle.
-const AT_ONCE: usize = 8;
-/// The fields of a pod, as the API server tells.
+/// The number of concurrent requests, so that neither the API server nor the webhook is idle.
+const CONCURRENCY: usize = 8;
+/// The fields of a pod, from the schema of the API server.
 const FIELDS: &str = "tests/corpus/fields.txt";
 
 #[tokio::test]
@@ -43,29 +43,30 @@ async fn what_the_api_server_takes_it_takes_injected_whatever_the_namespace_enfo
 
 async fn compare_all() -> Result<()> {
     let corpus = pods::read(&root().join("tests/corpus"));
-    let fields = Fields::read(&std::fs::read_to_string(root().join(FIELDS))?);
-    let (mut table, mut wrong) = (Table::default(), Vec::new());
+    let fields = Fields::parse(&std::fs::read_to_string(root().join(FIELDS))?);
+    let (mut table, mut problems) = (Table::default(), Vec::new());
     for rules in Rules::ALL {
-        // No release looks at the one: what comes back from it is the pod without Bootlace.
+        // No release selects the first namespace: its pods are not injected.
         let plain = labelled(scenario("corpus-plain").label(LABEL, "nobody"), rules);
         let injected = labelled(scenario("corpus"), rules);
         let mut compare = async |plain: &Namespace, injected: &Namespace| {
             let pair = Pair { plain, injected, rules };
             for row in pair.compare(&corpus, &fields).await? {
-                wrong.extend(row.wrong.iter().map(|what| format!("{rules}, {}: {what}", row.title)));
+                problems
+                    .extend(row.problems.iter().map(|problem| format!("{rules}, {}: {problem}", row.title)));
                 table.add(rules, &row);
             }
             if rules == Rules::None {
-                wrong.extend(offline::compare(plain, injected, &corpus).await?);
-                wrong.extend(start(injected, &corpus).await?);
+                problems.extend(offline::compare(plain, injected, &corpus).await?);
+                problems.extend(start(injected, &corpus).await?);
             }
             Ok(())
         };
         injected.run(async |injected| plain.run(async |plain| compare(plain, injected).await).await).await?;
     }
     println!("{table}");
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    written(&root().join("docs/corpus.md"), |page| table.on(page))
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    check_or_update(&root().join("docs/corpus.md"), |page| table.replace_in(page))
 }
 
 #[tokio::test]
@@ -74,24 +75,20 @@ async fn the_fields_of_a_pod_are_those_that_the_api_server_tells() -> Result<()>
         .run(async |namespace| {
             let request = http::Request::get("/openapi/v3/api/v1").body(Vec::new())?;
             let document: Value = namespace.client().request(request).await?;
-            let fields = Fields::of_document(&document).to_string();
-            written(&root().join(FIELDS), |_| fields)
+            let fields = Fields::from_document(&document).to_string();
+            check_or_update(&root().join(FIELDS), |_| fields)
         })
         .await
 }
 
-/// Checks, or with `UPDATE` sees to it, that a file is as `wanted` makes it of what it holds.
-fn written(file: &Path, wanted: impl FnOnce(&str) -> String) -> Result<()> {
-    let held = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    let wanted = wanted(&held);
+/// Checks that `expected` does not change the content of a file. With `UPDATE`, writes the file instead.
+fn check_or_update(file: &Path, expected: impl FnOnce(&str) -> String) -> Result<()> {
+    let content = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    let expected = expected(&content);
     if std::env::var_os("UPDATE").is_some() {
-        return std::fs::write(file, wanted).with_context(|| format!("write {}", file.display()));
+        return std::fs::write(file, expected).with_context(|| format!("write {}", file.display()));
     }
-    ensure!(
-        held == wanted,
-        "{} is not as the API server tells: run this scenario with UPDATE=1",
-        file.display()
-    );
+    ensure!(content == expected, "{} is not up to date: run this scenario with UPDATE=1", file.display());
     Ok(())
 }
 
@@ -102,7 +99,7 @@ fn labelled(scenario: Scenario, rules: Rules) -> Scenario {
     }
 }
 
-/// Two namespaces that differ in Bootlace alone.
+/// Two namespaces, of which only one has injected pods.
 struct Pair<'n> {
     plain: &'n Namespace,
     injected: &'n Namespace,
@@ -115,7 +112,7 @@ impl Pair<'_> {
             rules::prepare(namespace, self.rules).await?;
         }
         let rows = stream::iter(corpus).map(|entry| self.compare_one(entry));
-        let mut rows: Vec<_> = rows.buffered(AT_ONCE).try_collect().await?;
+        let mut rows: Vec<_> = rows.buffered(CONCURRENCY).try_collect().await?;
         rows.iter_mut().zip(corpus).for_each(|(row, entry)| row.count_fields(entry, fields));
         Ok(rows)
     }
@@ -128,18 +125,18 @@ impl Pair<'_> {
     }
 }
 
-/// Starts those of the corpus that say they run, and tells which do not succeed.
+/// Starts the pods that are marked to run, and returns an error for each that does not succeed.
 async fn start(namespace: &Namespace, corpus: &[Entry]) -> Result<Vec<String>> {
     let running = corpus.iter().filter(|entry| entry.runs).map(async |entry| {
         let ended = run(namespace, &entry.pod).await;
-        ended.err().map(|error| format!("{} is started: {error:#}", entry.title))
+        ended.err().map(|error| format!("{}, after the start: {error:#}", entry.title))
     });
-    let failed: Vec<_> = stream::iter(running).buffer_unordered(AT_ONCE).collect().await;
+    let failed: Vec<_> = stream::iter(running).buffer_unordered(CONCURRENCY).collect().await;
     Ok(failed.into_iter().flatten().collect())
 }
 
 async fn run(namespace: &Namespace, pod: &Value) -> Result<()> {
-    let name = pod["metadata"]["name"].as_str().context("the pod has no name of its own")?;
+    let name = pod["metadata"]["name"].as_str().context("the pod has no name")?;
     namespace.create(&pod.to_string()).await?;
     namespace.pod_succeeded(name).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! That `bootlace inject` makes the same of the corpus as the webhook does.
+//! Checks that `bootlace inject` changes the pods of the corpus as the webhook does.
 
 use std::process::Stdio;
 
@@ -13,10 +13,11 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 
 use super::pods::Entry;
-use super::{AT_ONCE, api, kept};
+use super::{CONCURRENCY, api, kept};
 
-/// Injects the corpus offline, creates it where no webhook looks at it, and tells what differs from what the webhook makes.
-/// Pods that take their env by a Secret are left out: it is named after the API server's request.
+/// Injects the corpus offline, creates the result in a namespace that no webhook selects, and returns the
+/// differences from the pods of the webhook. Ignores pods with the env mode `Secret`, because the name of the
+/// Secret comes from the admission request.
 pub(super) async fn compare(
     plain: &Namespace,
     injected: &Namespace,
@@ -25,44 +26,49 @@ pub(super) async fn compare(
     let by_webhook = stream::iter(corpus).map(async |entry| {
         let pod = api::dry_run(injected, &entry.pod).await?.ok();
         anyhow::Ok(
-            pod.filter(|pod| kept::injected(pod).is_some_and(|told| told["envMode"] != "secret"))
+            pod.filter(|pod| kept::injected(pod).is_some_and(|injected| injected["envMode"] != "secret"))
                 .map(|pod| (entry, pod)),
         )
     });
-    let by_webhook: Vec<_> = by_webhook.buffered(AT_ONCE).try_collect().await?;
+    let by_webhook: Vec<_> = by_webhook.buffered(CONCURRENCY).try_collect().await?;
     let by_webhook: Vec<(&Entry, Value)> = by_webhook.into_iter().flatten().collect();
-    let (_, first) = by_webhook.first().context("nothing is injected")?;
-    let inject = Inject::as_told(injected, first).await?;
+    let (_, first) = by_webhook.first().context("no pod was injected")?;
+    let inject = Inject::configured_as(injected, first).await?;
     let pods = by_webhook.iter().map(|(entry, _)| {
         let mut pod = entry.pod.clone();
         pod["metadata"]["namespace"] = json!(injected.name());
         pod
     });
     let offline = inject.run(pods).await?;
-    ensure!(offline.len() == by_webhook.len(), "{} of {} pods came back", offline.len(), by_webhook.len());
-    let compared =
+    ensure!(
+        offline.len() == by_webhook.len(),
+        "bootlace inject returned {} of {} pods",
+        offline.len(),
+        by_webhook.len()
+    );
+    let problems =
         stream::iter(by_webhook.iter().zip(offline)).map(async |((entry, by_webhook), mut pod)| {
             pod["metadata"]["namespace"] = json!(plain.name());
-            let wrong = match api::dry_run(plain, &pod).await? {
-                Ok(pod) if compared(&pod) == compared(by_webhook) => None,
-                Ok(pod) => Some(format!("becomes {pod} and by the webhook {by_webhook}")),
-                Err(sentence) => Some(format!("is refused: {sentence}")),
+            let problem = match api::dry_run(plain, &pod).await? {
+                Ok(pod) if comparable(&pod) == comparable(by_webhook) => None,
+                Ok(pod) => Some(format!("differs: {pod}; from the webhook: {by_webhook}")),
+                Err(error) => Some(format!("is refused: {error}")),
             };
-            anyhow::Ok(wrong.map(|wrong| format!("{}, injected offline, {wrong}", entry.title)))
+            anyhow::Ok(problem.map(|problem| format!("{}, injected offline, {problem}", entry.title)))
         });
-    let compared: Vec<_> = compared.buffered(AT_ONCE).try_collect().await?;
-    Ok(compared.into_iter().flatten().collect())
+    let problems: Vec<_> = problems.buffered(CONCURRENCY).try_collect().await?;
+    Ok(problems.into_iter().flatten().collect())
 }
 
-/// A pod without what differs between the two: the order in which the service account's volume comes among the others, the
-/// pull policy (a value of the chart), and which generation of the profile is in force.
-fn compared(pod: &Value) -> Value {
+/// A pod without the expected differences: the position of the volume of the service account, the pull policy
+/// (a value of the chart), the signature, and the active generation of the profile.
+fn comparable(pod: &Value) -> Value {
     let mut pod = pod.clone();
     let annotation = &mut pod["metadata"]["annotations"]["bootlace.dev/injected"];
-    let mut told: Value =
-        serde_json::from_str(annotation.as_str().expect("it is injected")).expect("it is JSON");
-    told["generation"].take();
-    *annotation = told;
+    let mut injected: Value = serde_json::from_str(annotation.as_str().expect("the pod is injected"))
+        .expect("the annotation is JSON");
+    injected["generation"].take();
+    *annotation = injected;
     let spec = &mut pod["spec"];
     sort(&mut spec["volumes"]);
     for list in ["containers", "initContainers"] {
@@ -73,14 +79,14 @@ fn compared(pod: &Value) -> Value {
             }
             container.as_object_mut().expect("a container is an object").remove("imagePullPolicy");
             let Some(env) = container["env"].as_array_mut() else { continue };
-            // The webhook's alone: who injects offline has no key.
+            // Only the webhook has a key.
             env.retain(|variable| variable["name"] != "BOOTLACE_SIGNATURE");
             for variable in env {
-                let told =
-                    variable["value"].as_str().and_then(|told| serde_json::from_str::<Value>(told).ok());
-                if let Some(mut told) = told {
-                    told["profile"]["generation"].take();
-                    variable["value"] = told;
+                let config =
+                    variable["value"].as_str().and_then(|value| serde_json::from_str::<Value>(value).ok());
+                if let Some(mut config) = config {
+                    config["profile"]["generation"].take();
+                    variable["value"] = config;
                 }
             }
         }
@@ -94,28 +100,28 @@ fn sort(list: &mut Value) {
     }
 }
 
-/// `bootlace inject` with what the webhook was installed with.
+/// `bootlace inject` with the configuration of the webhook.
 struct Inject {
     folder: TempDir,
     store: String,
 }
 
 impl Inject {
-    /// The profile is the cluster's own, and the store the one that boot is told of in a pod.
-    async fn as_told(namespace: &Namespace, pod: &Value) -> Result<Self> {
+    /// Uses the profile of the cluster, and the store in the configuration of boot in an injected pod.
+    async fn configured_as(namespace: &Namespace, pod: &Value) -> Result<Self> {
         let boot = pod["spec"]["initContainers"].as_array().into_iter().flatten();
         let mut boot = boot.filter(|container| container["name"] == "bootlace-boot");
-        let boot = boot.next().context("there is no boot container")?;
-        let told = boot["env"][0]["value"].as_str().context("it is told nothing")?;
-        let told: Value = serde_json::from_str(told).context("read what boot is told")?;
-        let (url, ca) = (&told["store"]["url"], &told["store"]["ca"]);
+        let boot = boot.next().context("the pod has no boot container")?;
+        let config = boot["env"][0]["value"].as_str().context("boot has no configuration")?;
+        let config: Value = serde_json::from_str(config).context("parse the configuration of boot")?;
+        let (url, ca) = (&config["store"]["url"], &config["store"]["ca"]);
         let folder = TempDir::new()?;
-        std::fs::write(folder.path().join("ca.pem"), ca.as_str().context("the store has no authority")?)?;
+        std::fs::write(folder.path().join("ca.pem"), ca.as_str().context("the store has no CA")?)?;
         let request =
             http::Request::get("/apis/bootlace.dev/v1alpha1/bootprofiles/default").body(Vec::new())?;
         let mut profile: Value = namespace.client().request(request).await.context("get the profile")?;
         profile["metadata"] = json!({"name": "default"});
-        profile.as_object_mut().context("the profile is an object")?.remove("status");
+        profile.as_object_mut().context("the profile is not an object")?.remove("status");
         std::fs::write(folder.path().join("profile.yaml"), profile.to_string())?;
         Ok(Self { folder, store: url.as_str().context("the store has no address")?.to_owned() })
     }
@@ -128,9 +134,9 @@ impl Inject {
         inject.arg("--profiles").arg(self.folder.path().join("profile.yaml"));
         let mut inject =
             inject.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let mut stdin = inject.stdin.take().context("its input is a pipe")?;
+        let mut stdin = inject.stdin.take().context("stdin is not a pipe")?;
         let write = async move {
-            // What it refuses it says; that it does not read the rest is no news.
+            // If the program fails before it has read everything, its own error is reported below.
             let _ = stdin.write_all(manifests.concat().as_bytes()).await;
         };
         let ((), output) = tokio::join!(write, inject.wait_with_output());

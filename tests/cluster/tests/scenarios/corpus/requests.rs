@@ -1,10 +1,10 @@
-//! What a pod asks the scheduler for.
+//! The resource requests of a pod.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Suffixes of quantities.
+/// The suffixes of quantities.
 const SUFFIXES: [(&str, f64); 13] = [
     ("Ki", 1024.0),
     ("Mi", 1_048_576.0),
@@ -21,28 +21,32 @@ const SUFFIXES: [(&str, f64); 13] = [
     ("E", 1e18),
 ];
 
-/// Close enough to compare: quantities of the corpus are no larger than 1e12 units and no smaller than a thousandth.
+/// An approximate value, which is exact enough for the quantities of the corpus, from a thousandth to 1e12
+/// units.
 fn quantity(text: &str) -> f64 {
     let found = SUFFIXES.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)));
     let (number, unit) = found.unwrap_or((text, 1.0));
-    number.parse::<f64>().unwrap_or_else(|error| panic!("{text:?} is no quantity: {error}")) * unit
+    number.parse::<f64>().unwrap_or_else(|error| panic!("{text:?} is not a quantity: {error}")) * unit
 }
 
-/// What the scheduler counts, by resource: what the pod says as a whole, else the largest of the containers that run
-/// together and of each init container beside the sidecars that started before it.
+/// The requests that the scheduler counts, by resource: those of the pod, or else the larger of the sum of
+/// all containers, and of each init container with the sidecars that started before it.
 /// <https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers>
 pub(super) fn effective(pod: &Value) -> BTreeMap<&'static str, f64> {
-    ["cpu", "memory"].into_iter().map(|resource| (resource, of(&pod["spec"], resource))).collect()
+    ["cpu", "memory"]
+        .into_iter()
+        .map(|resource| (resource, effective_request(&pod["spec"], resource)))
+        .collect()
 }
 
-fn of(spec: &Value, resource: &str) -> f64 {
-    let said = |object: &Value| object["resources"]["requests"][resource].as_str().map(quantity);
-    if let Some(whole) = said(spec) {
-        return whole;
+fn effective_request(spec: &Value, resource: &str) -> f64 {
+    let request = |object: &Value| object["resources"]["requests"][resource].as_str().map(quantity);
+    if let Some(pod_level) = request(spec) {
+        return pod_level;
     }
     let (mut sidecars, mut largest) = (0.0, 0.0_f64);
     for container in spec["initContainers"].as_array().into_iter().flatten() {
-        let own = said(container).unwrap_or_default();
+        let own = request(container).unwrap_or_default();
         if container["restartPolicy"] == "Always" {
             sidecars += own;
         } else {
@@ -50,6 +54,6 @@ fn of(spec: &Value, resource: &str) -> f64 {
         }
     }
     let containers = spec["containers"].as_array().into_iter().flatten();
-    let together: f64 = containers.map(|container| said(container).unwrap_or_default()).sum();
-    largest.max(sidecars + together)
+    let sum: f64 = containers.map(|container| request(container).unwrap_or_default()).sum();
+    largest.max(sidecars + sum)
 }

@@ -1,4 +1,4 @@
-//! What a namespace enforces: pod security standards, and a team's quota and limit range.
+//! The rules that a namespace enforces: pod security standards, or a quota and a limit range.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::Api;
 use kube::api::DeleteParams;
 
-/// What pods have to keep to in a namespace.
+/// The rules of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rules {
-    /// What every pod has to.
+    /// No additional rules.
     None,
     /// The pod security standard `baseline`.
     Baseline,
@@ -48,10 +48,10 @@ impl fmt::Display for Rules {
     }
 }
 
-/// The account that some pods run as.
+/// The service account of some pods.
 const ACCOUNT: &str = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: worker}}";
 
-/// As a team would have them. A `BestEffort` pod is given the defaults of the limit range.
+/// A typical quota and limit range of a team. A `BestEffort` pod gets the defaults of the limit range.
 const TEAM: &str = "
 apiVersion: v1
 kind: ResourceQuota
@@ -72,8 +72,8 @@ spec:
     max: { cpu: '6', memory: 8Gi }
 ";
 
-/// What pods of the corpus name that is no namespace's.
-const OF_CLUSTER: &str = "
+/// The cluster-scoped objects that pods of the corpus name.
+const CLUSTER_OBJECTS: &str = "
 apiVersion: scheduling.k8s.io/v1
 kind: PriorityClass
 metadata: { name: corpus-high }
@@ -87,27 +87,27 @@ handler: runc
 overhead: { podFixed: { cpu: 50m, memory: 32Mi } }
 ";
 
-/// Makes what pods of the corpus need in a namespace, and what it enforces.
+/// Creates the objects that pods of the corpus need in a namespace, and the rules.
 pub(super) async fn prepare(namespace: &Namespace, rules: Rules) -> Result<()> {
     namespace.create(ACCOUNT).await?;
     if rules != Rules::Quota {
         return Ok(());
     }
     namespace.create(TEAM).await?;
-    // Nothing is held against a quota before its controller has counted.
-    until_async(LIMIT, "the quota is not counted", async || {
+    // A quota has no effect before its controller has set its status.
+    until_async(LIMIT, "the quota is not active", async || {
         let quota = namespace.api::<ResourceQuota>().get("team").await?;
-        ensure!(quota.status.is_some_and(|status| status.hard.is_some()), "it has no status");
+        ensure!(quota.status.is_some_and(|status| status.hard.is_some()), "the quota has no status");
         Ok(())
     })
     .await
 }
 
-/// Makes what pods of the corpus name that is no namespace's, for as long as `body` runs.
+/// Creates the cluster-scoped objects that pods of the corpus name, and deletes them after `body`.
 pub(super) async fn with_objects_of_the_cluster(body: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
     scenario("corpus-cluster")
         .run(async |namespace| {
-            namespace.create(OF_CLUSTER).await?;
+            namespace.create(CLUSTER_OBJECTS).await?;
             let ended = body().await;
             let params = DeleteParams::default();
             let classes = Api::<PriorityClass>::all(namespace.client());

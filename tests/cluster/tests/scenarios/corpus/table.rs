@@ -1,13 +1,13 @@
-//! The table that the corpus comes to, as `docs/corpus.md` has it.
+//! The table of results in `docs/corpus.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::row::{Ended, Row};
+use super::row::{Outcome, Row};
 use super::rules::Rules;
 
-/// Where the table stands in the page.
-const MARKS: [&str; 2] = ["<!-- table: begin -->\n", "<!-- table: end -->\n"];
+/// The lines before and after the table on the page.
+const MARKERS: [&str; 2] = ["<!-- table: begin -->\n", "<!-- table: end -->\n"];
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -20,11 +20,11 @@ pub(super) struct Table {
 #[derive(Debug, Default)]
 struct Counts {
     pods: u32,
-    taken: u32,
+    accepted: u32,
     injected: u32,
-    left_alone: u32,
+    unchanged: u32,
     refused: u32,
-    class_kept: u32,
+    same_class: u32,
 }
 
 impl Table {
@@ -38,9 +38,9 @@ impl Table {
         }
     }
 
-    /// The page with this table in place of the one that it holds.
-    pub(super) fn on(&self, page: &str) -> String {
-        let [begin, end] = MARKS;
+    /// The page with its table replaced by this one.
+    pub(super) fn replace_in(&self, page: &str) -> String {
+        let [begin, end] = MARKERS;
         let (head, rest) = page.split_once(begin).expect("the page has a table");
         let (_, tail) = rest.split_once(end).expect("the table has an end");
         format!("{head}{begin}{self}{end}{tail}")
@@ -50,15 +50,15 @@ impl Table {
 impl Counts {
     fn add(&mut self, row: &Row) {
         self.pods += 1;
-        let Some(ended) = row.ended else { return };
-        self.taken += 1;
-        match ended {
-            Ended::Injected => self.injected += 1,
-            Ended::LeftAlone => self.left_alone += 1,
-            Ended::Refused => self.refused += 1,
-            Ended::Wrong => {}
+        let Some(outcome) = row.outcome else { return };
+        self.accepted += 1;
+        match outcome {
+            Outcome::Injected => self.injected += 1,
+            Outcome::Unchanged => self.unchanged += 1,
+            Outcome::Refused => self.refused += 1,
+            Outcome::Unexpected => {}
         }
-        self.class_kept += u32::from(row.class_is_kept || ended == Ended::LeftAlone);
+        self.same_class += u32::from(row.same_class || outcome == Outcome::Unchanged);
     }
 }
 
@@ -83,18 +83,18 @@ impl fmt::Display for Table {
 
 fn write<'a>(
     f: &mut fmt::Formatter<'_>,
-    what: &str,
+    title: &str,
     rows: impl Iterator<Item = (String, &'a Counts)>,
 ) -> fmt::Result {
     writeln!(
         f,
-        "| {what} | pods | accepted without Bootlace | accepted with it | of these unchanged | refused, as documented | same QoS class |\n\
+        "| {title} | pods | accepted without Bootlace | accepted with it | of these unchanged | refused, as documented | same QoS class |\n\
          |---|--:|--:|--:|--:|--:|--:|"
     )?;
     for (name, counts) in rows {
-        let Counts { pods, taken, injected, left_alone, refused, class_kept } = counts;
-        let after = injected + left_alone;
-        writeln!(f, "| {name} | {pods} | {taken} | {after} | {left_alone} | {refused} | {class_kept} |")?;
+        let Counts { pods, accepted, injected, unchanged, refused, same_class } = counts;
+        let after = injected + unchanged;
+        writeln!(f, "| {name} | {pods} | {accepted} | {after} | {unchanged} | {refused} | {same_class} |")?;
     }
     Ok(())
 }

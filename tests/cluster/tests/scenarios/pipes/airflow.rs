@@ -1,4 +1,4 @@
-//! Airflow's operator: DAGs that carry annotations and volumes, and images that know nothing.
+//! Pipes with the operator of Airflow: DAGs with annotations and volumes, and unmodified images.
 
 use std::collections::BTreeSet;
 
@@ -24,28 +24,28 @@ async fn run(namespace: &Namespace, dag: &str) -> Result<DagRun> {
     Ok(run)
 }
 
-async fn said(namespace: &Namespace, task: &str) -> Result<Vec<String>> {
-    let mut said = Vec::new();
+async fn logs(namespace: &Namespace, task: &str) -> Result<Vec<String>> {
+    let mut logs = Vec::new();
     for pod in namespace.pods(&format!("kubernetes_pod_operator=True,task_id={task}")).await? {
-        said.push(namespace.log(&pod.name_any(), "base").await?);
+        logs.push(namespace.log(&pod.name_any(), "base").await?);
     }
-    said.sort();
-    Ok(said)
+    logs.sort();
+    Ok(logs)
 }
 
-/// Names the namespace's own profile for its tasks, and waits until the webhook knows.
+/// Sets the profile of the scenario as the default of the namespace, and waits until the webhook uses it.
 async fn boots_with_its_own_profile(namespace: &Namespace) -> Result<()> {
-    let own = json!({"metadata": {"labels": {"bootlace.dev/profile": namespace.name()}}});
+    let labels = json!({"metadata": {"labels": {"bootlace.dev/profile": namespace.name()}}});
     let namespaces = Api::<core::Namespace>::all(namespace.client());
-    namespaces.patch(namespace.name(), &PatchParams::default(), &Patch::Merge(own)).await?;
+    namespaces.patch(namespace.name(), &PatchParams::default(), &Patch::Merge(labels)).await?;
     let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "whose", "labels": {"bootlace.dev/task": "true"}},
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "test", "labels": {"bootlace.dev/task": "true"}},
         "spec": {"containers": [{"name": "main", "image": BUSYBOX, "command": ["true"]}]},
     });
-    until_async(LIMIT, "the webhook does not know the namespace's profile", async || {
-        let made = namespace.dry_run(&pod.to_string()).await?;
-        let mark = &made[0].object.annotations()["bootlace.dev/injected"];
-        anyhow::ensure!(mark.contains(&format!("\"profile\":\"{}\"", namespace.name())), "{mark}");
+    until_async(LIMIT, "the webhook does not use the profile of the namespace", async || {
+        let created = namespace.dry_run(&pod.to_string()).await?;
+        let injected = &created[0].object.annotations()["bootlace.dev/injected"];
+        anyhow::ensure!(injected.contains(&format!("\"profile\":\"{}\"", namespace.name())), "{injected}");
         Ok(())
     })
     .await
@@ -56,14 +56,17 @@ async fn a_certificate_and_a_text_reach_the_tasks_that_name_them() -> Result<()>
     opted_in("pipes-dag")
         .run(async |namespace| {
             run(namespace, "certificates").await?;
-            assert_eq!(said(namespace, "serve").await?, ["certificate of the run"]);
-            assert_eq!(said(namespace, "publish").await?, ["read me, read me\n"]);
+            assert_eq!(logs(namespace, "serve").await?, ["certificate of the run"]);
+            assert_eq!(logs(namespace, "publish").await?, ["read me, read me\n"]);
             assert_eq!(
                 stored(namespace).await?,
                 ["Certificate Secret by issue", "Notice ConfigMap by issue"]
             );
             for pipe in pipes(namespace).await? {
-                assert_eq!(pipe.metadata.owner_references, None, "Airflow keeps no object of a run");
+                assert_eq!(
+                    pipe.metadata.owner_references, None,
+                    "Airflow has no Kubernetes object for a run"
+                );
                 assert!(pipe.data.pointer("/spec/expires").is_some(), "{pipe:?}");
             }
             Ok(())
@@ -77,7 +80,7 @@ async fn each_element_of_a_mapped_task_takes_from_its_own() -> Result<()> {
         .run(async |namespace| {
             run(namespace, "mapped_pipes").await?;
             assert_eq!(
-                said(namespace, "read").await?,
+                logs(namespace, "read").await?,
                 ["a reads part a\n", "b reads part b\n", "c reads part c\n"]
             );
             assert_eq!(stored(namespace).await?, ["Part ConfigMap by write"; 3]);
@@ -86,7 +89,7 @@ async fn each_element_of_a_mapped_task_takes_from_its_own() -> Result<()> {
         .await
 }
 
-/// To clear a run is to have its tasks run again, as the same run.
+/// When a run is cleared, its tasks run again, as part of the same run.
 #[tokio::test]
 async fn a_cleared_run_takes_what_its_tasks_stored_last() -> Result<()> {
     opted_in("pipes-cleared")
@@ -94,22 +97,22 @@ async fn a_cleared_run_takes_what_its_tasks_stored_last() -> Result<()> {
             let airflow = Airflow::new(&kubeconfig()?, namespace.name()).await?;
             let run = airflow.run_and_clear("cleared_pipes", "2026-01-01").await?;
             assert!(run.succeeded, "{}", run.log);
-            let [first, second] = &said(namespace, "result").await?[..] else { panic!("not two pods") };
-            assert_ne!(first, second, "the second run took what the first one stored");
-            assert_eq!(stored(namespace).await?, ["Pod ConfigMap by names"; 2], "one of each time");
+            let [first, second] = &logs(namespace, "result").await?[..] else { panic!("not two pods") };
+            assert_ne!(first, second, "the second time used the output of the first time");
+            assert_eq!(stored(namespace).await?, ["Pod ConfigMap by names"; 2], "one for each time");
             let runs: BTreeSet<_> = pipes(namespace)
                 .await?
                 .iter()
                 .map(|pipe| pipe.data["spec"]["producer"]["run"].to_string())
                 .collect();
-            assert_eq!(runs.len(), 1, "it was another run: {runs:?}");
-            // What was taken is what the task of the same time wrote.
+            assert_eq!(runs.len(), 1, "the Pipes belong to different runs: {runs:?}");
+            // Each input is the output of the task that ran before it.
             let mut names = Vec::new();
             for pod in namespace.pods("kubernetes_pod_operator=True,task_id=names").await? {
                 names.push(format!("made by {}\n", pod.name_any()));
             }
             names.sort();
-            assert_eq!(said(namespace, "result").await?, names);
+            assert_eq!(logs(namespace, "result").await?, names);
             Ok(())
         })
         .await
@@ -122,8 +125,8 @@ async fn a_retried_task_replaces_what_its_first_attempt_stored() -> Result<()> {
             namespace.profile("pipes: { onFailure: Store }").await?;
             boots_with_its_own_profile(namespace).await?;
             run(namespace, "retried_pipes").await?;
-            assert_eq!(said(namespace, "result").await?, ["the result is second\n"]);
-            assert_eq!(stored(namespace).await?, ["Result ConfigMap by tries"; 2], "one of each attempt");
+            assert_eq!(logs(namespace, "result").await?, ["the result is second\n"]);
+            assert_eq!(stored(namespace).await?, ["Result ConfigMap by tries"; 2], "one for each attempt");
             Ok(())
         })
         .await

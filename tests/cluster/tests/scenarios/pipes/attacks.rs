@@ -1,6 +1,6 @@
-//! Tasks that declare an output and leave something else in its place. Which files there are, and each sentence, is
-//! settled in the launcher's and the sidecar's own tests; here it is seen that a pod ends, that nothing is stored, and
-//! that somebody is told.
+//! Tasks that declare an output and create something else in its place. The tests of the launcher and the
+//! sidecar cover all kinds of files and the messages. These scenarios check that the pod ends, that nothing
+//! is stored, and that there is an Event.
 
 use anyhow::Result;
 use bootlace_cluster::images::BUSYBOX;
@@ -12,39 +12,34 @@ use serde_json::{Value, json};
 
 use super::pipes;
 
-/// A name, the file that is declared, how it is made in its folder, and what is said of it.
+/// A name, the declared file, the command that creates it in its folder, and a part of the message.
 type Attack = (&'static str, &'static str, &'static str, &'static str);
 
-/// What a task's own launcher finds.
+/// Files that the launcher of the task reads.
 const LAUNCHED: [Attack; 7] = [
-    ("fifo", "out", "mkfifo out", "/work/out is a named pipe; only regular files are stored"),
-    ("device", "out", "mknod out c 1 5", "/work/out is a device"),
-    ("environ", "out", "ln -s /proc/1/environ out", "/work/out is a file of the kernel's"),
-    ("dangling", "out", "ln -s /no/where out", "/work/out is a link to a file that is not there"),
-    ("sparse", "out", "truncate -s 2G out", "/work/out has 2147483648 bytes"),
-    ("many", "many/*", "mkdir many; cd many; seq 10000 | xargs touch", "a task may hand over 100 files"),
-    (
-        "folder",
-        "out",
-        "mkdir out",
-        "/work/out is a folder. Name one file, or a pattern such as `/work/out/*`",
-    ),
+    ("fifo", "out", "mkfifo out", "is a named pipe"),
+    ("device", "out", "mknod out c 1 5", "is a device"),
+    ("environ", "out", "ln -s /proc/1/environ out", "a file of the kernel"),
+    ("dangling", "out", "ln -s /no/where out", "a link to a file that does not exist"),
+    ("sparse", "out", "truncate -s 2G out", "2147483648 bytes"),
+    ("many", "many/*", "mkdir many; cd many; seq 10000 | xargs touch", "more than 100 files"),
+    ("folder", "out", "mkdir out", "is a directory"),
 ];
 
-/// What the sidecar finds on a volume that it shares with a task whose command nobody knows.
+/// Files that the sidecar reads on a volume that it shares with a task whose command is unknown.
 const SHARED: [Attack; 7] = [
     ("passwd", "passwd", "ln -s /etc/passwd passwd", "links are not followed"),
     ("token", "token", "ln -s /var/run/secrets/bootlace/token token", "links are not followed"),
     ("beside", "beside/out", "mkdir real; echo x > real/out; ln -s real beside", "links are not followed"),
-    ("fifo", "fifo", "mkfifo fifo", "is no regular file, and nothing else is stored"),
-    ("device", "device", "mknod device c 1 5", "is no regular file, and nothing else is stored"),
+    ("fifo", "fifo", "mkfifo fifo", "is not a regular file"),
+    ("device", "device", "mknod device c 1 5", "is not a regular file"),
     (
         "sparse",
         "sparse",
         "truncate -s 2G sparse",
-        "is too large: the files of an output may have 1048576 bytes",
+        "is too large: the limit for the files of an output is 1048576 bytes",
     ),
-    ("many", "many/*", "mkdir many; (cd many; seq 10000 | xargs touch)", "it means more than 100 files"),
+    ("many", "many/*", "mkdir many; (cd many; seq 10000 | xargs touch)", "matches more than 100 files"),
 ];
 
 fn pod(name: &str, outputs: &[Value], spec: &Value) -> Value {
@@ -73,13 +68,13 @@ async fn a_task_that_leaves_no_file_of_its_own_fails() -> Result<()> {
             let spec = json!({"restartPolicy": "Never", "containers": containers});
             namespace.create(&pod("tasks", &outputs, &spec).to_string()).await?;
             let pod = namespace.pod_failed("tasks").await?;
-            for (name, .., sentence) in LAUNCHED {
+            for (name, .., part) in LAUNCHED {
                 let message = state::message(&pod, name)?;
                 assert_eq!(state::ended(&pod, name)?.exit_code, 74, "{name}: {message}");
-                assert!(message.contains(&format!("output {name}: ")) && message.contains(sentence), "{message}");
+                assert!(message.contains(&format!("output \"{name}\": ")) && message.contains(part), "{message}");
             }
             assert_eq!(state::ended(&pod, "bootlace-pipe")?.exit_code, 0);
-            told(namespace, &LAUNCHED).await
+            check_events(namespace, &LAUNCHED).await
         })
         .await
 }
@@ -100,24 +95,27 @@ async fn what_no_task_of_the_pod_wrote_is_not_read_from_a_shared_volume() -> Res
                 }],
                 "volumes": [{"name": "work", "emptyDir": {}}],
             });
-            let made = namespace.create(&pod("task", &outputs, &spec).to_string()).await?;
-            assert_eq!(made[0].warnings.len(), SHARED.len() + 1, "{:?}", made[0].warnings);
-            // Nobody waits for the outputs of such a task.
+            let created = namespace.create(&pod("task", &outputs, &spec).to_string()).await?;
+            assert_eq!(created[0].warnings.len(), SHARED.len() + 1, "{:?}", created[0].warnings);
+            // Such a task does not wait until its outputs are stored.
             let pod = namespace.pod_succeeded("task").await?;
             assert_eq!(state::ended(&pod, "bootlace-pipe")?.exit_code, 0);
-            told(namespace, &SHARED).await
+            check_events(namespace, &SHARED).await
         })
         .await
 }
 
-/// There is an Event for each, and nothing is stored.
-async fn told(namespace: &Namespace, attacks: &[Attack]) -> Result<()> {
-    for (name, .., sentence) in attacks {
+/// Checks that there is an Event for each attack, and that nothing is stored.
+async fn check_events(namespace: &Namespace, attacks: &[Attack]) -> Result<()> {
+    for (name, .., part) in attacks {
         until_async(LIMIT, "an output that is not stored has no Event", async || {
             let events = namespace.api::<Event>().list(&ListParams::default().fields("type=Warning")).await?;
             let notes: Vec<_> = events.items.into_iter().filter_map(|event| event.message).collect();
-            let said = |note: &String| note.contains(&format!("output {name}: ")) && note.contains(sentence);
-            anyhow::ensure!(notes.iter().any(said), "{name}: not {sentence:?}, but {notes:#?}");
+            // The launcher or, for a shared volume, the sidecar writes the message.
+            let outputs = [format!("output \"{name}\": "), format!("output {name}: ")];
+            let is_expected =
+                |note: &String| outputs.iter().any(|output| note.contains(output)) && note.contains(part);
+            anyhow::ensure!(notes.iter().any(is_expected), "{name}: {part:?} is not in {notes:#?}");
             Ok(())
         })
         .await?;

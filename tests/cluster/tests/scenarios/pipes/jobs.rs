@@ -1,4 +1,5 @@
-//! Jobs, which know of no run that they share, and a CronJob that owns what its Job stored.
+//! Pipes between Jobs, which have no common run by default, and the outputs of a CronJob, which are deleted
+//! with it.
 
 use anyhow::{Context as _, Result};
 use bootlace_cluster::command::{command, output};
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::{pipes, stored};
 
-/// A Job of one busybox, which is a task of the run `deploy-7` of `shop` where it is `joined`.
+/// A Job whose pod has the spec `spec`. If `joined`, it is a task of the run `deploy-7` of the workflow
+/// `shop`.
 pub(crate) fn job(name: &str, joined: bool, pipes: &Value, spec: &Value) -> Value {
     let mut annotations = pipes.clone();
     if joined {
@@ -37,22 +39,22 @@ pub(crate) fn shell(script: &str) -> Value {
     json!({"name": "main", "image": BUSYBOX, "command": ["sh", "-c", script]})
 }
 
-pub(super) async fn said(namespace: &Namespace, job: &str) -> Result<String> {
+pub(crate) async fn job_log(namespace: &Namespace, job: &str) -> Result<String> {
     let pods = namespace.job_completed(job).await?;
     let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
     namespace.log(&pod.name_any(), "main").await
 }
 
-/// The name of a Job's first pod, once it is there.
+/// Waits for the first pod of a Job, and returns its name.
 pub(crate) async fn first_pod(namespace: &Namespace, job: &str) -> Result<String> {
     until_async(LIMIT, "the Job has no pod", async || {
         let pods = namespace.pods(&format!("batch.kubernetes.io/job-name={job}")).await?;
-        pods.first().map(ResourceExt::name_any).context("there is none yet")
+        pods.first().map(ResourceExt::name_any).context("no pod found")
     })
     .await
 }
 
-/// KUDO's own example: one step makes a certificate, and a later one mounts it.
+/// The example of the KUDO documentation: one step creates a certificate, and a later one mounts it.
 #[tokio::test]
 async fn a_certificate_of_one_job_is_mounted_by_the_next() -> Result<()> {
     scenario("pipes-kudo")
@@ -71,9 +73,9 @@ async fn a_certificate_of_one_job_is_mounted_by_the_next() -> Result<()> {
             let myapp =
                 job("myapp", true, &json!({}), &json!({"containers": [container], "volumes": [volume]}));
             namespace.create(&myapp.to_string()).await?;
-            assert_eq!(said(namespace, "myapp").await?.trim(), "00 ff 73 65 63 72 65 74");
+            assert_eq!(job_log(namespace, "myapp").await?.trim(), "00 ff 73 65 63 72 65 74");
 
-            // None of the Jobs is the run: what one stored outlives it.
+            // The run is not a Job, so the output remains when the Job is deleted.
             namespace.api::<Job>().delete("gencert", &DeleteParams::background()).await?;
             for pipe in pipes(namespace).await? {
                 assert_eq!(pipe.metadata.owner_references, None);
@@ -87,26 +89,25 @@ async fn a_certificate_of_one_job_is_mounted_by_the_next() -> Result<()> {
 async fn what_is_not_stored_yet_lets_the_job_controller_try_again() -> Result<()> {
     scenario("pipes-later")
         .run(async |namespace| {
-            let taking = json!({"bootlace.dev/pipe-in": "- {key: Word, env: WORD}"});
-            let later = job("later", true, &taking, &json!({"containers": [shell("echo $WORD")]}));
+            let inputs = json!({"bootlace.dev/pipe-in": "- {key: Word, env: WORD}"});
+            let later = job("later", true, &inputs, &json!({"containers": [shell("echo $WORD")]}));
             namespace.create(&later.to_string()).await?;
             let events = namespace.api::<k8s_openapi::api::core::v1::Event>();
-            let said_so = async || {
+            let has_event = async || {
                 let list = events.list(&ListParams::default().fields("reason=FailedCreate")).await?;
                 let message = list.items.into_iter().find_map(|event| event.message).unwrap_or_default();
-                anyhow::ensure!(
-                    message.contains("pipe \"Word\" of shop, run deploy-7 ") && message.contains("[BL1708]"),
-                    "{message}"
-                );
+                for part in ["Word", "shop", "deploy-7", "[BL1708]"] {
+                    anyhow::ensure!(message.contains(part), "{part:?} is not in {message:?}");
+                }
                 Ok(())
             };
-            until_async(LIMIT, "nobody is told why the Job has no pod", said_so).await?;
+            until_async(LIMIT, "no Event contains the reason why the Job has no pod", has_event).await?;
 
             let out = json!({"bootlace.dev/pipe-out": "- {key: Word, file: /tmp/word, kind: ConfigMap}"});
             let first = job("first", true, &out, &json!({"containers": [shell("printf found > /tmp/word")]}));
             namespace.create(&first.to_string()).await?;
             namespace.job_completed("first").await?;
-            assert_eq!(said(namespace, "later").await?, "found\n");
+            assert_eq!(job_log(namespace, "later").await?, "found\n");
             Ok(())
         })
         .await
@@ -121,7 +122,7 @@ async fn what_a_job_stored_goes_with_its_cronjob() -> Result<()> {
             let template = job("unused", false, &out, &json!({"containers": [shell(script)]}));
             let cron = json!({
                 "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "report"},
-                // Never by itself: whoever asks for a Job of it need not wait for a full minute.
+                // Never runs by schedule. The scenario creates a Job from it, to not wait for a full minute.
                 "spec": {"schedule": "0 0 30 2 *", "jobTemplate": {"spec": template["spec"]}},
             });
             namespace.create(&cron.to_string()).await?;
@@ -130,17 +131,17 @@ async fn what_a_job_stored_goes_with_its_cronjob() -> Result<()> {
             output(&mut now).await?;
             namespace.job_completed("owner").await?;
             assert_eq!(stored(namespace).await?, ["Word Secret by -"]);
-            let ours = ListParams::default().labels("app.kubernetes.io/managed-by=bootlace");
+            let managed = ListParams::default().labels("app.kubernetes.io/managed-by=bootlace");
             let secrets = namespace.api::<Secret>();
-            let list = secrets.list(&ours).await?.items;
+            let list = secrets.list(&managed).await?.items;
             let [secret] = &list[..] else { panic!("{} Secrets", list.len()) };
-            let data = secret.data.as_ref().expect("it holds something");
+            let data = secret.data.as_ref().expect("the Secret has data");
             assert_eq!(data.keys().collect::<Vec<_>>(), ["a.txt", "b.txt"]);
 
             namespace.api::<CronJob>().delete("report", &DeleteParams::background()).await?;
-            until_async(LIMIT, "what a Job stored stays when its CronJob is gone", async || {
-                let left = pipes(namespace).await?.len() + secrets.list(&ours).await?.items.len();
-                anyhow::ensure!(left == 0, "{left} are left");
+            until_async(LIMIT, "the output of a Job remains after its CronJob is deleted", async || {
+                let remaining = pipes(namespace).await?.len() + secrets.list(&managed).await?.items.len();
+                anyhow::ensure!(remaining == 0, "{remaining} objects remain");
                 Ok(())
             })
             .await
@@ -170,8 +171,8 @@ async fn a_task_that_ends_with_0_within_the_grace_of_its_deletion_keeps_its_outp
             namespace.pod_ready("ends").await?;
             let params = DeleteParams { grace_period_seconds: Some(20), ..DeleteParams::default() };
             namespace.api::<Pod>().delete("ends", &params).await?;
-            until_async(LIMIT, "the pod that was deleted is still there", async || {
-                anyhow::ensure!(namespace.api::<Pod>().get_opt("ends").await?.is_none(), "it is there");
+            until_async(LIMIT, "the deleted pod still exists", async || {
+                anyhow::ensure!(namespace.api::<Pod>().get_opt("ends").await?.is_none(), "pod ends found");
                 Ok(())
             })
             .await?;
@@ -186,17 +187,13 @@ async fn a_task_without_its_output_fails_and_says_so() -> Result<()> {
     scenario("pipes-missing")
         .run(async |namespace| {
             let out = json!({"bootlace.dev/pipe-out": "- {key: Word, file: /tmp/word, kind: Secret}"});
-            let made = job("forgets", false, &out, &json!({"containers": [shell("true")]}));
-            namespace.create(&made.to_string()).await?;
+            let job = job("forgets", false, &out, &json!({"containers": [shell("true")]}));
+            namespace.create(&job.to_string()).await?;
             let pod = first_pod(namespace, "forgets").await?;
             let pod = namespace.pod_failed(&pod).await?;
             assert_eq!(state::ended(&pod, "main")?.exit_code, 74);
             let message = state::message(&pod, "main")?;
-            assert!(
-                message
-                    .contains("output Word: the task ended without writing /tmp/word. Write it, or declare"),
-                "{message}"
-            );
+            assert!(message.contains("\"/tmp/word\"") && message.ends_with("[BL7502]\n"), "{message}");
             assert_eq!(state::ended(&pod, "bootlace-pipe")?.exit_code, 0);
             assert!(pipes(namespace).await?.is_empty());
             Ok(())

@@ -1,9 +1,9 @@
-//! What a task hands to later tasks of its run.
+//! Pipes: outputs of tasks that later tasks of the run use.
 
 mod airflow;
 mod attacks;
 pub(crate) mod jobs;
-mod wait;
+pub(crate) mod wait;
 
 use anyhow::Result;
 use bootlace_cluster::scenario::Namespace;
@@ -11,14 +11,14 @@ use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use serde_json::Value;
 
-/// The namespace's Pipes, as a stranger reads them.
-async fn pipes(namespace: &Namespace) -> Result<Vec<DynamicObject>> {
+/// The Pipes of the namespace, without the types of Bootlace.
+pub(crate) async fn pipes(namespace: &Namespace) -> Result<Vec<DynamicObject>> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
     let api: Api<DynamicObject> = Api::namespaced_with(namespace.client(), namespace.name(), &resource);
     Ok(api.list(&ListParams::default()).await?.items)
 }
 
-/// Key, kind and task of each, sorted.
+/// The key, kind and task of each Pipe, sorted. Checks that each is stored.
 pub(crate) async fn stored(namespace: &Namespace) -> Result<Vec<String>> {
     let text = |pipe: &DynamicObject, pointer: &str| {
         pipe.data.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned()

@@ -1,4 +1,4 @@
-//! Jobs that wait for what another one has not handed over yet, in the pods that were there first.
+//! Jobs whose pods wait for an output that another Job stores later.
 
 use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::scenario::{LIMIT, Namespace, scenario, state};
@@ -11,37 +11,37 @@ use serde_json::{Value, json};
 use super::jobs::{first_pod, job, shell};
 use super::stored;
 
-/// Creates a Job whose pod waits, and returns the pod once it does.
+/// Creates a Job whose pod waits, and returns the pod when it waits.
 async fn waiting(namespace: &Namespace, name: &str, pipe_in: &str, spec: &Value) -> Result<Pod> {
-    let taking = json!({"bootlace.dev/pipe-in": pipe_in});
-    namespace.create(&job(name, true, &taking, spec).to_string()).await?;
+    let inputs = json!({"bootlace.dev/pipe-in": pipe_in});
+    namespace.create(&job(name, true, &inputs, spec).to_string()).await?;
     let pod = first_pod(namespace, name).await?;
     namespace.pod(&pod, "waiting", |pod| runs(pod, "bootlace-wait")).await
 }
 
-fn runs(pod: &Pod, container: &str) -> bool {
+pub(crate) fn runs(pod: &Pod, container: &str) -> bool {
     let statuses = pod.status.iter().flat_map(|status| status.init_container_statuses.iter().flatten());
-    let mut of_name = statuses.into_iter().filter(|status| status.name == container);
-    of_name.any(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()))
+    let mut matching = statuses.into_iter().filter(|status| status.name == container);
+    matching.any(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()))
 }
 
-/// Creates a Job that hands over what `outputs` declare.
-async fn hand_over(namespace: &Namespace, outputs: &str, script: &str) -> Result<()> {
+/// Runs a Job that stores `outputs`.
+async fn store_outputs(namespace: &Namespace, outputs: &str, script: &str) -> Result<()> {
     let out = json!({"bootlace.dev/pipe-out": outputs});
-    let made = job("gencert", true, &out, &json!({"containers": [shell(script)]}));
-    namespace.create(&made.to_string()).await?;
+    let job = job("gencert", true, &out, &json!({"containers": [shell(script)]}));
+    namespace.create(&job.to_string()).await?;
     namespace.job_completed("gencert").await.map(drop)
 }
 
-/// Waits until the pod has failed while it waited: its exit code, and the sentence that stands in the termination message
-/// and in an Event.
+/// Waits until the wait of the pod has failed. Returns its exit code and its termination message, which must
+/// also be in an Event.
 async fn failed(namespace: &Namespace, pod: &Pod) -> Result<(i32, String)> {
     let pod = namespace.pod_failed(&pod.name_any()).await?;
     let message = state::message(&pod, "bootlace-wait")?.to_owned();
     let events = namespace.api::<Event>();
-    until_async(LIMIT, "no Event tells of it", async || {
-        let of_reason = ListParams::default().fields("reason=WaitFailed");
-        let list = events.list(&of_reason).await?;
+    until_async(LIMIT, "no Event contains the termination message", async || {
+        let selector = ListParams::default().fields("reason=WaitFailed");
+        let list = events.list(&selector).await?;
         let mut notes = list.items.into_iter().filter_map(|event| event.message);
         ensure!(notes.any(|note| message.contains(&note)), "{message}");
         Ok(())
@@ -77,16 +77,16 @@ async fn bytes(namespace: &Namespace) -> Result<()> {
 - {key: Settings, file: /tmp/settings.ini, kind: ConfigMap, awaited: true}
 ";
     let script = "mkdir /out; printf '\\000\\377key' > /out/tls.key; printf cert > /out/tls.crt; printf a=1 > /tmp/settings.ini";
-    hand_over(namespace, outputs, script).await?;
+    store_outputs(namespace, outputs, script).await?;
     assert_eq!(stored(namespace).await?, ["Cert Secret by gencert", "Settings ConfigMap by gencert"]);
 
     let pods = namespace.job_completed("myapp").await?;
     let [after] = &pods[..] else { panic!("{} pods", pods.len()) };
-    assert_eq!(before.uid(), after.uid(), "the pod that waited is the one that ran");
-    let said = namespace.log(&after.name_any(), "main").await?;
-    let words: Vec<_> = said.split_whitespace().collect();
+    assert_eq!(before.uid(), after.uid(), "the pod that waited is not the one that ran");
+    let log = namespace.log(&after.name_any(), "main").await?;
+    let words: Vec<_> = log.split_whitespace().collect();
     let (key, own) = (["00", "ff", "6b", "65", "79"], ["cert/a=1", "a=1named.ini"]);
-    assert_eq!(words, [&["tls.crt", "tls.key"][..], &key, &key, &own].concat(), "{said}");
+    assert_eq!(words, [&["tls.crt", "tls.key"][..], &key, &key, &own].concat(), "{log}");
     Ok(())
 }
 
@@ -104,7 +104,7 @@ async fn a_pods_own_init_container_finds_what_it_waits_for() -> Result<()> {
             let pipe_in = "[{key: Cert, wait: 600, kind: Secret, task: gencert}]";
             let pod = waiting(namespace, "myapp", pipe_in, &spec).await?;
             let outputs = "[{key: Cert, file: /tmp/tls.crt, kind: Secret, awaited: true}]";
-            hand_over(namespace, outputs, "printf 'a certificate' > /tmp/tls.crt").await?;
+            store_outputs(namespace, outputs, "printf 'a certificate' > /tmp/tls.crt").await?;
             namespace.job_completed("myapp").await?;
             assert_eq!(namespace.log(&pod.name_any(), "own").await?, "a certificate");
             Ok(())
@@ -120,9 +120,11 @@ async fn a_wait_that_passes_its_deadline_says_who_should_have_come() -> Result<(
             let spec = json!({"containers": [shell("true")]});
             let pod = waiting(namespace, "myapp", pipe_in, &spec).await?;
             let (code, message) = failed(namespace, &pod).await?;
-            let sentence = "pipe Cert by task gencert of shop, run deploy-7 was not stored within 5 s: that task should \
-                            have handed it over";
-            assert!(code == 75 && message.contains(sentence), "{code} {message}");
+            let start = "bootlace: pipe Cert by task gencert of shop, run deploy-7 was not stored within 5 s";
+            assert!(
+                code == 75 && message.starts_with(start) && message.ends_with("[BL3101]"),
+                "{code} {message}"
+            );
             Ok(())
         })
         .await
@@ -136,18 +138,15 @@ async fn a_producer_that_does_not_declare_it_as_awaited_ends_the_wait_with_a_sen
             let spec = json!({"containers": [shell("true")]});
             let pod = waiting(namespace, "myapp", pipe_in, &spec).await?;
             let outputs = "[{key: Cert, file: /tmp/tls.crt, kind: Secret}]";
-            hand_over(namespace, outputs, "printf cert > /tmp/tls.crt").await?;
+            store_outputs(namespace, outputs, "printf cert > /tmp/tls.crt").await?;
             let (code, message) = failed(namespace, &pod).await?;
-            assert!(
-                code == 69 && message.contains("add awaited: true to its entry in bootlace.dev/pipe-out"),
-                "{code} {message}"
-            );
-            // The same pod, created anew, needs no wait.
-            let taking = json!({"bootlace.dev/pipe-in": pipe_in});
-            let again = job("again", true, &taking, &json!({"containers": [shell("cat /tls/tls.crt")]}));
+            assert!(code == 69 && message.contains("awaited: true"), "{code} {message}");
+            // If the same pod is created now, it does not have to wait.
+            let inputs = json!({"bootlace.dev/pipe-in": pipe_in});
+            let again = job("again", true, &inputs, &json!({"containers": [shell("cat /tls/tls.crt")]}));
             namespace.create(&again.to_string()).await?;
             let pods = namespace.job_completed("again").await?;
-            let pod = pods.first().context("the Job has a pod")?;
+            let pod = pods.first().context("the Job has no pod")?;
             assert_eq!(namespace.log(&pod.name_any(), "main").await?, "cert");
             Ok(())
         })

@@ -1,5 +1,5 @@
-//! What is waited for: who hears of it, and under which name it is. The pods never run: the webhook has written what they
-//! declare, and their tokens are made for the test.
+//! Awaited outputs: which pods can query them, and the name of their object. The pods never run: the webhook
+//! has injected their configuration, and the test creates their tokens.
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
@@ -11,12 +11,12 @@ use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
-use super::ask::{Store, created, token};
+use super::client::{Store, created, token};
 
-/// What no answer may hold.
+/// The content of the output, which must not be in any response.
 const VALUE: &str = "zq7Xv0hunter2";
 
-/// A task's pod of the run `r1` that never starts.
+/// A task pod of the run `r1` that never starts.
 fn pod(namespace: &Namespace, name: &str, annotation: &str, list: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -31,19 +31,19 @@ fn pod(namespace: &Namespace, name: &str, annotation: &str, list: &Value) -> Val
     })
 }
 
-/// The object that a pod waits for.
+/// The name of the object that a pod waits for.
 fn awaited(pod: &Pod) -> Result<String> {
-    let mark: Value = serde_json::from_str(&pod.annotations()["bootlace.dev/injected"])?;
-    Ok(mark["awaits"][0]["object"].as_str().context("the annotation names it")?.to_owned())
+    let injected: Value = serde_json::from_str(&pod.annotations()["bootlace.dev/injected"])?;
+    Ok(injected["awaits"][0]["object"].as_str().context("the annotation names no object")?.to_owned())
 }
 
 #[tokio::test]
 async fn a_pod_hears_of_what_it_waits_for_and_of_nothing_else() -> Result<()> {
-    // Boxed, because what it holds over its many steps is more than a stack should carry (clippy::large_futures).
-    Box::pin(scenario("store-awaited").run(async |namespace| hears(namespace).await)).await
+    // Boxed, because the future is large (clippy::large_futures).
+    Box::pin(scenario("store-awaited").run(async |namespace| query_awaited(namespace).await)).await
 }
 
-async fn hears(namespace: &Namespace) -> Result<()> {
+async fn query_awaited(namespace: &Namespace) -> Result<()> {
     namespace.profile("{}").await?;
     let store = Store::open(&namespace.client()).await?;
     let waits =
@@ -53,46 +53,53 @@ async fn hears(namespace: &Namespace) -> Result<()> {
     let other = created(namespace, &pod(namespace, "other", "bootlace.dev/pipe-in", &waits("Other"))).await?;
     let outputs = json!([{"key": "Cert", "file": "/out/tls.crt", "kind": "Secret", "awaited": true}]);
     let producer = created(namespace, &pod(namespace, "task", "bootlace.dev/pipe-out", &outputs)).await?;
-    let its = token(namespace, Some(&consumer), "bootlace").await?;
-    let others = token(namespace, Some(&other), "bootlace").await?;
-    let producers = token(namespace, Some(&producer), "bootlace").await?;
+    let consumer_token = token(namespace, Some(&consumer), "bootlace").await?;
+    let other_token = token(namespace, Some(&other), "bootlace").await?;
+    let producer_token = token(namespace, Some(&producer), "bootlace").await?;
     let object = awaited(&consumer)?;
 
-    assert_eq!(store.ask_for(&its, &object).await?, (200, json!({"state": "NotYet", "soFar": []})));
+    assert_eq!(
+        store.get_awaited(&consumer_token, &object).await?,
+        (200, json!({"state": "NotYet", "soFar": []}))
+    );
     let put = async |value: &str| {
         let body =
             json!({"container": "main", "kind": "Secret", "files": {"tls.crt": STANDARD.encode(value)}});
-        store.put_output(&producers, "Cert", body.to_string()).await
+        store.put_output(&producer_token, "Cert", body.to_string()).await
     };
-    let answer = put(VALUE).await?;
-    assert_eq!((answer.0, &answer.1["created"]), (200, &json!(true)), "{answer:?}");
-    assert_eq!(store.ask_for(&its, &object).await?, (200, json!({"state": "Stored", "files": ["tls.crt"]})));
-    for (token, object, status, hint) in [
-        ("", &*object, 401, "carries no token"),
-        (&others, &object, 403, "does not wait for"),
-        (&producers, &object, 403, "has no container bootlace-wait"),
-        (&its, &awaited(&other)?, 403, "does not wait for"),
-        (&its, "bootlace-tls", 403, "does not wait for"),
-        (&its, answer.1["pipe"].as_str().context("it names the Pipe")?, 403, "does not wait for"),
+    let response = put(VALUE).await?;
+    assert_eq!((response.0, &response.1["created"]), (200, &json!(true)), "{response:?}");
+    assert_eq!(
+        store.get_awaited(&consumer_token, &object).await?,
+        (200, json!({"state": "Stored", "files": ["tls.crt"]}))
+    );
+    let pipe = response.1["pipe"].as_str().context("the response does not name the Pipe")?;
+    for (token, object, status, code) in [
+        ("", &*object, 401, "BL5101"),
+        (&other_token, &object, 403, "BL5106"),
+        (&producer_token, &object, 403, "BL5106"),
+        (&consumer_token, &awaited(&other)?, 403, "BL5106"),
+        (&consumer_token, "bootlace-tls", 403, "BL5106"),
+        (&consumer_token, pipe, 403, "BL5106"),
     ] {
-        let (given, body) = store.ask_for(token, object).await?;
+        let (actual, body) = store.get_awaited(token, object).await?;
         let message = body["message"].as_str().unwrap_or_default();
-        assert!(given == status && message.contains(hint), "not {status} {hint:?}, but {given} {body}");
+        assert!(actual == status && body["code"] == code, "expected {status} {code}: {actual} {body}");
         assert!(!message.contains(VALUE), "{body}");
     }
 
-    // Other content does not take the name's, and whoever waits is told so.
+    // Other content does not replace the object, and a pod that waits gets the reason.
     let secret = namespace.api::<Secret>().get(&object).await?;
     assert!(secret.immutable == Some(true) && secret.data.as_ref().unwrap()["tls.crt"].0 == VALUE.as_bytes());
     assert_eq!(put("other content").await?.0, 200);
-    let (_, body) = store.ask_for(&its, &object).await?;
-    assert!(body["why"].as_str().unwrap_or_default().contains("create the pod anew"), "{body}");
+    let (_, body) = store.get_awaited(&consumer_token, &object).await?;
+    assert!(body["state"] == "Never" && body["why"].is_string(), "{body}");
     assert_eq!(namespace.api::<Secret>().get(&object).await?.resource_version(), secret.resource_version());
 
-    // It goes with its Pipe, as the other object does.
+    // Both objects are deleted with their Pipe.
     let pipes = super::pipes::pipes(namespace);
     for pipe in pipes.list(&ListParams::default()).await? {
         pipes.delete(&pipe.name_any(), &DeleteParams::default()).await?;
     }
-    super::pipes::gone(namespace, "an object outlives its Pipe").await
+    super::pipes::wait_for_none(namespace, "the object of a deleted Pipe still exists").await
 }

@@ -1,8 +1,8 @@
-//! The store: what it creates, for whom, and what nobody can make it do.
+//! The store: the objects that it creates, its permissions, and attacks on it.
 
-mod ask;
 mod attacks;
 mod awaited;
+mod client;
 mod env;
 mod events;
 mod pipes;

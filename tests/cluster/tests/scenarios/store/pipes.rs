@@ -1,5 +1,5 @@
-//! Outputs: what a pod gets stored, what it does not, and when it is gone again. The pods never run: the webhook has written
-//! what they declare, and their tokens are made for the test.
+//! Outputs: which ones the store accepts, and when it removes them. The pods never run: the webhook has
+//! injected their configuration, and the test creates their tokens.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use kube::api::{
 };
 use serde_json::{Value, json};
 
-use super::ask::{Answer, Store, VALUE, created, refused, token};
+use super::client::{Response, Store, VALUE, created, refused, token};
 
-/// A task's pod that never starts, of a run that `annotations` and the name tell, which declares outputs.
+/// A task pod with outputs that never starts, of the run `r1` of the workflow `etl`.
 fn pod(namespace: &Namespace, name: &str, outputs: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -55,14 +55,14 @@ fn body(container: &str, kind: &str, files: &[(&str, &[u8])]) -> Value {
     json!({"container": container, "kind": kind, "files": files})
 }
 
-/// The namespace's Pipes, as a stranger reads them.
+/// The Pipes of the namespace, without the types of Bootlace.
 pub(super) fn pipes(namespace: &Namespace) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
     Api::namespaced_with(namespace.client(), namespace.name(), &resource)
 }
 
-/// What is there: the names of Pipes, and of the objects that Bootlace made of outputs.
-async fn there(namespace: &Namespace) -> Result<(Vec<String>, Vec<String>)> {
+/// The names of all Pipes, and of all objects with outputs.
+async fn existing(namespace: &Namespace) -> Result<(Vec<String>, Vec<String>)> {
     let params = ListParams::default().labels("bootlace.dev/pipe-run");
     let pipes = pipes(namespace).list(&params).await?;
     let secrets = namespace.api::<Secret>().list(&params).await?;
@@ -73,10 +73,11 @@ async fn there(namespace: &Namespace) -> Result<(Vec<String>, Vec<String>)> {
     Ok((pipes.iter().map(kube::ResourceExt::name_any).collect(), objects))
 }
 
-pub(super) async fn gone(namespace: &Namespace, what: &str) -> Result<()> {
-    until_async(LIMIT, what, async || {
-        let left = there(namespace).await?;
-        ensure!(left.0.is_empty() && left.1.is_empty(), "{left:?}");
+/// Waits until no Pipes and no outputs exist.
+pub(super) async fn wait_for_none(namespace: &Namespace, problem: &str) -> Result<()> {
+    until_async(LIMIT, problem, async || {
+        let remaining = existing(namespace).await?;
+        ensure!(remaining.0.is_empty() && remaining.1.is_empty(), "{remaining:?}");
         Ok(())
     })
     .await
@@ -84,48 +85,48 @@ pub(super) async fn gone(namespace: &Namespace, what: &str) -> Result<()> {
 
 #[tokio::test]
 async fn a_pod_gets_nothing_stored_but_what_it_declares() -> Result<()> {
-    // Boxed, because what it holds over its many steps is more than a stack should carry (clippy::large_futures).
+    // Boxed, because the future is large (clippy::large_futures).
     Box::pin(scenario("store-outputs").run(async |namespace| {
         namespace.profile("{}").await?;
         let store = Store::open(&namespace.client()).await?;
         let task = created(namespace, &pod(namespace, "task", &outputs())).await?;
-        let its = token(namespace, Some(&task), "bootlace").await?;
+        let task_token = token(namespace, Some(&task), "bootlace").await?;
         let good = body("main", "Secret", &[("tls.crt", VALUE.as_bytes())]);
         let other = json!([{"key": "Theirs", "file": "/out/a", "kind": "Secret", "container": "main"}]);
         let other = created(namespace, &pod(namespace, "other", &other)).await?;
-        let theirs = token(namespace, Some(&other), "bootlace").await?;
+        let other_token = token(namespace, Some(&other), "bootlace").await?;
 
         let put = async |token: &str, key: &str, body: &Value| store.put_output(token, key, body.to_string()).await;
-        refused(&put("", "Cert", &good).await?, 401, "carries no token");
+        refused(&put("", "Cert", &good).await?, 401, "BL5101");
         for key in ["Key", "cert", "Theirs", "..%2FCert", "%7B%7B.Pipes.Cert%7D%7D"] {
-            refused(&put(&its, key, &good).await?, 403, "declares no output");
+            refused(&put(&task_token, key, &good).await?, 403, "BL5106");
         }
-        refused(&put(&theirs, "Cert", &good).await?, 403, "declares no output \"Cert\"");
+        refused(&put(&other_token, "Cert", &good).await?, 403, "BL5106");
         let kind = body("main", "ConfigMap", &[("tls.crt", VALUE.as_bytes())]);
-        refused(&put(&its, "Cert", &kind).await?, 403, "declared as a Secret, and not as a ConfigMap");
+        refused(&put(&task_token, "Cert", &kind).await?, 403, "BL5106");
         let container = body("other", "Secret", &[("tls.crt", VALUE.as_bytes())]);
-        refused(&put(&its, "Cert", &container).await?, 403, "is not container \"other\"'s to hand over");
-        for (name, hint) in [("../a", "\"../a\""), ("", "file name \"\""), (&*"n".repeat(254), "file name ")] {
-            refused(&put(&its, "Cert", &body("main", "Secret", &[(name, b"x")])).await?, 422, hint);
+        refused(&put(&task_token, "Cert", &container).await?, 403, "BL5106");
+        for name in ["../a", "", &*"n".repeat(254)] {
+            refused(&put(&task_token, "Cert", &body("main", "Secret", &[(name, b"x")])).await?, 422, "BL5205");
         }
-        refused(&put(&its, "Cert", &body("main", "Secret", &[])).await?, 422, "has no files");
+        refused(&put(&task_token, "Cert", &body("main", "Secret", &[])).await?, 422, "BL5205");
         let large = body("main", "Secret", &[("a", &vec![b'x'; 1 << 20])]);
-        refused(&put(&its, "Cert", &large).await?, 413, "1048577 bytes");
+        refused(&put(&task_token, "Cert", &large).await?, 413, "BL5204");
 
-        // What declares it cannot be changed afterwards, and a pod without a sidecar declares nothing.
+        // The annotation cannot be changed later, and a pod without a sidecar has no outputs.
         let forged = json!({"metadata": {"annotations": {"bootlace.dev/pipe-out": "[{key: Key, file: /a, kind: Secret}]"}}});
         namespace.api::<Pod>().patch("task", &PatchParams::default(), &Patch::Merge(forged)).await?;
-        refused(&put(&its, "Key", &good).await?, 403, "declares no output \"Key\"");
+        refused(&put(&task_token, "Key", &good).await?, 403, "BL5106");
         let none = created(namespace, &pod(namespace, "none", &json!([]))).await?;
         let none = token(namespace, Some(&none), "bootlace").await?;
-        refused(&put(&none, "Cert", &good).await?, 403, "has no container bootlace-pipe");
-        assert_eq!(there(namespace).await?, (vec![], vec![]));
+        refused(&put(&none, "Cert", &good).await?, 403, "BL5106");
+        assert_eq!(existing(namespace).await?, (vec![], vec![]));
 
-        // The largest that fits is taken, and its bytes come back.
+        // The largest possible output is stored unchanged.
         let largest = vec![b'\xff'; (1 << 20) - 1];
-        let answer = put(&its, "Log", &body("other", "ConfigMap", &[("a", &largest)])).await?;
-        assert_eq!((answer.0, &answer.1["created"]), (200, &json!(true)), "{answer:?}");
-        let name = answer.1["pipe"].as_str().context("it names the Pipe")?;
+        let response = put(&task_token, "Log", &body("other", "ConfigMap", &[("a", &largest)])).await?;
+        assert_eq!((response.0, &response.1["created"]), (200, &json!(true)), "{response:?}");
+        let name = response.1["pipe"].as_str().context("the response does not name the Pipe")?;
         let map = namespace.api::<ConfigMap>().get(name).await?;
         assert!(map.binary_data.unwrap()["a"].0 == largest && map.immutable == Some(true));
         Ok(())
@@ -140,18 +141,21 @@ async fn the_same_bytes_are_one_object_that_goes_with_its_pipe() -> Result<()> {
             namespace.profile("{}").await?;
             let store = Store::open(&namespace.client()).await?;
             let task = created(namespace, &pod(namespace, "task", &outputs())).await?;
-            let its = token(namespace, Some(&task), "bootlace").await?;
+            let task_token = token(namespace, Some(&task), "bootlace").await?;
             let content =
                 body("main", "Secret", &[("tls.crt", b"one"), ("tls.key", VALUE.as_bytes())]).to_string();
-            let first = store.put_output(&its, "Cert", content.clone()).await?;
+            let first = store.put_output(&task_token, "Cert", content.clone()).await?;
             assert_eq!((first.0, &first.1["created"]), (200, &json!(true)), "{first:?}");
-            let name = first.1["pipe"].as_str().context("it names the Pipe")?.to_owned();
+            let name = first.1["pipe"].as_str().context("the response does not name the Pipe")?.to_owned();
             assert!(name.starts_with("etl.r1.task.cert-"), "{name}");
             let (pipes, secrets) = (pipes(namespace), namespace.api::<Secret>());
             let (pipe, secret) = (pipes.get(&name).await?, secrets.get(&name).await?);
             let spec = &pipe.data["spec"];
-            let told = (&spec["key"], &spec["kind"], &spec["size"], &spec["files"]);
-            assert_eq!(told, (&json!("Cert"), &json!("Secret"), &json!(30), &json!(["tls.crt", "tls.key"])));
+            let fields = (&spec["key"], &spec["kind"], &spec["size"], &spec["files"]);
+            assert_eq!(
+                fields,
+                (&json!("Cert"), &json!("Secret"), &json!(30), &json!(["tls.crt", "tls.key"]))
+            );
             assert!(pipe.data["status"]["stored"].is_string() && spec["expires"].is_string());
             assert_eq!(secret.data.as_ref().unwrap()["tls.key"].0, VALUE.as_bytes());
             assert_eq!(
@@ -159,7 +163,7 @@ async fn the_same_bytes_are_one_object_that_goes_with_its_pipe() -> Result<()> {
                 (Some(true), pipe.uid().unwrap())
             );
 
-            let second = store.put_output(&its, "Cert", content.clone()).await?;
+            let second = store.put_output(&task_token, "Cert", content.clone()).await?;
             assert_eq!((second.0, &second.1["created"]), (200, &json!(false)), "{second:?}");
             assert_eq!(pipes.get(&name).await?.resource_version(), pipe.resource_version());
             assert_eq!(secrets.get(&name).await?.resource_version(), secret.resource_version());
@@ -171,19 +175,20 @@ async fn the_same_bytes_are_one_object_that_goes_with_its_pipe() -> Result<()> {
                     "pipes",
                 ]))
                 .await?;
-            let row: Vec<_> = kubectl.lines().nth(1).context("a row")?.split_whitespace().take(7).collect();
+            let row: Vec<_> = kubectl.lines().nth(1).context("no row")?.split_whitespace().take(7).collect();
             assert_eq!(row, [&*name, "r1", "task", "Cert", "Secret", "30", "True"]);
-            // What it says of its object cannot change.
-            let elsewhere = Patch::Merge(json!({"spec": {"object": "db-login"}}));
+            // The object of a Pipe cannot be changed.
+            let other_object = Patch::Merge(json!({"spec": {"object": "db-login"}}));
             let error =
-                pipes.patch(&name, &PatchParams::default(), &elsewhere).await.unwrap_err().to_string();
-            assert!(error.contains("what a Pipe says of its object cannot change"), "{error}");
+                pipes.patch(&name, &PatchParams::default(), &other_object).await.unwrap_err().to_string();
+            assert!(error.contains("immutable"), "{error}");
 
-            // Deleted and stored again, at once: the garbage collector may not have seen to the object yet.
+            // Deleted and immediately stored again, possibly before the garbage collector has deleted the
+            // object.
             pipes.delete(&name, &DeleteParams::default()).await?;
-            until_async(LIMIT, "it is not stored again", async || {
-                let answer = store.put_output(&its, "Cert", content.clone()).await?;
-                ensure!(answer.0 == 200 && answer.1["created"] == true, "{answer:?}");
+            until_async(LIMIT, "the output was not stored again", async || {
+                let response = store.put_output(&task_token, "Cert", content.clone()).await?;
+                ensure!(response.0 == 200 && response.1["created"] == true, "{response:?}");
                 Ok(())
             })
             .await?;
@@ -191,7 +196,7 @@ async fn the_same_bytes_are_one_object_that_goes_with_its_pipe() -> Result<()> {
             assert!(again.data["status"]["stored"].is_string() && again.uid() != pipe.uid());
             assert_eq!(secrets.get(&name).await?.owner_references()[0].uid, again.uid().unwrap());
             pipes.delete(&name, &DeleteParams::default()).await?;
-            gone(namespace, "the object outlives its Pipe").await
+            wait_for_none(namespace, "the object of a deleted Pipe still exists").await
         })
         .await
 }
@@ -203,22 +208,22 @@ async fn who_waits_for_a_pipe_is_told_once_it_is_stored() -> Result<()> {
             namespace.profile("{}").await?;
             let store = Store::open(&namespace.client()).await?;
             let task = created(namespace, &pod(namespace, "task", &outputs())).await?;
-            let its = token(namespace, Some(&task), "bootlace").await?;
+            let task_token = token(namespace, Some(&task), "bootlace").await?;
             let content = body("main", "Secret", &[("a", b"x")]).to_string();
-            let answer = store.put_output(&its, "Cert", content.clone()).await?;
-            let name = answer.1["pipe"].as_str().context("it names the Pipe")?;
+            let response = store.put_output(&task_token, "Cert", content.clone()).await?;
+            let name = response.1["pipe"].as_str().context("the response does not name the Pipe")?;
             let stored = pipes(namespace).get(name).await?;
             pipes(namespace).delete(name, &DeleteParams::default()).await?;
-            gone(namespace, "the object outlives its Pipe").await?;
+            wait_for_none(namespace, "the object of a deleted Pipe still exists").await?;
 
-            // As a replica leaves it that is killed before it has made the object.
-            let mut begun = stored.clone();
-            begun.metadata = ObjectMeta {
+            // The Pipe of a replica that was killed before it created the object.
+            let mut incomplete = stored.clone();
+            incomplete.metadata = ObjectMeta {
                 name: Some(name.to_owned()),
                 labels: stored.metadata.labels.clone(),
                 ..ObjectMeta::default()
             };
-            pipes(namespace).create(&PostParams::default(), &begun).await?;
+            pipes(namespace).create(&PostParams::default(), &incomplete).await?;
             let pipe = format!("pipe/{name}");
             let wait = async |timeout: &str| {
                 let mut kubectl = bootlace_cluster::command::command("kubectl");
@@ -232,14 +237,14 @@ async fn who_waits_for_a_pipe_is_told_once_it_is_stored() -> Result<()> {
                 ]);
                 bootlace_cluster::command::output(&mut kubectl).await
             };
-            let error = wait("--timeout=0").await.expect_err("it is not stored");
+            let error = wait("--timeout=0").await.expect_err("the Pipe is not stored");
             assert!(format!("{error:#}").contains("not met"), "{error:#}");
-            let (waited, answer) =
-                tokio::join!(wait("--timeout=60s"), store.put_output(&its, "Cert", content.clone()));
-            assert_eq!(answer?.0, 200);
+            let (waited, response) =
+                tokio::join!(wait("--timeout=60s"), store.put_output(&task_token, "Cert", content.clone()));
+            assert_eq!(response?.0, 200);
             waited?;
             let ready = pipes(namespace).get(name).await?;
-            let ready = ready.data.pointer("/status/conditions/0").context("it has a condition")?;
+            let ready = ready.data.pointer("/status/conditions/0").context("the Pipe has no condition")?;
             assert_eq!((&ready["status"], &ready["reason"]), (&json!("True"), &json!("Stored")));
             Ok(())
         })
@@ -261,20 +266,20 @@ async fn what_a_job_stored_goes_with_the_job() -> Result<()> {
             let template = json!({"metadata": template["metadata"], "spec": template["spec"]});
             let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "chain"}, "spec": {"template": template}});
             namespace.create(&job.to_string()).await?;
-            let made = async || {
+            let first_pod = async || {
                 let pods = namespace.pods("batch.kubernetes.io/job-name=chain").await?;
-                pods.into_iter().next().context("there is no pod")
+                pods.into_iter().next().context("no pod found")
             };
-            until_async(LIMIT, "the Job makes no pod", async || made().await.map(drop)).await?;
-            let its = token(namespace, Some(&made().await?), "bootlace").await?;
-            let answer = store.put_output(&its, "Cert", body("main", "Secret", &[("a", b"x")]).to_string()).await?;
-            assert_eq!(answer.0, 200, "{answer:?}");
-            let pipe = pipes(namespace).get(answer.1["pipe"].as_str().context("a name")?).await?;
+            until_async(LIMIT, "the Job has no pod", async || first_pod().await.map(drop)).await?;
+            let task_token = token(namespace, Some(&first_pod().await?), "bootlace").await?;
+            let response = store.put_output(&task_token, "Cert", body("main", "Secret", &[("a", b"x")]).to_string()).await?;
+            assert_eq!(response.0, 200, "{response:?}");
+            let pipe = pipes(namespace).get(response.1["pipe"].as_str().context("the response does not name the Pipe")?).await?;
             let owner = &pipe.owner_references()[0];
             assert_eq!((&*owner.kind, &*owner.name), ("Job", "chain"));
             assert_eq!(pipe.data["spec"].get("expires"), None);
             namespace.api::<Job>().delete("chain", &DeleteParams::background()).await?;
-            gone(namespace, "what the Job stored outlives it").await
+            wait_for_none(namespace, "the output of a deleted Job still exists").await
         })
         .await
 }
@@ -286,34 +291,34 @@ async fn what_has_expired_or_was_never_finished_is_removed() -> Result<()> {
             namespace.profile("pipes: { timeToLiveSeconds: 60 }").await?;
             let store = Store::open(&namespace.client()).await?;
             let task = created(namespace, &pod(namespace, "task", &outputs())).await?;
-            let its = token(namespace, Some(&task), "bootlace").await?;
-            let answer = store.put_output(&its, "Cert", body("main", "Secret", &[("a", b"x")]).to_string()).await?;
-            assert_eq!(answer.0, 200, "{answer:?}");
-            let name = answer.1["pipe"].as_str().context("a name")?;
+            let task_token = token(namespace, Some(&task), "bootlace").await?;
+            let response = store.put_output(&task_token, "Cert", body("main", "Secret", &[("a", b"x")]).to_string()).await?;
+            assert_eq!(response.0, 200, "{response:?}");
+            let name = response.1["pipe"].as_str().context("the response does not name the Pipe")?;
             let stored = pipes(namespace).get(name).await?;
 
-            // As a replica leaves it that is killed once it has made the object.
-            let mut left = stored.clone();
-            left.metadata = ObjectMeta {
+            // The objects of a replica that was killed after it created the object.
+            let mut incomplete = stored.clone();
+            incomplete.metadata = ObjectMeta {
                 name: Some("left".to_owned()),
                 labels: stored.metadata.labels.clone(),
                 ..ObjectMeta::default()
             };
-            left.data["spec"]["object"] = json!("left");
-            let pipe = pipes(namespace).create(&PostParams::default(), &left).await?;
+            incomplete.data["spec"]["object"] = json!("left");
+            let pipe = pipes(namespace).create(&PostParams::default(), &incomplete).await?;
             assert!(pipe.data.pointer("/status/stored").is_none());
-            // Nobody has written its status: whoever waits for it sees that it is not stored.
-            let unwritten = pipes(namespace).get("left").await?;
-            let ready = unwritten.data.pointer("/status/conditions/0").context("it has a condition")?;
+            // Its status has the default condition, which shows that it is not stored.
+            let without_status = pipes(namespace).get("left").await?;
+            let ready = without_status.data.pointer("/status/conditions/0").context("the Pipe has no condition")?;
             assert_eq!((&ready["type"], &ready["status"]), (&json!("Ready"), &json!("Unknown")));
             let owner = json!([{"apiVersion": "bootlace.dev/v1alpha1", "kind": "Pipe", "name": "left", "uid": pipe.uid()}]);
-            let secret = json!({"metadata": {"name": "left", "labels": left.labels(), "ownerReferences": owner}});
+            let secret = json!({"metadata": {"name": "left", "labels": incomplete.labels(), "ownerReferences": owner}});
             namespace.api::<Secret>().create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
 
-            gone(namespace, "what is over is not removed").await?;
-            let expires = stored.data["spec"]["expires"].as_str().context("it expires")?;
+            wait_for_none(namespace, "expired or incomplete outputs were not removed").await?;
+            let expires = stored.data["spec"]["expires"].as_str().context("the Pipe does not expire")?;
             let expires: Timestamp = expires.parse()?;
-            // Clocks of one machine: not before its time.
+            // Store and test use the same clock.
             assert!(Timestamp::now() >= expires, "{expires}");
             assert!(Timestamp::now().duration_since(expires).unsigned_abs() < Duration::from_mins(1));
             Ok(())
@@ -327,14 +332,14 @@ async fn a_run_stores_no_more_than_its_quota() -> Result<()> {
         .run(async |namespace| {
             namespace.profile("pipes: { quota: { perRun: 1, perNamespace: 2 } }").await?;
             let store = Store::open(&namespace.client()).await?;
-            let put = async |pod: &Value, key: &str, container: &str, kind: &str| -> Result<Answer> {
+            let put = async |pod: &Value, key: &str, container: &str, kind: &str| -> Result<Response> {
                 let name = pod["metadata"]["name"].as_str().unwrap_or_default();
                 let pod = match namespace.api::<Pod>().get_opt(name).await? {
                     Some(pod) => pod,
                     None => created(namespace, pod).await?,
                 };
-                let its = token(namespace, Some(&pod), "bootlace").await?;
-                store.put_output(&its, key, body(container, kind, &[("a", b"x")]).to_string()).await
+                let task_token = token(namespace, Some(&pod), "bootlace").await?;
+                store.put_output(&task_token, key, body(container, kind, &[("a", b"x")]).to_string()).await
             };
             let of_run = |name: &str, run: &str| {
                 let mut pod = pod(namespace, name, &outputs());
@@ -343,16 +348,12 @@ async fn a_run_stores_no_more_than_its_quota() -> Result<()> {
             };
             let (one, two, three) = (of_run("one", "r1"), of_run("two", "r2"), of_run("three", "r3"));
             assert_eq!(put(&one, "Cert", "main", "Secret").await?.0, 200);
-            refused(
-                &put(&one, "Log", "other", "ConfigMap").await?,
-                403,
-                "there are 1 Pipes of this run already",
-            );
-            // The same again is no more.
+            refused(&put(&one, "Log", "other", "ConfigMap").await?, 403, "BL5303");
+            // The same output again does not count.
             assert_eq!(put(&one, "Cert", "main", "Secret").await?.0, 200);
             assert_eq!(put(&two, "Cert", "main", "Secret").await?.0, 200);
-            refused(&put(&three, "Cert", "main", "Secret").await?, 403, "2 Pipes in the namespace already");
-            assert_eq!(there(namespace).await?.0.len(), 2);
+            refused(&put(&three, "Cert", "main", "Secret").await?, 403, "BL5303");
+            assert_eq!(existing(namespace).await?.0.len(), 2);
             Ok(())
         })
         .await

@@ -1,8 +1,8 @@
-//! Replicas of the store that are killed while tasks boot.
+//! Replicas of the store are killed while tasks boot.
 
 use anyhow::{Result, ensure};
 use bootlace_cluster::images::PROBE;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::core::v1::Pod;
@@ -20,7 +20,7 @@ async fn no_task_fails_while_the_stores_replicas_are_killed() -> Result<()> {
 }
 
 async fn killed(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let values = json!({"store": {"replicas": 2}, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"store": {"replicas": 2}, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let before: Vec<_> = release.stores().await?.iter().map(ResourceExt::name_any).collect();
     assert_eq!(before.len(), 2, "{before:?}");
@@ -32,7 +32,7 @@ async fn killed(home: &Namespace, tasks: &Namespace) -> Result<()> {
             "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": PROBE, "args": ["environ"]}]},
         });
         tasks.create(&pod.to_string()).await?;
-        // Both at once, without a grace period, in the middle of them: for a moment there is no store at all.
+        // Delete both replicas at once, without a grace period, so that there is no store for a moment.
         if number == TASKS / 2 {
             for replica in &before {
                 home.api::<Pod>().delete(replica, &DeleteParams::default().grace_period(0)).await?;
@@ -44,7 +44,7 @@ async fn killed(home: &Namespace, tasks: &Namespace) -> Result<()> {
         tasks.pod_succeeded(&name).await?;
         assert_eq!(tasks.process(&name, "main").await?.env("GREETING"), Some(&b"the analytics team"[..]));
     }
-    until_async(LIMIT, "there are no new replicas", async || {
+    until_async(LIMIT, "the replicas were not replaced", async || {
         let after: Vec<_> = release.stores().await?.iter().map(ResourceExt::name_any).collect();
         ensure!(after.len() == 2 && !after.iter().any(|name| before.contains(name)), "{before:?} {after:?}");
         Ok(())

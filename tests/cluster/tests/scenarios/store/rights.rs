@@ -1,5 +1,5 @@
-//! What the store's service account may do: few things, and of Secrets and `ConfigMaps` it makes only such as the
-//! admission policy lets it.
+//! The permissions of the service account of the store: RBAC allows few verbs, and the admission policy
+//! restricts the Secrets and `ConfigMaps` that it creates.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::install;
@@ -45,11 +45,11 @@ async fn every_verb_but_those_it_needs_is_denied() -> Result<()> {
     scenario("store-rights")
         .run(async |namespace| {
             let mut allowed = Vec::new();
-            // Of every namespace, as of one's own: the rights are the cluster's.
+            // In any namespace and in its own, because its permissions are in a ClusterRole.
             for place in [namespace.name(), install::NAMESPACE] {
                 for (group, resource, subresource) in RESOURCES {
                     for verb in VERBS {
-                        if may(namespace, place, verb, (group, resource, subresource)).await? {
+                        if is_allowed(namespace, place, verb, (group, resource, subresource)).await? {
                             allowed.push(format!("{verb} {group}/{resource}/{subresource}"));
                         }
                     }
@@ -68,15 +68,20 @@ async fn every_verb_but_those_it_needs_is_denied() -> Result<()> {
                 "delete bootlace.dev/pipes/",
                 "patch bootlace.dev/pipes/status",
             ];
-            // Get and update are for its own Lease alone, which a question without a name does not ask for.
-            let at_home = ["create coordination.k8s.io/leases/"];
-            assert_eq!(allowed, [&everywhere[..], &everywhere, &at_home].concat());
+            // It can get and update only its own Lease, which is not included in a review without a name.
+            let own_namespace = ["create coordination.k8s.io/leases/"];
+            assert_eq!(allowed, [&everywhere[..], &everywhere, &own_namespace].concat());
             Ok(())
         })
         .await
 }
 
-async fn may(namespace: &Namespace, place: &str, verb: &str, what: (&str, &str, &str)) -> Result<bool> {
+async fn is_allowed(
+    namespace: &Namespace,
+    place: &str,
+    verb: &str,
+    (group, resource, subresource): (&str, &str, &str),
+) -> Result<bool> {
     let some = |text: &str| Some(text.to_owned());
     let review = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
@@ -85,9 +90,9 @@ async fn may(namespace: &Namespace, place: &str, verb: &str, what: (&str, &str, 
             resource_attributes: Some(ResourceAttributes {
                 namespace: some(place),
                 verb: some(verb),
-                group: some(what.0),
-                resource: some(what.1),
-                subresource: some(what.2).filter(|name| !name.is_empty()),
+                group: some(group),
+                resource: some(resource),
+                subresource: some(subresource).filter(|name| !name.is_empty()),
                 ..ResourceAttributes::default()
             }),
             ..SubjectAccessReviewSpec::default()
@@ -96,16 +101,16 @@ async fn may(namespace: &Namespace, place: &str, verb: &str, what: (&str, &str, 
     };
     let reviews: Api<SubjectAccessReview> = Api::all(namespace.client());
     let reviewed = reviews.create(&PostParams::default(), &review).await?;
-    Ok(reviewed.status.context("the API server answers")?.allowed)
+    Ok(reviewed.status.context("the review has no status")?.allowed)
 }
 
-/// A client with the store's own token: what it would be for whoever took the store over.
-async fn as_the_store(namespace: &Namespace) -> Result<Client> {
+/// A client with a token of the store, as an attacker would have who controls the store.
+async fn client_of_store(namespace: &Namespace) -> Result<Client> {
     let accounts: Api<ServiceAccount> = Api::namespaced(namespace.client(), install::NAMESPACE);
     let spec = TokenRequestSpec { expiration_seconds: Some(600), ..TokenRequestSpec::default() };
     let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
     let token = accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await?;
-    let token = token.status.and_then(|status| status.token).context("the API server made a token")?;
+    let token = token.status.and_then(|status| status.token).context("the API server returned no token")?;
     let kubeconfig = Kubeconfig::read_from(kubeconfig()?)?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     config.auth_info =
@@ -124,12 +129,12 @@ fn secret(change: impl FnOnce(&mut Value)) -> Secret {
         "type": "Opaque", "immutable": true, "stringData": {"A": "1"},
     });
     change(&mut secret);
-    serde_json::from_value(secret).expect("it is a Secret")
+    serde_json::from_value(secret).expect("the object is a Secret")
 }
 
-/// An output's name ends with 16 hexadecimal digits, and is that of its Pipe.
+/// The name of an output and of its Pipe, which ends with 16 hexadecimal digits.
 const OUTPUT: &str = "etl.r1.load.cert-0123456789abcdef";
-/// The label of an output's run.
+/// The label for the run of an output.
 const RUN: &str = "0123456789abcdef0123456789abcdef";
 
 fn output(change: impl FnOnce(&mut Value)) -> Value {
@@ -151,13 +156,13 @@ async fn of_outputs_it_makes_only_such_as_a_pipe_owns() -> Result<()> {
 }
 
 async fn outputs(namespace: &Namespace) -> Result<()> {
-    let client = as_the_store(namespace).await?;
+    let client = client_of_store(namespace).await?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace.name());
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace.name());
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     secrets.create(&dry, &serde_json::from_value(output(|_| ()))?).await?;
     maps.create(&dry, &serde_json::from_value(output(|_| ()))?).await?;
-    // The same data again, under a name that pods can wait for.
+    // The second object of an awaited output, under the name that pods wait for.
     let awaited =
         output(|output| output["metadata"]["name"] = json!("etl.r1.load.cert-awaited-0123456789abcdef"));
     secrets.create(&dry, &serde_json::from_value(awaited.clone())?).await?;
@@ -186,7 +191,7 @@ async fn outputs(namespace: &Namespace) -> Result<()> {
         (change("labels", json!({"app.kubernetes.io/managed-by": "bootlace"})), "must be either"),
         (change("labels", json!({"bootlace.dev/pipe-run": RUN})), "must have the label"),
         (label("bootlace.dev/pipe-run", "default"), "must not have labels other than"),
-        // What other programs find their own by.
+        // Labels by which other programs select objects.
         (label("argocd.argoproj.io/secret-type", "repository"), "must not have labels other than"),
         (label("grafana_dashboard", "1"), "must not have labels other than"),
         (change("annotations", json!({"k8s-sidecar-target-directory": "/"})), "must not have annotations"),
@@ -194,34 +199,30 @@ async fn outputs(namespace: &Namespace) -> Result<()> {
         (change("ownerReferences", json!([])), "must have exactly one owner"),
         (output(|output| output["immutable"] = json!(false)), "must be immutable"),
     ] {
-        for made in [
+        for created in [
             secrets.create(&dry, &serde_json::from_value(bad.clone())?).await.map(drop),
             maps.create(&dry, &serde_json::from_value(bad)?).await.map(drop),
         ] {
-            let refused = made.expect_err(hint).to_string();
-            assert!(
-                refused.contains("ValidatingAdmissionPolicy") && refused.contains(hint),
-                "{hint}: {refused}"
-            );
+            let error = created.expect_err(hint).to_string();
+            assert!(error.contains("ValidatingAdmissionPolicy") && error.contains(hint), "{hint}: {error}");
         }
     }
-    // An env is no ConfigMap, whatever its name.
+    // The env of a pod must not be a ConfigMap.
     let env = serde_json::to_value(secret(|_| ()))?;
     let env = json!({"metadata": env["metadata"], "immutable": true});
-    let refused = maps.create(&dry, &serde_json::from_value(env)?).await.expect_err("an env").to_string();
-    assert!(refused.contains("must be either"), "{refused}");
+    let error = maps.create(&dry, &serde_json::from_value(env)?).await.expect_err("an env").to_string();
+    assert!(error.contains("must be either"), "{error}");
     let token = output(|output| output["type"] = json!("bootstrap.kubernetes.io/token"));
-    let refused =
-        secrets.create(&dry, &serde_json::from_value(token)?).await.expect_err("a token").to_string();
-    assert!(refused.contains("must have the type Opaque"), "{refused}");
-    // Nor can it look at or remove what is there.
-    for refused in [
+    let error = secrets.create(&dry, &serde_json::from_value(token)?).await.expect_err("a token").to_string();
+    assert!(error.contains("must have the type Opaque"), "{error}");
+    // The store can neither read nor delete existing objects.
+    for result in [
         maps.get("kube-root-ca.crt").await.map(drop),
         maps.list(&ListParams::default()).await.map(drop),
         maps.delete("kube-root-ca.crt", &DeleteParams::default()).await.map(drop),
     ] {
-        let refused = refused.expect_err("it may not").to_string();
-        assert!(refused.contains("cannot"), "{refused}");
+        let error = result.expect_err("the store is allowed to").to_string();
+        assert!(error.contains("cannot"), "{error}");
     }
     Ok(())
 }
@@ -232,10 +233,10 @@ async fn of_secrets_it_makes_only_a_pods_env() -> Result<()> {
 }
 
 async fn policy(namespace: &Namespace) -> Result<()> {
-    let client = as_the_store(namespace).await?;
+    let client = client_of_store(namespace).await?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace.name());
-    // A dry run goes the whole way through admission. What the policy lets pass shows that it is the policy which refuses
-    // the rest.
+    // A dry run passes through admission. A valid Secret is admitted, so the policy is the reason for the
+    // refusals below.
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     secrets.create(&dry, &secret(|_| ())).await?;
     let owner = |kind: &str| json!([{"apiVersion": "v1", "kind": kind, "name": "a", "uid": "u-1"}]);
@@ -274,39 +275,39 @@ async fn policy(namespace: &Namespace) -> Result<()> {
         (secret(|secret| secret["metadata"]["ownerReferences"] = owner("Node")), "owned by the pod, named"),
         (secret(|secret| secret["metadata"]["ownerReferences"] = two), "must have exactly one owner"),
     ] {
-        let refused = secrets.create(&dry, &bad).await.expect_err(hint).to_string();
-        assert!(refused.contains("ValidatingAdmissionPolicy") && refused.contains(hint), "{hint}: {refused}");
+        let error = secrets.create(&dry, &bad).await.expect_err(hint).to_string();
+        assert!(error.contains("ValidatingAdmissionPolicy") && error.contains(hint), "{hint}: {error}");
     }
     for place in ["kube-system", "kube-public", install::NAMESPACE] {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), place);
-        let refused = secrets.create(&dry, &secret(|_| ())).await.expect_err(place).to_string();
-        assert!(refused.contains("must not create objects in its own namespace"), "{place}: {refused}");
+        let error = secrets.create(&dry, &secret(|_| ())).await.expect_err(place).to_string();
+        assert!(error.contains("must not create objects in its own namespace"), "{place}: {error}");
     }
 
-    // Nor can it look at, change or remove the one that is there.
-    // Nobody's: the owner of the others does not exist, and the garbage collector would take it away meanwhile.
-    let left = secret(|secret| secret["metadata"]["ownerReferences"] = json!([]));
-    namespace.api::<Secret>().create(&PostParams::default(), &left).await?;
+    // The store can neither read, change nor delete an existing Secret. It has no owner, because the garbage
+    // collector would delete a Secret whose owner does not exist.
+    let existing = secret(|secret| secret["metadata"]["ownerReferences"] = json!([]));
+    namespace.api::<Secret>().create(&PostParams::default(), &existing).await?;
     let (patch, params) = (Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}})), PatchParams::default());
-    for refused in [
+    for result in [
         secrets.get(NAME).await.map(drop),
         secrets.list(&ListParams::default()).await.map(drop),
         secrets.patch(NAME, &params, &patch).await.map(drop),
         secrets.delete(NAME, &DeleteParams::default()).await.map(drop),
     ] {
-        let refused = refused.expect_err("it may not").to_string();
-        assert!(refused.contains("cannot"), "{refused}");
+        let error = result.expect_err("the store is allowed to").to_string();
+        assert!(error.contains("cannot"), "{error}");
     }
-    // Were it granted the right by mistake, the policy would still say no.
+    // If it had the permission by mistake, the policy would still refuse.
     namespace.create(&grant(namespace.name()).to_string()).await?;
     namespace.create(&binding(namespace.name()).to_string()).await?;
     bootlace_cluster::wait::until_async(
         bootlace_cluster::scenario::LIMIT,
-        "the grant is not seen",
+        "the new role has no effect",
         async || {
-            let refused =
+            let error =
                 secrets.delete(NAME, &DeleteParams::default()).await.expect_err("the policy").to_string();
-            anyhow::ensure!(refused.contains("not change or delete them"), "{refused}");
+            anyhow::ensure!(error.contains("not change or delete them"), "{error}");
             Ok(())
         },
     )

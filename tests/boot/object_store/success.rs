@@ -1,10 +1,10 @@
-//! What becomes of one object.
+//! What one object becomes.
 
 use serde_json::json;
 
 use super::stores::{Kind, Store};
 use super::{MARK, boot, failure, source};
-use crate::support::Container;
+use crate::support::{Container, code};
 
 #[test]
 fn an_object_becomes_a_file_byte_for_byte() {
@@ -31,7 +31,7 @@ fn an_object_becomes_a_file_byte_for_byte() {
 }
 
 #[test]
-fn keys_that_a_url_cannot_hold_as_they_are_come_whole() {
+fn keys_with_special_characters_are_encoded() {
     for store in Store::each("odd-keys") {
         for key in ["a b/ä€🚀.sql", "50%25?x=1#y&z.txt", "~!'()*,;:@=+$[]{}|^`\"<>", "-", "a..b/..c"] {
             let container = Container::new();
@@ -57,8 +57,8 @@ fn an_object_of_json_becomes_env_and_files() {
         store.put("config.json", format!("{{\"env\": {MARK}").as_bytes());
         let container = Container::new();
         let source = source(&container, &store, &json!({"object": "config.json", "json": [{"into": "Env"}]}));
-        let (code, sentence) = failure(&container, &source);
-        assert!(code == 65 && sentence.contains("the answer is no JSON"), "{sentence}");
+        let (exit_code, message) = failure(&container, &source);
+        assert_eq!((exit_code, code(&message)), (65, "BL2302"), "{message}");
     }
 }
 
@@ -90,17 +90,14 @@ fn a_checksum_is_compared() {
     for store in Store::each("checksum") {
         store.put("a", b"whole");
         let container = Container::new();
-        let says = |sha256: &str| json!({"object": "a", "file": "a", "sha256": sha256});
-        let (code, sentence) = failure(&container, &source(&container, &store, &says(sha256)));
-        assert_eq!(code, 65);
-        let found = sentence.split("SHA-256 is ").nth(1).unwrap().split(',').next().unwrap();
-        assert!(
-            sentence.contains(&format!("and the profile says {sha256}: correct one of them")),
-            "{sentence}"
-        );
+        let request = |sha256: &str| json!({"object": "a", "file": "a", "sha256": sha256});
+        let (exit_code, message) = failure(&container, &source(&container, &store, &request(sha256)));
+        assert_eq!((exit_code, code(&message)), (65, "BL2301"));
+        let found = message.split("response is ").nth(1).unwrap().split(',').next().unwrap();
+        assert!(message.contains(sha256), "{message}");
 
         let container = Container::new();
-        boot(&container, &source(&container, &store, &says(found))).log();
+        boot(&container, &source(&container, &store, &request(found))).log();
         assert_eq!(container.assets()["a"], b"whole");
     }
 }
@@ -110,12 +107,9 @@ fn an_object_over_the_limit_is_not_fetched() {
     for store in Store::each("large-object") {
         store.put("a", &vec![b'x'; (1 << 20) + 1]);
         let container = Container::new();
-        let (code, sentence) =
+        let (exit_code, message) =
             failure(&container, &source(&container, &store, &json!({"object": "a", "file": "a"})));
-        assert_eq!(code, 65);
-        assert!(
-            sentence.contains("large-object/a: the answer is larger than 1048576 bytes: raise limits.size"),
-            "{sentence}"
-        );
+        assert_eq!((exit_code, code(&message)), (65, "BL2304"));
+        assert!(message.contains("large-object/a: ") && message.contains("1048576 bytes"), "{message}");
     }
 }

@@ -1,13 +1,14 @@
-//! Looking whether the kubelet has brought it.
+//! Waiting until the kubelet has mounted the output.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
-use crate::container::{Container, store, stored, told};
+use crate::container::{Container, config, store, stored};
 
-/// Fills a volume as the kubelet's `AtomicWriter` does: files are links through `..data`, and one rename changes them all.
+/// Fills a volume as the kubelet's `AtomicWriter` does: files are links through `..data`, and one rename
+/// changes them all.
 fn fill(container: &Container, volume: &str, files: &[&str]) {
     let volume = container.at("volumes").join(volume);
     let version = volume.join("..2026_11_21");
@@ -23,14 +24,14 @@ fn fill(container: &Container, volume: &str, files: &[&str]) {
 }
 
 #[test]
-fn it_ends_when_every_volume_holds_every_file() {
+fn it_exits_when_every_volume_contains_every_file() {
     let container = Container::new();
     for volume in ["cert", "named"] {
         fs::create_dir(container.at("volumes").join(volume)).unwrap();
     }
     let server = store(|_| stored(&["tls.crt", "tls.key"]));
     let folders = json!([{"volume": "cert"}, {"volume": "named", "paths": ["deep/key.pem"]}]);
-    let mut child = container.start(Some(&told(&server, 60, &json!({"folders": folders}))), true);
+    let mut child = container.start(Some(&config(&server, 60, &json!({"folders": folders}))), true);
     while server.asked().is_empty() {
         std::thread::yield_now();
     }
@@ -43,9 +44,9 @@ fn it_ends_when_every_volume_holds_every_file() {
 }
 
 #[test]
-fn without_the_flag_it_does_not_look() {
+fn without_the_flag_volumes_are_not_checked() {
     let server = store(|_| stored(&["a"]));
     let ended =
-        Container::new().run(Some(&told(&server, 60, &json!({"folders": [{"volume": "none"}]}))), false);
+        Container::new().run(Some(&config(&server, 60, &json!({"folders": [{"volume": "none"}]}))), false);
     assert!(ended.status.success(), "{}", ended.log);
 }

@@ -1,23 +1,26 @@
-//! What pods and the store say to each other: JSON over HTTPS, with the pod's token as bearer.
+//! The protocol between pods and the store: JSON over HTTPS, with the token of the pod as bearer token.
 //!
-//! | request | of | body | answer |
+//! | request | client | request body | response |
 //! |---|---|---|---|
 //! | `PUT /v1/env` | boot | [`EnvRequest`] | 200 [`EnvStored`] |
-//! | `PUT /v1/pipes/{key}` | the pipe sidecar | [`OutputRequest`] | 200 [`OutputStored`] |
+//! | `PUT /v1/pipes/{key}` | the sidecar | [`OutputRequest`] | 200 [`OutputStored`] |
 //! | `GET /v1/awaited/{object}` | the containers that wait | | 200 [`AwaitedResponse`] |
 //! | `POST /v1/events` | all of them | [`EventRequest`] | 204 |
 //!
-//! Everything else is an [`ErrorResponse`]. A caller asks again after 408, 429 and 5xx, and after no answer at all; any other
-//! refusal stays what it is. No request names a namespace, a pod or an object of its own choice: the token and the pod's
-//! injection do.
-//! Unknown fields are passed over, because store and pods may be of two versions, and no task is to fail for that. What must
-//! not be passed over takes a path of its own.
+//! Any other response is an [`ErrorResponse`]. A client retries after 408, 429 and 5xx, and if there is no response; other
+//! errors are final ([`is_final`]). A request cannot choose a namespace, a pod or an object: the token and the configuration of
+//! the injected containers determine them.
+//! Both sides ignore unknown fields, because store and pods can have different versions, and no task must fail for that. A
+//! feature that must not be ignored needs a new path.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
+use bootlace_launch::handover::is_data_key;
+use http::StatusCode;
 use k8s_openapi::ByteString;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -26,52 +29,58 @@ use bootlace_core::output::{ObjectData, ObjectKind};
 
 /// Stores the boot env of the calling pod.
 pub const PATH_ENV: &str = "/v1/env";
-/// Stores an output of the calling pod's task; its key follows.
+/// Stores an output of a task of the calling pod; the key follows.
 pub const PATH_PIPES: &str = "/v1/pipes/";
-/// Asks whether there is what the calling pod waits for; the object's name follows, as the pod's spec has it.
+/// Gets the state of an output that the calling pod waits for; the name of the object in the spec of the pod follows.
 pub const PATH_AWAITED: &str = "/v1/awaited/";
-/// Reports how the boot of the calling pod went, or that its outputs are not stored.
+/// Reports an Event of the calling pod.
 pub const PATH_EVENTS: &str = "/v1/events";
 
-/// Bytes that the API server takes in a Secret, names and values together (`MaxSecretSize`).
+/// How long the store works on a request, and how long a client waits for the response.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Maximum size of a Secret in the API server, names and values together (`MaxSecretSize`).
 pub const MAX_ENV_BYTES: usize = 1024 * 1024;
-/// Bytes that the API server takes in the name of a Secret's key.
+/// Maximum size of a key of a Secret in the API server.
 pub const MAX_NAME_BYTES: usize = 253;
-/// Bytes of a request's body. Base64 makes a third more of an env or of files, and short names take quotes and commas.
+/// Maximum size of a request body. Base64 adds a third to the values, and short names need quotes and commas.
 pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
-/// Variables of an env at most. A process starts with far fewer, and a Secret's other readers have to list them.
+/// Maximum number of variables. Processes have far fewer, and other readers of the Secret have to list them.
 const MAX_VARIABLES: usize = 20_000;
-/// Files of an output that are read at most: more than may be stored, so that the answer can say how many that is.
+/// Maximum number of files in a request. More than an output may have, so that the error message can contain the limit.
 const MAX_FILES: usize = 1_000;
 
-/// Body of `PUT /v1/env`. Not `Debug`: it holds secrets.
+/// Bytes of an Event's note that are kept: the API server accepts 1 KiB.
+pub const MAX_NOTE_BYTES: usize = 1000;
+
+/// Body of `PUT /v1/env`. Not `Debug`, because it contains secrets.
 #[derive(Deserialize, Serialize, Clone, Default, PartialEq)]
 pub struct EnvRequest {
-    /// Values by name, as base64. Text only: the kubelet cannot give a process anything else.
+    /// Values by name, as base64. Text only, because the kubelet cannot pass anything else to a process.
     #[serde(deserialize_with = "at_most::<MAX_VARIABLES, _>")]
     pub env: BTreeMap<String, ByteString>,
 }
 
-/// Reads a map of at most `MOST` entries. An entry takes many times its text, so that more of them than any caller has are not
-/// built.
-fn at_most<'de, const MOST: usize, D: Deserializer<'de>>(
+/// Deserializes a map of at most `MAX` entries. An entry needs much more memory than its JSON text, so the number of entries
+/// is limited before they are allocated.
+fn at_most<'de, const MAX: usize, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, ByteString>, D::Error> {
-    struct AtMost<const MOST: usize>;
+    struct AtMost<const MAX: usize>;
 
-    impl<'de, const MOST: usize> Visitor<'de> for AtMost<MOST> {
+    impl<'de, const MAX: usize> Visitor<'de> for AtMost<MAX> {
         type Value = BTreeMap<String, ByteString>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "an object of at most {MOST} fields")
+            write!(f, "an object of at most {MAX} fields")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
             let mut map = BTreeMap::new();
             while let Some((name, value)) = entries.next_entry()? {
-                if map.len() == MOST {
-                    return Err(A::Error::invalid_length(MOST + 1, &self));
+                if map.len() == MAX {
+                    return Err(A::Error::invalid_length(MAX + 1, &self));
                 }
                 map.insert(name, value);
             }
@@ -79,27 +88,27 @@ fn at_most<'de, const MOST: usize, D: Deserializer<'de>>(
         }
     }
 
-    deserializer.deserialize_map(AtMost::<MOST>)
+    deserializer.deserialize_map(AtMost::<MAX>)
 }
 
-/// Answer of `PUT /v1/env`.
+/// Response of `PUT /v1/env`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvStored {
-    /// The Secret's name.
+    /// The name of the Secret.
     pub secret: String,
-    /// Whether it was made now. If not, there was one of that name already, which the store cannot look into.
+    /// Whether this request created it. If not, a Secret of that name existed, which the store cannot read.
     pub created: bool,
-    /// Whether the pod's status tells of an earlier run of the boot container, which may have had it made.
+    /// Whether the status of the pod shows an earlier run of the boot container, which may have stored the Secret.
     pub booted_before: bool,
 }
 
-/// Body of `PUT /v1/pipes/{key}`. Not `Debug`: it may hold secrets.
+/// Body of `PUT /v1/pipes/{key}`. Not `Debug`, because it can contain secrets.
 #[derive(Deserialize, Serialize, Clone, PartialEq)]
 pub struct OutputRequest {
     /// The container that wrote it.
     pub container: String,
-    /// What it is to be stored as.
+    /// The kind of object to store it in.
     pub kind: ObjectKind,
     /// Its files by name, as base64.
     #[serde(deserialize_with = "at_most::<MAX_FILES, _>")]
@@ -107,20 +116,20 @@ pub struct OutputRequest {
 }
 
 impl OutputRequest {
-    /// The body, of files that have `size` bytes. It takes them and writes them once, so that of a large output there are
-    /// never more than two copies: the sidecar has little memory.
+    /// The request body; the files have `size` bytes in total. The files are encoded directly into the body, so that there are
+    /// never more than two copies of a large output: the sidecar has little memory.
     #[must_use]
     pub fn encode(self, size: u32) -> Vec<u8> {
         let mut body = Vec::with_capacity(size as usize / 3 * 4 + 16 * 1024);
         let Self { container, kind, files } = &self;
         let files = files.iter().map(|(name, ByteString(value))| (name, Base64(value))).collect();
-        // Strings by name, written to memory: it cannot fail.
+        // Serializing strings into memory cannot fail.
         let _ = serde_json::to_writer(&mut body, &Encoded { container, kind: *kind, files });
         body
     }
 }
 
-/// [`OutputRequest`] on its way.
+/// [`OutputRequest`] with borrowed content.
 #[derive(Serialize)]
 struct Encoded<'a> {
     container: &'a str,
@@ -128,7 +137,7 @@ struct Encoded<'a> {
     files: BTreeMap<&'a String, Base64<'a>>,
 }
 
-/// Bytes that are written as base64 without being held so.
+/// Bytes that are serialized as base64 without a copy.
 struct Base64<'a>(&'a [u8]);
 
 impl Serialize for Base64<'_> {
@@ -137,32 +146,32 @@ impl Serialize for Base64<'_> {
     }
 }
 
-/// Answer of `PUT /v1/pipes/{key}`.
+/// Response of `PUT /v1/pipes/{key}`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct OutputStored {
     /// The name of the `Pipe`.
     pub pipe: String,
-    /// Whether it was made now; if not, the same content was stored before.
+    /// Whether this request created it. If not, the same content was stored before.
     pub created: bool,
 }
 
-/// Answer of `GET /v1/awaited/{object}`: no byte of the content.
+/// Response of `GET /v1/awaited/{object}`. It does not contain the content.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(tag = "state", rename_all_fields = "camelCase")]
 pub enum AwaitedResponse {
-    /// It is not stored.
+    /// It is not stored yet.
     NotYet {
-        /// Keys that the task has handed over, some of them.
+        /// Keys that the task has stored, at most a few of them.
         so_far: Vec<String>,
     },
-    /// It is there, with these files.
+    /// It is stored with these files.
     Stored {
-        /// Their names.
+        /// The names of the files.
         files: Vec<String>,
     },
-    /// It will never be there under this name.
+    /// It will never be stored under this name.
     Never {
-        /// Why, and what to change.
+        /// The reason, and what to change.
         why: String,
     },
 }
@@ -170,32 +179,48 @@ pub enum AwaitedResponse {
 /// Body of `POST /v1/events`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct EventRequest {
-    /// How it went.
+    /// The kind of Event.
     pub outcome: EventKind,
-    /// The same in words: no value of the env. Cut at 1,000 bytes.
+    /// The message, without values of the env. The store truncates it to [`MAX_NOTE_BYTES`].
     pub note: String,
 }
 
-/// How a boot went, or what came of outputs.
+/// The kinds of Events that a pod reports.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// The task can start.
+    /// Boot succeeded: the task can start.
     Booted,
-    /// It cannot.
+    /// Boot failed: the task cannot start.
     Failed,
-    /// A task has ended, and its outputs are not stored.
+    /// A task has ended, but its outputs are not stored.
     OutputsNotStored,
-    /// What the pod waits for has not come.
+    /// An output that the pod waits for is not available.
     WaitFailed,
 }
 
-/// Body of every answer that is an error.
+/// Body of error responses.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct ErrorResponse {
-    /// One word, for programs.
+    /// A short reason, for programs.
     pub reason: String,
-    /// A sentence, for people: what is wrong and what to change.
+    /// Human-readable message: what is wrong, and what to change.
     pub message: String,
+    /// The code of the message, such as `BL5106`, which is not part of `message`. Stores of earlier versions do not send it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// Whether an error response is final: a retry of the same request cannot succeed.
+#[must_use]
+pub fn is_final(status: StatusCode) -> bool {
+    status.is_client_error()
+        && ![StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status)
+}
+
+/// Whether the name of a variable can be a key of a Secret. The kubelet sets a variable for any key.
+#[must_use]
+pub fn is_env_key(name: &str) -> bool {
+    name.len() <= MAX_NAME_BYTES && is_data_key(name)
 }
 
 #[cfg(test)]

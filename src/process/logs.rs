@@ -1,6 +1,6 @@
-//! What is written, and how: one line an event, to standard error.
+//! Logging: one line for each event, to standard error.
 //!
-//! A review takes at most one line at `info`. Patches, bodies and anything out of a Secret are never written.
+//! A review writes at most one line at `info`. Patches, bodies and the content of Secrets are never logged.
 
 use std::io::IsTerminal as _;
 
@@ -10,29 +10,29 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How to log.
+/// The logging flags.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogArgs {
-    /// Which lines are written: a level, or levels by module, as in `info,bootlace=debug`.
+    /// Which lines are logged: a level, or levels by module, as in `info,bootlace=debug`.
     #[arg(long, env = "BOOTLACE_LOG", default_value = "info", value_name = "FILTER")]
     log: Targets,
-    /// How lines are written: `text` for people, `json` for machines.
+    /// Format of log lines: `text` for people, `json` for programs.
     #[arg(long, env = "BOOTLACE_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: Format,
 }
 
-/// How lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// For people.
     Text,
-    /// For machines: a JSON object a line.
+    /// For programs: a JSON object per line.
     Json,
 }
 
-/// Starts logging. Does nothing where a subscriber is in place already, as in tests.
+/// Starts logging. Does nothing if a subscriber is installed already, as in tests.
 pub fn start(args: &LogArgs) {
-    // These two tell at `info` and above what is told again, with a remedy, by the watches here.
+    // The watches here log the same errors, with a remedy.
     let quiet = [("kube_runtime", LevelFilter::ERROR), ("kube_client", LevelFilter::ERROR)];
     let named: Vec<_> = args.log.iter().map(|(target, _)| target.to_owned()).collect();
     let filter = quiet
@@ -46,6 +46,6 @@ pub fn start(args: &LogArgs) {
         }
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
-    // Fails only where a subscriber is in place already.
+    // Fails only if a subscriber is installed already.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
 }

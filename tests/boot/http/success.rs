@@ -1,9 +1,10 @@
-//! What an `http` source asks, and what becomes of the answer.
+//! The requests of an `http` source, and what the responses become.
 
 use serde_json::json;
 
 use super::server::{Server, ok, status};
 use super::{Client, MARK};
+use crate::support::code;
 
 #[test]
 fn a_get_with_credentials_becomes_a_file() {
@@ -60,7 +61,7 @@ fn a_post_becomes_env_and_files() {
 }
 
 #[test]
-fn plain_headers_go_beside_the_secret_ones_and_never_in_their_place() {
+fn headers_never_replace_those_of_the_secret() {
     let server = Server::tls(|_, _| ok("a"));
     let client = Client::new();
     let header = |name: &str, value: &str| json!({"headers": [{"name": name, "value": value}]});
@@ -70,26 +71,20 @@ fn plain_headers_go_beside_the_secret_ones_and_never_in_their_place() {
     assert!(asked[0].headers.contains(&format!("x-api-key: {MARK}-key")), "{asked:?}");
 
     let twice = json!({"headers": [{"name": "X-Team", "value": "a"}, {"name": "x-team", "value": "b"}]});
-    for (headers, sentence) in [
-        (
-            header("x-api-key", "mine"),
-            "client.headers and the Secret of client.headersFromSecret both give the header x-api-key",
-        ),
-        (twice, "header \"x-team\" of client.headers stands there twice, as case does not count"),
-        (
-            header("X-Team", "a\r\nX-Admin: b"),
-            "header \"X-Team\" of client.headers holds a line end or another control character",
-        ),
+    for (headers, part) in [
+        (header("x-api-key", "mine"), "both set the header x-api-key"),
+        (twice, "header \"x-team\" of client.headers"),
+        (header("X-Team", "a\r\nX-Admin: b"), "header \"X-Team\" of client.headers"),
     ] {
-        let (code, said) = client.failure(&client.source(&server, &json!({"file": "a"}), &headers));
-        assert_eq!(code, 69);
-        assert!(said.contains(sentence), "{said}");
+        let (exit_code, message) = client.failure(&client.source(&server, &json!({"file": "a"}), &headers));
+        assert_eq!((exit_code, code(&message)), (69, "BL2104"));
+        assert!(message.contains(part), "{message}");
     }
     assert_eq!(server.asked().len(), 1);
 }
 
 #[test]
-fn what_is_worth_another_attempt_gets_one() {
+fn temporary_errors_are_retried() {
     let server = Server::tls(|_, before| match before {
         0 => status(503, &["Retry-After: 0"], MARK),
         1 => status(429, &[], MARK),
@@ -109,10 +104,10 @@ fn a_checksum_is_compared() {
     let server = Server::tls(|_, _| ok("whole"));
     let client = Client::new();
     let request = json!({"file": "a", "sha256": sha256});
-    let (code, sentence) = client.failure(&client.source(&server, &request, &json!({})));
-    assert_eq!(code, 65);
-    let found = sentence.split("SHA-256 is ").nth(1).unwrap().split(',').next().unwrap().to_owned();
-    assert!(sentence.contains(&format!("and the profile says {sha256}: correct one of them")), "{sentence}");
+    let (exit_code, message) = client.failure(&client.source(&server, &request, &json!({})));
+    assert_eq!((exit_code, code(&message)), (65, "BL2301"));
+    let found = message.split("response is ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    assert!(message.contains(sha256), "{message}");
 
     let request = json!({"file": "a", "sha256": found});
     client.boot(&client.source(&server, &request, &json!({}))).log();
@@ -120,16 +115,16 @@ fn a_checksum_is_compared() {
 }
 
 #[test]
-fn an_optional_source_that_cannot_be_had_is_left_out() {
+fn an_unavailable_optional_source_is_skipped() {
     let server = Server::tls(|_, _| status(404, &[], MARK));
     let client = Client::new();
     let mut source = client.source(&server, &json!({"file": "a"}), &json!({}));
     source["optional"] = json!(true);
     let log = client.boot(&source).log();
-    assert!(log.contains("left out, as it is optional: https://127.0.0.1:"), "{log}");
+    assert!(log.contains("skipped because it is optional: https://127.0.0.1:"), "{log}");
     assert!(client.container.assets().is_empty());
 
-    // What it does give must be right all the same.
+    // If the source is available, its content must be valid.
     let server = Server::tls(|_, _| ok("whole"));
     let mut source = client.source(&server, &json!({"file": "../a"}), &json!({}));
     source["optional"] = json!(true);

@@ -1,14 +1,15 @@
-//! How the world's registries behave: tokens from another server, blobs on a third one, connections that break.
+//! Behavior of real registries: tokens of another server, blobs on a third one, interrupted connections.
 
 use bootlace_test_registry::{Blob, PASSWORD, manifest};
 use serde_json::json;
 
 use super::{Client, MARK};
 use crate::http::server::{self, Asked, Reply, Server, ok, status};
+use crate::support::code;
 
 const TOKEN: &str = "zq7Xv0hunter2-token";
 
-/// What a registry answers that holds `team/assets:v1`, an artifact of the files `a` and `b`.
+/// The responses of a registry that contains `team/assets:v1`, an artifact with the files `a` and `b`.
 fn artifact(path: &str) -> Option<Vec<u8>> {
     let files = [("a", "first"), ("b", "second")];
     if path == "/v2/team/assets/manifests/v1" {
@@ -53,7 +54,7 @@ fn client(server: &Server) -> Client {
     Client::of(&host, server::ca(), &secret(&[(&host, PASSWORD)]))
 }
 
-/// A registry that wants a token, of which `good` says whether it is good for the request.
+/// A registry that requires a token; `good` decides whether a request is authorized.
 fn wants_token(realm: String, good: impl Fn(&Asked, usize) -> bool + Send + Sync + 'static) -> Server {
     Server::tls(move |asked, before| {
         if !good(asked, before) {
@@ -67,11 +68,11 @@ fn wants_token(realm: String, good: impl Fn(&Asked, usize) -> bool + Send + Sync
 }
 
 #[test]
-fn a_token_is_fetched_where_the_registry_says_and_again_where_it_ended() {
+fn a_token_is_fetched_and_renewed() {
     for (pull_secret, expected) in [(json!("registry"), Some(basic(PASSWORD))), (json!(null), None)] {
         let tokens =
             Server::tls(|_, before| ok(json!({"access_token": format!("{TOKEN}-{before}")}).to_string()));
-        // The second token is good for the last blob only.
+        // The second token is only valid for the last blob.
         let registry = wants_token(format!("{}/token", tokens.url()), |asked, before| {
             let token = authorization(asked);
             token == Some(&format!("Bearer {TOKEN}-{}", usize::from(before > 2)))
@@ -102,7 +103,8 @@ fn every_entry_for_the_registry_is_tried() {
     let both = secret(&[(&host, PASSWORD), (&format!("{host}/team"), "zq7Xv0hunter2-stale")]);
     let client = Client::of(&host, server::ca(), &both);
     assert_eq!(client.files(&client.source("team/assets:v1", &json!({}))), ["a=first", "b=second"]);
-    // The first without, the second with the closer entry, the others with the one that was good.
+    // The first request without credentials, the second with the more specific entry, the others with the
+    // accepted one.
     assert_eq!(registry.asked().len(), 5);
 }
 
@@ -130,25 +132,20 @@ fn a_blob_on_another_host_is_fetched_without_credentials() {
 }
 
 #[test]
-fn credentials_go_to_nobody_whom_the_registry_must_not_name() {
+fn credentials_are_not_sent_to_other_servers() {
     let other = Server::tls(|_, _| ok(json!({"token": TOKEN}).to_string()));
     let plain = Server::plain(|_, _| ok(json!({"token": TOKEN}).to_string()));
-    for (realm, why) in [
-        (
-            "https://169.254.169.254/token".to_owned(),
-            "it redirects to https://169.254.169.254, an address of the node",
-        ),
-        (format!("{}/token", plain.url()), "and boot follows none to another scheme"),
-        ("https://[".to_owned(), "which cannot be read"),
-    ] {
+    for realm in
+        ["https://169.254.169.254/token".to_owned(), format!("{}/token", plain.url()), "https://[".to_owned()]
+    {
         let registry = wants_token(realm, |_, _| false);
         let client = client(&registry);
-        let (code, sentence) =
+        let (exit_code, message) =
             client.failure(&client.source("team/assets:v1", &json!({"client": {"attempts": 3}})));
-        assert!(code == 69 && sentence.contains(why), "{sentence}");
+        assert_eq!((exit_code, code(&message)), (69, "BL2206"), "{message}");
         assert_eq!(registry.asked().len(), 1);
     }
-    // What a blob's store asks for is nobody's to give.
+    // The challenge of a blob store must not receive credentials.
     let to = wants_token(format!("{}/token", other.url()), |_, _| false);
     let location = format!("Location: {}/", to.url());
     let registry = Server::tls(move |asked, _| match path(asked) {
@@ -156,21 +153,21 @@ fn credentials_go_to_nobody_whom_the_registry_must_not_name() {
         path => ok(artifact(path).unwrap()),
     });
     let client = client(&registry);
-    let (code, sentence) = client.failure(&client.source("team/assets:v1", &json!({})));
-    assert!(code == 69 && sentence.contains("it answered 401"), "{sentence}");
-    // Nor may a blob lie on the node.
+    let (exit_code, message) = client.failure(&client.source("team/assets:v1", &json!({})));
+    assert_eq!((exit_code, code(&message)), (69, "BL2204"), "{message}");
+    // A blob must not be on the node either.
     let registry = Server::tls(move |asked, _| match path(asked) {
         path if path.contains("/blobs/") => status(302, &["Location: https://169.254.169.254/"], ""),
         path => ok(artifact(path).unwrap()),
     });
     let client = self::client(&registry);
-    let (code, sentence) = client.failure(&client.source("team/assets:v1", &json!({})));
-    assert!(code == 69 && sentence.contains("an address of the node itself"), "{sentence}");
+    let (exit_code, message) = client.failure(&client.source("team/assets:v1", &json!({})));
+    assert_eq!((exit_code, code(&message)), (69, "BL2206"), "{message}");
     assert!(other.asked().is_empty() && plain.asked().is_empty());
 }
 
 #[test]
-fn what_broke_is_asked_again_and_nothing_else() {
+fn only_interrupted_requests_are_repeated() {
     let registry = Server::tls(|asked, before| match (artifact(path(asked)), before) {
         (Some(_), 0) => status(503, &[], ""),
         (Some(content), 3) => Reply::Cut(content),
@@ -186,7 +183,7 @@ fn what_broke_is_asked_again_and_nothing_else() {
 }
 
 #[test]
-fn what_a_registry_says_is_told_without_credentials() {
+fn messages_of_a_registry_are_shown_without_credentials() {
     let registry = Server::tls(|asked, _| match authorization(asked) {
         None => status(401, &["WWW-Authenticate: Basic realm=\"x\""], ""),
         Some(given) => {
@@ -195,43 +192,37 @@ fn what_a_registry_says_is_told_without_credentials() {
         }
     });
     let client = client(&registry);
-    let (code, sentence) = client.failure(&client.source("team/assets:v1", &json!({})));
-    assert_eq!(
-        (code, &*sentence),
-        (
-            69,
-            "https://HOST/v2/team/assets/manifests/v1: it answered 403 Forbidden and says \"DENIED: no [redacted] and no \
-             [redacted] here\": let the registry give the credentials of oci.pullSecret the right to pull this"
-        )
+    let (exit_code, message) = client.failure(&client.source("team/assets:v1", &json!({})));
+    assert_eq!((exit_code, code(&message)), (69, "BL2204"), "{message}");
+    assert!(
+        message.contains("403 Forbidden (\"DENIED: no [redacted] and no [redacted] here\")"),
+        "{message}"
     );
 }
 
 #[test]
-fn answers_that_no_registry_gives() {
-    for (answer, code, why) in [
-        (MARK.to_owned(), 65, "the manifest cannot be read, at line 1 column 1"),
-        (json!({"schemaVersion": 1, "fsLayers": []}).to_string(), 65, "the manifest is of Docker's schema 1"),
-        (
-            json!({"schemaVersion": 2}).to_string(),
-            65,
-            "the manifest is neither an image nor an index, or both",
-        ),
-        (" ".repeat((4 << 20) + 1), 65, "the answer is larger than 4194304 bytes"),
+fn invalid_responses_of_a_registry() {
+    for (answer, expected, part) in [
+        (MARK.to_owned(), "BL2302", "line 1 column 1"),
+        (json!({"schemaVersion": 1, "fsLayers": []}).to_string(), "BL2302", "Docker schema 1"),
+        (json!({"schemaVersion": 2}).to_string(), "BL2302", "ambiguous manifest"),
+        (" ".repeat((4 << 20) + 1), "BL2304", "4194304 bytes"),
     ] {
         let registry = Server::tls(move |_, _| ok(answer.clone()));
         let client = client(&registry);
-        let (found, sentence) = client.failure(&client.source("team/assets:v1", &json!({})));
-        assert!(found == code && sentence.contains(why), "{sentence}");
+        let (exit_code, message) = client.failure(&client.source("team/assets:v1", &json!({})));
+        assert_eq!((exit_code, code(&message)), (65, expected), "{message}");
+        assert!(message.contains(part), "{message}");
     }
     let tokens = Server::tls(|_, _| ok(json!({"token": ""}).to_string()));
     let registry = wants_token(format!("{}/token", tokens.url()), |_, _| false);
     let client = client(&registry);
-    let (code, sentence) = client.failure(&client.source("team/assets:v1", &json!({})));
-    assert!(code == 69 && sentence.contains("its answer holds no token"), "{sentence}");
+    let (exit_code, message) = client.failure(&client.source("team/assets:v1", &json!({})));
+    assert_eq!((exit_code, code(&message)), (69, "BL2204"), "{message}");
 }
 
 #[test]
-fn an_index_in_an_index_is_followed_and_a_tower_of_them_is_not() {
+fn nested_indexes_are_followed_up_to_a_limit() {
     fn index(inner: &Blob) -> Vec<u8> {
         json!({"schemaVersion": 2, "manifests": [inner.descriptor()]}).to_string().into_bytes()
     }
@@ -254,8 +245,9 @@ fn an_index_in_an_index_is_followed_and_a_tower_of_them_is_not() {
         if height <= 3 {
             assert_eq!(client.files(&source), ["a=first", "b=second"]);
         } else {
-            let (code, sentence) = client.failure(&source);
-            assert!(code == 65 && sentence.starts_with("its indexes name each other"), "{sentence}");
+            let (exit_code, message) = client.failure(&source);
+            assert_eq!((exit_code, code(&message)), (65, "BL2302"), "{message}");
+            assert!(message.contains("nested indexes"), "{message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Asking the store as boot would, and as boot never would.
+//! Requests to the store, including ones that boot would never send.
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
@@ -19,36 +19,38 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 
-/// The shared release's store, on its Service.
+/// The store of the shared release, through its Service.
 pub(super) struct Store {
     http: reqwest::Client,
 }
 
 const HOST: &str = "bootlace-store.bootlace.svc";
 
-/// What no log and no answer may hold.
+/// The value of a variable, which must not be in any log or response.
 pub(super) const VALUE: &str = "zq7Xv0hunter2";
 
-/// An answer: its status, and its body where that is JSON.
-pub(super) type Answer = (u16, Value);
+/// The status and the body of a response. The body is null if it is not JSON.
+pub(super) type Response = (u16, Value);
 
-/// The answer refuses, in a sentence that holds `hint` and no value.
+/// Checks that a response has the status `expected` and the code, and that its message contains no value.
 #[track_caller]
-pub(super) fn refused((status, body): &Answer, expected: u16, hint: &str) {
+pub(super) fn refused((status, body): &Response, expected: u16, code: &str) {
     let message = body["message"].as_str().unwrap_or_default();
-    assert!(*status == expected && message.contains(hint), "not {expected} {hint:?}, but {status} {body}");
+    assert!(*status == expected && body["code"] == code, "expected {expected} {code}: {status} {body}");
     assert!(!message.contains(VALUE), "{body}");
 }
 
 impl Store {
-    /// Trusts it by the CA that the webhook keeps.
+    /// Connects with the CA of the webhook.
     pub(super) async fn open(client: &Client) -> Result<Self> {
         let services: Api<Service> = Api::namespaced(client.clone(), install::NAMESPACE);
         let service = services.get("bootlace-store").await?;
-        let address = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has an address")?;
+        let address =
+            service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no cluster IP")?;
         let secrets: Api<Secret> = Api::namespaced(client.clone(), install::NAMESPACE);
         let secret = secrets.get("bootlace-tls").await?;
-        let ca = secret.data.as_ref().and_then(|data| data.get("ca.crt")).context("the Secret holds a CA")?;
+        let ca =
+            secret.data.as_ref().and_then(|data| data.get("ca.crt")).context("the Secret has no ca.crt")?;
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&ca.0)?)?;
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
@@ -62,7 +64,7 @@ impl Store {
     }
 
     /// `PUT /v1/env` with any body.
-    pub(super) async fn put(&self, token: &str, body: impl Into<reqwest::Body>) -> Result<Answer> {
+    pub(super) async fn put(&self, token: &str, body: impl Into<reqwest::Body>) -> Result<Response> {
         self.put_at("/v1/env", token, body).await
     }
 
@@ -72,19 +74,19 @@ impl Store {
         token: &str,
         key: &str,
         body: impl Into<reqwest::Body>,
-    ) -> Result<Answer> {
+    ) -> Result<Response> {
         self.put_at(&format!("/v1/pipes/{key}"), token, body).await
     }
 
     /// `GET /v1/awaited/{object}`.
-    pub(super) async fn ask_for(&self, token: &str, object: &str) -> Result<Answer> {
+    pub(super) async fn get_awaited(&self, token: &str, object: &str) -> Result<Response> {
         let request = self.http.get(format!("https://{HOST}/v1/awaited/{object}")).bearer_auth(token);
         let response = request.send().await?;
         let status = response.status().as_u16();
         Ok((status, serde_json::from_slice(&response.bytes().await?).unwrap_or_default()))
     }
 
-    async fn put_at(&self, path: &str, token: &str, body: impl Into<reqwest::Body>) -> Result<Answer> {
+    async fn put_at(&self, path: &str, token: &str, body: impl Into<reqwest::Body>) -> Result<Response> {
         let request = self.http.put(format!("https://{HOST}{path}")).bearer_auth(token).body(body);
         let response = request.send().await?;
         let status = response.status().as_u16();
@@ -97,8 +99,8 @@ pub(super) fn env(value: &str) -> String {
     json!({"env": {"A": base64::engine::general_purpose::STANDARD.encode(value)}}).to_string()
 }
 
-/// A task pod that never starts: its token can be had, and nobody else asks in its name.
-pub(super) async fn held(namespace: &Namespace, name: &str, command: Option<&str>) -> Result<Pod> {
+/// A task pod that never starts, so that only the test uses its tokens.
+pub(super) async fn gated(namespace: &Namespace, name: &str, command: Option<&str>) -> Result<Pod> {
     let mut container = json!({"name": "main", "image": PROBE});
     if let Some(command) = command {
         container["command"] = json!([command]);
@@ -117,17 +119,17 @@ pub(super) async fn created(namespace: &Namespace, pod: &Value) -> Result<Pod> {
     Ok(namespace.api::<Pod>().get(&name).await?)
 }
 
-/// What Bootlace wrote on a pod.
-pub(super) fn mark(pod: &Pod) -> Value {
-    serde_json::from_str(&pod.annotations()["bootlace.dev/injected"]).expect("the annotation holds JSON")
+/// The content of the annotation `bootlace.dev/injected`.
+pub(super) fn injected_annotation(pod: &Pod) -> Value {
+    serde_json::from_str(&pod.annotations()["bootlace.dev/injected"]).expect("the annotation is JSON")
 }
 
-/// The Secret that a pod takes its env from.
+/// The name of the Secret with the env of a pod.
 pub(super) fn secret(pod: &Pod) -> String {
-    mark(pod)["envSecret"].as_str().expect("the annotation names a Secret").to_owned()
+    injected_annotation(pod)["envSecret"].as_str().expect("the annotation names a Secret").to_owned()
 }
 
-/// A token of the namespace's default service account, bound to `pod` where there is one.
+/// A token of the default service account, bound to `pod` unless it is `None`.
 pub(super) async fn token(namespace: &Namespace, pod: Option<&Pod>, audience: &str) -> Result<String> {
     let bound = pod.map(|pod| BoundObjectReference {
         api_version: Some("v1".to_owned()),
@@ -145,17 +147,17 @@ pub(super) async fn token(namespace: &Namespace, pod: Option<&Pod>, audience: &s
         ..TokenRequest::default()
     };
     let accounts = namespace.api::<ServiceAccount>();
-    let made = accounts.create_token_request("default", &PostParams::default(), &request).await?;
-    made.status.and_then(|status| status.token).context("the API server made a token")
+    let created = accounts.create_token_request("default", &PostParams::default(), &request).await?;
+    created.status.and_then(|status| status.token).context("the API server returned no token")
 }
 
-/// The same token, as it would be an hour after its end: signed with the API server's own key.
+/// The token as if it had expired an hour ago, signed with the key of the API server.
 pub(super) fn expired(token: &str) -> Result<String> {
     let mut parts = token.split('.');
-    let (head, claims) = (parts.next().context("a head")?, parts.next().context("claims")?);
+    let (head, claims) = (parts.next().context("no header")?, parts.next().context("no claims")?);
     let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
     for claim in ["iat", "nbf", "exp"] {
-        claims[claim] = json!(claims[claim].as_i64().context("a time")? - 4200);
+        claims[claim] = json!(claims[claim].as_i64().context("a claim is not a number")? - 4200);
     }
     let signed = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
     let pem = std::fs::read_to_string(kubeconfig()?.with_file_name(TOKEN_KEY))?;
