@@ -13,9 +13,9 @@ const MAX_CONTAINERS: usize = 256;
 
 /// The task containers, in the order of the pod: those in the annotation of Bootlace, otherwise the one in
 /// the annotation `kubectl.kubernetes.io/default-container`, otherwise those of the scheduler, otherwise the
-/// first one. The scheduler precedes the second annotation if it sets that annotation on all of its pods. Init
-/// containers are at the end: they are tasks only if the annotation of Bootlace names them and boot runs before
-/// them.
+/// first one. The scheduler precedes the second annotation if it sets that annotation on all of its pods.
+/// Init containers are at the end: they are tasks only if the annotation of Bootlace names them and boot runs
+/// before them.
 pub(super) fn tasks<'p, 'a>(
     pod: &'p Pod<'a>,
     prepared: &PreparedProfile,

@@ -1,11 +1,11 @@
 //! The object of a run that owns its Pipes, so that they are deleted with it. Pure functions.
 //!
-//! It is the controller of the pod, if the table of schedulers lists its kind for the scheduler. The webhook writes
-//! these kinds to the signed configuration of the sidecar, so that the store needs no table. The table lists only
-//! kinds that exist until the end of the run, because later tasks of the run read what earlier ones stored. If a
-//! `JobSet`, a `CronJob` or another object owns a Job, the Job is deleted with it. Schedulers such as Airflow have
-//! no such object, and their Pipes expire. A pod never owns Pipes, because it is deleted as soon as its task has
-//! ended.
+//! It is the controller of the pod, if the table of schedulers lists its kind for the scheduler. The webhook
+//! writes these kinds to the signed configuration of the sidecar, so that the store needs no table. The table
+//! lists only kinds that exist until the end of the run, because later tasks of the run read what earlier
+//! ones stored. If a `JobSet`, a `CronJob` or another object owns a Job, the Job is deleted with it.
+//! Schedulers such as Airflow have no such object, and their Pipes expire. A pod never owns Pipes, because it
+//! is deleted as soon as its task has ended.
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
