@@ -405,7 +405,8 @@ fn select<'r>(
     profiles: &'r PreparedProfiles,
     found: &LookupResults,
 ) -> Result<Selected<'r>, EarlyOutcome> {
-    let (profile, named_by, because) = match selection::select(pod, profiles.default_of(origin.namespace)) {
+    let default = profiles.default_of(origin.namespace);
+    let (profile, named_by, because) = match selection::select(pod, default, profiles.schedulers()) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
         Selection::Overtaken(places) => {
             let signature = signature(pod, origin, profiles)?;
@@ -421,7 +422,8 @@ fn select<'r>(
     };
     let prepared = find_profile(pod, profiles, profile, named_by)?;
     let tasks = plan::task_containers(pod, prepared).map_err(|error| refuse_plan(pod, prepared, &error))?;
-    let resolved = input::resolve(object, pod, &tasks, &prepared.profile.spec, found.pipes.as_ref());
+    let task = || profiles.schedulers().identify(pod);
+    let resolved = input::resolve(object, pod, &tasks, task, &prepared.profile.spec, found.pipes.as_ref());
     match resolved.map_err(|error| refuse_input(pod, prepared, &error))? {
         Resolution::Inputs(inputs) => Ok(Selected { because, named_by, prepared, inputs }),
         Resolution::Ask(runs) => {

@@ -1,8 +1,9 @@
 //! Whether a pod is a task that Bootlace boots, and which profile it names.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::identity::{self, Scheduler};
+use crate::identity::Schedulers;
 use crate::names;
 use crate::pod::Pod;
 
@@ -53,12 +54,12 @@ impl fmt::Display for ProfileSelectedBy {
 }
 
 /// Why a pod is a task.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MatchReason {
     /// It has the task label.
     Label,
-    /// A known scheduler created it, in a namespace that has opted in.
-    Scheduler(&'static dyn Scheduler),
+    /// A known scheduler created it, in a namespace that has opted in. Contains the title of the scheduler.
+    Scheduler(Arc<str>),
 }
 
 impl fmt::Display for MatchReason {
@@ -68,7 +69,7 @@ impl fmt::Display for MatchReason {
             Self::Scheduler(scheduler) => write!(
                 f,
                 "it was created by {}, and its namespace has the label {}={}",
-                scheduler.title(),
+                scheduler,
                 names::LABEL_SCHEDULERS,
                 names::SCHEDULERS_ENABLED
             ),
@@ -129,15 +130,22 @@ const ANNOTATION_MIRROR: &str = "kubernetes.io/config.mirror";
 /// without the task label only reaches the webhook from a namespace that has opted in. `namespace_default` is
 /// the profile that the namespace selects for its tasks.
 #[must_use]
-pub fn select<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> Selection<'a> {
+pub fn select<'a>(
+    pod: &Pod<'a>,
+    namespace_default: Option<&'a str>,
+    schedulers: &Schedulers,
+) -> Selection<'a> {
     let label = pod.labels.get(names::LABEL_TASK);
     if label == Some(names::TASK_OFF) {
         return Selection::Skip(SkipReason::OptedOut);
     }
-    let because = match (label, identity::detect(pod)) {
-        (Some(_), _) => MatchReason::Label,
-        (None, Some(scheduler)) if scheduler.opt_in_label().is_some() => MatchReason::Scheduler(scheduler),
-        (None, _) => return Selection::Skip(SkipReason::NotATask),
+    let because = if label.is_some() {
+        MatchReason::Label
+    } else {
+        match schedulers.detect(pod) {
+            Some(scheduler) if scheduler.opts_in() => MatchReason::Scheduler(Arc::clone(scheduler.title())),
+            _ => return Selection::Skip(SkipReason::NotATask),
+        }
     };
     if pod.annotations.get(ANNOTATION_MIRROR).is_some() {
         return Selection::Skip(SkipReason::MirrorPod);
@@ -209,7 +217,7 @@ mod tests {
     }
 
     fn outcome(pod: &Value) -> Result<String, SkipReason> {
-        match select(&Pod::read(&pod.into()).unwrap(), None) {
+        match select(&Pod::read(&pod.into()).unwrap(), None, &Schedulers::built_in()) {
             Selection::Task { profile, .. } => Ok(profile.to_owned()),
             Selection::Skip(skip) => Err(skip),
             Selection::Overtaken(_) => panic!("overtaken"),
@@ -242,7 +250,8 @@ mod tests {
             }
             let made = Json::from(&made);
             let made = Pod::read(&made).unwrap();
-            let Selection::Task { profile, named_by, .. } = select(&made, default) else {
+            let schedulers = Schedulers::built_in();
+            let Selection::Task { profile, named_by, .. } = select(&made, default, &schedulers) else {
                 panic!("{label:?} is a task");
             };
             assert_eq!((profile, named_by), expected, "{label:?} in a namespace with {default:?}");
@@ -311,7 +320,7 @@ mod tests {
             made["spec"]["initContainers"] = init.iter().map(|name| json!({"name": name})).collect();
             let made = Json::from(&made);
             let made = Pod::read(&made).unwrap();
-            match (select(&made, None), moved) {
+            match (select(&made, None, &Schedulers::built_in()), moved) {
                 (Selection::Skip(SkipReason::AlreadyInjected), None) => {}
                 (Selection::Overtaken(places), Some(moved)) => assert_eq!(places, moved, "{init:?}"),
                 _ => panic!("{init:?} with {mark}"),

@@ -2,6 +2,7 @@
 //! within its limits, and a value does not change the structure around it.
 #![no_main]
 
+use bootlace_core::identity::Schedulers;
 use bootlace_core::pod::{Json, Pod};
 use bootlace_core::template::{self, Context, Slot};
 use libfuzzer_sys::fuzz_target;
@@ -26,7 +27,7 @@ fuzz_target!(|text: &str| {
     });
     let pod = Json::from(&pod);
     let Ok(pod) = Pod::read(&pod) else { return };
-    let context = Context::new(&pod, "etl", pod.containers.first());
+    let context = Context::new(&pod, "etl", pod.containers.first(), &Schedulers::built_in());
     for slot in SLOTS {
         if template::check(template, slot).is_err() {
             continue;

@@ -12,6 +12,7 @@ use super::manifest::{self, PodInManifest};
 use super::offline::{explain_refusal, warnings};
 use crate::command_error::CommandError;
 use bootlace_core::admission::{self, Decision};
+use bootlace_core::identity::Schedulers;
 use bootlace_core::selection::SkipReason;
 
 /// Arguments of `bootlace explain`. It exits with 1 if a pod would be refused, like `inject`.
@@ -32,7 +33,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
                 let decision = admission::admit(found.pod.clone(), found.namespace.as_str(), &recipes);
                 all += 1;
                 refused += usize::from(matches!(decision, Decision::Refuse(_)));
-                println!("{}", explain(&found, decision)?);
+                println!("{}", explain(&found, decision, recipes.schedulers())?);
             }
         }
     }
@@ -44,21 +45,21 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     }
 }
 
-fn explain(found: &PodInManifest<'_>, decision: Decision) -> anyhow::Result<String> {
+fn explain(found: &PodInManifest<'_>, decision: Decision, schedulers: &Schedulers) -> anyhow::Result<String> {
     let place = &found.place;
     match decision {
         Decision::Inject(injection) => {
             let warnings = warnings(found, &injection);
-            let words = render::describe(&injection.pod, &injection.left, &warnings)?;
+            let words = render::describe(&injection.pod, &injection.left, &warnings, schedulers)?;
             Ok(format!("{place} is injected\n{words}"))
         }
         Decision::Skip(SkipReason::AlreadyInjected) => {
-            Ok(format!("{place} was injected before\n{}", render::describe(found.pod, &[], &[])?))
+            Ok(format!("{place} was injected before\n{}", render::describe(found.pod, &[], &[], schedulers)?))
         }
         Decision::Reorder(reordering) => Ok(format!(
             "{place} was injected before; when it is created, boot is moved after {}, which was added later\n{}",
             reordering.behind.join(", "),
-            render::describe(&reordering.pod, &[], &[])?
+            render::describe(&reordering.pod, &[], &[], schedulers)?
         )),
         Decision::Skip(skip) => Ok(format!("{place} is not injected: {skip}\n")),
         Decision::Refuse(refusal) => {
@@ -101,7 +102,12 @@ mod tests {
         let injected = injection.pod.clone();
         let of = |mut pod: Value, decision| {
             let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
-            explain(&PodInManifest { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap()
+            explain(
+                &PodInManifest { place, namespace, template_of: None, pod: &mut pod },
+                decision,
+                &Schedulers::built_in(),
+            )
+            .unwrap()
         };
         let before = of(pod, Decision::Inject(injection));
         let after = of(injected, Decision::Skip(SkipReason::AlreadyInjected));
@@ -130,7 +136,9 @@ mod tests {
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes()) else {
             panic!("not a task");
         };
-        let text = render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap();
+        let text =
+            render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
+                .unwrap();
         for part in [
             "(limit 64Mi), read-only for the task\n      - contains the launcher with TLS (1.7 MB)",
             ", then runs the postStart handler of the pod: GET https://:8443/up\n",
@@ -155,7 +163,8 @@ mod tests {
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
             panic!("not a task");
         };
-        render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap()
+        render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
+            .unwrap()
     }
 
     #[test]
@@ -249,7 +258,7 @@ mod tests {
         };
         let mut pod = injection.pod;
         pod["spec"]["containers"][0]["lifecycle"] = json!({});
-        let text = render::describe(&pod, &[], &[]).unwrap();
+        let text = render::describe(&pod, &[], &[], &Schedulers::built_in()).unwrap();
         let line = "- no postStart hook: it was removed after the injection, because hook.when is Always\n";
         assert!(text.contains(line), "{text}");
     }
@@ -290,7 +299,8 @@ mod tests {
             let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
                 panic!("not a task");
             };
-            render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap()
+            render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
+                .unwrap()
         };
         let launched = text(&profile);
         for part in [
@@ -320,8 +330,12 @@ mod tests {
         pod["spec"]["initContainers"].as_array_mut().unwrap().push(json!({"name": "mesh-proxy"}));
         let decision = admission::admit(pod.clone(), "etl", &recipes());
         let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
-        let text =
-            explain(&PodInManifest { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap();
+        let text = explain(
+            &PodInManifest { place, namespace, template_of: None, pod: &mut pod },
+            decision,
+            &Schedulers::built_in(),
+        )
+        .unwrap();
         assert!(
             text.starts_with(
                 "pod etl was injected before; when it is created, boot is moved after mesh-proxy"
@@ -359,7 +373,9 @@ mod tests {
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
             panic!("not a task")
         };
-        let text = render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap();
+        let text =
+            render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
+                .unwrap();
         for part in [
             "+ sidecar bootlace-pipe  sends the outputs of the task to the store, which keeps them for later tasks of the run",
             "for 7 d if no object",
@@ -396,7 +412,8 @@ mod tests {
         let Ok(Decision::Inject(injection)) = admission::admit_with(pod, "etl", &recipes, &found) else {
             panic!("not a task")
         };
-        let text = render::describe(&injection.pod, &[], &injection.warnings).unwrap();
+        let text =
+            render::describe(&injection.pod, &[], &injection.warnings, &Schedulers::built_in()).unwrap();
         for part in [
             "+ init container bootlace-wait  waits until the store has:\n      - pipe Cert by task gencert, run r1, as Secret \
              r1.gencert.cert-awaited-",

@@ -1,5 +1,8 @@
 //! Defaults of an installation for injected containers: flags of the webhook and of the offline tools.
 
+use std::sync::Arc;
+
+use bootlace_core::identity::Schedulers;
 use bootlace_core::plan::InstallationSettings;
 use bootlace_core::profile::run_as_user::RunAsUser;
 use bootlace_core::profile::spec::PullPolicy;
@@ -32,21 +35,31 @@ pub struct BootArgs {
         default_value_t
     )]
     run_as_user: RunAsUser,
+    /// File with more schedulers, as in the chart value schedulers.extra. Pods are compared with these before the built-in ones.
+    #[arg(long, env = "BOOTLACE_SCHEDULERS", value_name = "FILE", value_parser = schedulers)]
+    schedulers: Option<Arc<Schedulers>>,
 }
 
 impl BootArgs {
     /// The settings in these arguments. All others have their defaults.
     #[must_use]
     pub fn settings(&self) -> InstallationSettings {
-        let Self { image, image_pull_policy, image_pull_secrets, run_as_user } = self.clone();
+        let Self { image, image_pull_policy, image_pull_secrets, run_as_user, schedulers } = self.clone();
         InstallationSettings {
             boot_image: image,
             boot_image_pull_policy: image_pull_policy,
             boot_image_pull_secrets: image_pull_secrets,
             boot_run_as_user: run_as_user,
+            schedulers: schedulers.unwrap_or_else(Schedulers::built_in),
             ..InstallationSettings::default()
         }
     }
+}
+
+/// Reads the file when the command line is parsed, so that an invalid entry is reported before anything starts.
+fn schedulers(path: &str) -> Result<Arc<Schedulers>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("failed to read the file: {error}"))?;
+    Schedulers::with_extra(&text).map_err(|error| error.to_string())
 }
 
 /// Validates the name of a Secret (`IsDNS1123Subdomain`). With an invalid name, the API server would reject
@@ -108,6 +121,27 @@ mod tests {
             ..InstallationSettings::default()
         };
         assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn an_invalid_scheduler_is_rejected_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("schedulers.yaml");
+        let parse_text = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            parse(&[&format!("--schedulers={}", file.display())])
+        };
+        let settings = parse_text("[{name: nightshift, match: [{label: example.com/run}]}]").unwrap();
+        assert_eq!(settings.schedulers.specs().next().unwrap().name, "nightshift");
+        assert_eq!(parse_text("").unwrap(), InstallationSettings::default());
+        for (text, hint) in [
+            ("[{name: a, match: []}]", "scheduler \"a\": match is empty"),
+            ("[{name: a, match: [{label: b}], task: c}]", "unknown field `task`"),
+        ] {
+            let error = parse_text(text).unwrap_err();
+            assert!(error.contains(hint), "{text}: {error}");
+        }
+        assert!(parse(&["--schedulers=/none"]).unwrap_err().contains("failed to read the file"));
     }
 
     #[test]

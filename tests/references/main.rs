@@ -1,5 +1,5 @@
-//! The generated reference pages in `docs/`: the custom resources, the metrics and the command line; and the links and imports
-//! of the repository.
+//! The generated reference pages in `docs/`: the custom resources, the metrics, the command line and the
+//! schedulers; and the links and imports of the repository.
 //!
 //! Each page is rendered from the definitions that the programs use and compared with the file.
 //! `make references` writes the files.
@@ -12,6 +12,7 @@ mod markdown;
 mod metrics;
 mod names;
 mod resources;
+mod schedulers;
 
 use std::fs;
 use std::path::Path;

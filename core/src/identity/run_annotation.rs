@@ -28,12 +28,12 @@ pub(super) fn identity(pod: &Pod<'_>, detected: Identity) -> Identity {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::identity::{Identity, identify};
+    use crate::identity::{Identity, Schedulers};
     use crate::pod::{Json, Pod};
 
     fn identity(labels: &Value, annotations: &Value) -> Identity {
         let pod = json!({"metadata": {"name": "p", "labels": labels, "annotations": annotations}});
-        identify(&Pod::read(&Json::from(&pod)).unwrap())
+        Schedulers::built_in().identify(&Pod::read(&Json::from(&pod)).unwrap())
     }
 
     #[test]

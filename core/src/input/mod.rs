@@ -28,7 +28,7 @@ pub use edits::{ContainerEdit, ObjectName, PodEdits};
 pub use error::{InputError, RetryHint};
 pub use wait_spec::{AwaitedOutput, WaitSpec};
 
-use crate::identity::{self, Identity};
+use crate::identity::Identity;
 use crate::output::{ObjectKind, Pipe};
 use crate::pod::{Container, Json, Pod};
 use crate::profile::BootProfileSpec;
@@ -123,8 +123,9 @@ pub enum Resolution {
     Ask(Vec<Identity>),
 }
 
-/// Resolves the inputs of `object`, which `pod` is a view of, and of the sources of its profile. `answers`
-/// contains the lookups so far; `None` means that lookups are not available.
+/// Resolves the inputs of `object`, which `pod` is a view of, and of the sources of its profile. `task`
+/// returns the identity of the task, which is only needed if there are inputs. `answers` contains the lookups
+/// so far; `None` means that lookups are not available.
 ///
 /// # Errors
 /// If an input is invalid, or not stored yet.
@@ -132,6 +133,7 @@ pub fn resolve(
     object: &Json<'_>,
     pod: &Pod<'_>,
     tasks: &[&Container<'_>],
+    task: impl FnOnce() -> Identity,
     profile: &BootProfileSpec,
     answers: Option<&PipeAnswers>,
 ) -> Result<Resolution, InputError> {
@@ -140,7 +142,7 @@ pub fn resolve(
     if references.is_empty() && entries.is_empty() && takes_nothing {
         return Ok(Resolution::Inputs(Inputs::default()));
     }
-    let requests = requests(&identity::identify(pod), &references, &entries, profile);
+    let requests = requests(&task(), &references, &entries, profile);
     let Some(answers) = answers else { return Ok(Resolution::Inputs(unresolved(&requests))) };
 
     let mut runs: Vec<Identity> = Vec::new();

@@ -37,6 +37,14 @@ pub struct SidecarConfig<'a> {
     /// Maximum number of outputs.
     #[serde(default, skip_serializing_if = "Quota::is_none", deserialize_with = "known_quota")]
     pub quota: Quota,
+    /// Kinds of objects that own the outputs if one of them controls the pod, as `GROUP/KIND`.
+    #[serde(default = "jobs")]
+    pub run_owners: Vec<String>,
+}
+
+/// The owners in a version that does not specify them.
+fn jobs() -> Vec<String> {
+    vec!["batch/Job".to_owned()]
 }
 
 /// When the sidecar exits. The kubelet stops a sidecar after all other containers have ended, and notices its

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::{
     BootSpec, EnvDelivery, PlanError, PreparedProfile, TaskContainer, boot_spec, env_json, references,
 };
-use crate::identity;
 use crate::pod::{Container, Pod, PostStart};
 use crate::profile::MAX_SPEC_BYTES;
 
@@ -39,7 +38,7 @@ pub(super) fn spec<'a>(
     let env = &prepared.profile.spec.env;
     let by_file = tasks.iter().any(|task| task.delivery == EnvDelivery::File);
     BootSpec {
-        task: identity::identify(pod),
+        task: prepared.schedulers.identify(pod),
         profile: prepared.reference(),
         timeout_seconds: prepared.profile.spec.boot.timeout_seconds,
         store: prepared.store.as_deref().map(Cow::Borrowed),

@@ -1,7 +1,6 @@
 //! The task containers of a pod.
 
-use super::PlanError;
-use crate::identity;
+use super::{PlanError, PreparedProfile};
 use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::Profile;
@@ -13,28 +12,33 @@ use crate::profile::spec::Position;
 const MAX_CONTAINERS: usize = 256;
 
 /// The task containers, in the order of the pod: those in the annotation of Bootlace, otherwise the one in
-/// the annotation `kubectl.kubernetes.io/default-container`, otherwise the main container of the scheduler,
-/// otherwise the first one. Init containers are at the end: they are tasks only if the annotation names them
-/// and boot runs before them.
+/// the annotation `kubectl.kubernetes.io/default-container`, otherwise those of the scheduler, otherwise the
+/// first one. The scheduler precedes the second annotation if it sets that annotation on all of its pods.
+/// Init containers are at the end: they are tasks only if the annotation of Bootlace names them and boot runs
+/// before them.
 pub(super) fn tasks<'p, 'a>(
     pod: &'p Pod<'a>,
-    profile: &Profile,
+    prepared: &PreparedProfile,
 ) -> Result<Vec<&'p Container<'a>>, PlanError> {
     let count = pod.all_containers().count();
     if count > MAX_CONTAINERS {
         return Err(PlanError::TooManyContainers { count, limit: MAX_CONTAINERS });
     }
     if let Some(list) = pod.annotations.get(names::ANNOTATION_CONTAINERS) {
-        return named(pod, list, profile);
+        return named(pod, list, &prepared.profile);
     }
-    let by_name = |name: &str| pod.containers.iter().find(|container| container.name == name);
-    let main = pod
-        .annotations
-        .get(names::ANNOTATION_DEFAULT_CONTAINER)
-        .and_then(by_name)
-        .or_else(|| identity::detect(pod)?.main_container(pod).and_then(by_name))
-        .or_else(|| pod.containers.first());
-    main.map(|container| vec![container]).ok_or(PlanError::NoContainers)
+    let scheduler = prepared.schedulers.detect(pod);
+    if !scheduler.is_some_and(|scheduler| scheduler.overrides_default_container())
+        && let Some(name) = pod.annotations.get(names::ANNOTATION_DEFAULT_CONTAINER)
+        && let Some(container) = pod.containers.iter().find(|container| container.name == name)
+    {
+        return Ok(vec![container]);
+    }
+    let tasks = scheduler.map_or_else(
+        || pod.containers.first().into_iter().collect(),
+        |scheduler| scheduler.task_containers(pod),
+    );
+    if tasks.is_empty() { Err(PlanError::NoContainers) } else { Ok(tasks) }
 }
 
 fn named<'p, 'a>(
@@ -108,16 +112,21 @@ fn program_in_volume<'a>(container: &Container<'a>) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::plan::InstallationSettings;
     use crate::pod::Json;
 
     fn warning(containers: &Value, annotations: &Value) -> Option<String> {
         let pod = json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}});
         let json = Json::from(&pod);
         let pod = Pod::read(&json).unwrap();
-        missing_tasks_warning(&pod, &tasks(&pod, &Profile::default()).unwrap())
+        let profile = Arc::new(Profile::default());
+        let prepared = PreparedProfile::new(profile, &InstallationSettings::default()).unwrap();
+        missing_tasks_warning(&pod, &tasks(&pod, &prepared).unwrap())
     }
 
     fn container(name: &str, program: &str, mount: &str) -> Value {

@@ -6,11 +6,17 @@ use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::spec::{EnvMode, Layout};
 
+/// Why Auto selects a Secret for schedulers that start the task with exec.
+const BY_EXEC: &str = "its scheduler starts the task with exec, which only inherits the env of the container";
+
 /// The env mode in the pod or in the profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestedMode {
     pub(super) mode: EnvMode,
     source: ModeSource,
+    /// Whether the scheduler starts the task with exec, and such a process does not inherit the env of the
+    /// launcher.
+    pub(super) by_exec: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +28,13 @@ enum ModeSource {
 impl RequestedMode {
     /// The mode in the annotation of the pod, otherwise in the profile.
     pub(super) fn new(pod: &Pod<'_>, prepared: &PreparedProfile) -> Result<Self, PlanError> {
+        let by_exec = prepared.schedulers.detect(pod).is_some_and(|scheduler| scheduler.uses_exec());
         let Some(text) = pod.annotations.get(names::ANNOTATION_ENV_MODE) else {
-            return Ok(Self { mode: prepared.profile.spec.env.mode, source: ModeSource::Profile });
+            return Ok(Self { mode: prepared.profile.spec.env.mode, source: ModeSource::Profile, by_exec });
         };
         let mode = EnvMode::ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(text));
         let mode = mode.ok_or_else(|| PlanError::EnvMode { value: text.to_owned() })?;
-        Ok(Self { mode, source: ModeSource::Annotation })
+        Ok(Self { mode, source: ModeSource::Annotation, by_exec })
     }
 
     /// The mode and its source, for messages.
@@ -49,6 +56,9 @@ impl RequestedMode {
                 self.describe(prepared),
                 "set env.mode to Auto and the image's entrypoint as `command` of each task container that has none",
             ),
+            _ if self.by_exec => {
+                (BY_EXEC.to_owned(), "set env.mode to Launch if the scheduler runs no script with exec")
+            }
             _ => (
                 "a task container has no command".to_owned(),
                 "set the image's entrypoint as `command` of each task container that has none",
@@ -60,9 +70,17 @@ impl RequestedMode {
     pub(super) fn needs_command(self, prepared: &PreparedProfile) -> bool {
         match self.mode {
             EnvMode::Launch => true,
-            EnvMode::Auto => !prepared.env_names.is_empty(),
+            EnvMode::Auto => !prepared.env_names.is_empty() && !self.selects_secret(prepared),
             EnvMode::Secret | EnvMode::File | EnvMode::Hook => false,
         }
+    }
+
+    /// Whether Auto means Secret, whatever the commands are.
+    fn selects_secret(self, prepared: &PreparedProfile) -> bool {
+        self.mode == EnvMode::Auto
+            && self.by_exec
+            && prepared.store.is_some()
+            && !prepared.env_names.is_empty()
     }
 
     /// The delivery to a container with this command, and the reason for it.
@@ -73,6 +91,9 @@ impl RequestedMode {
         prepared: &PreparedProfile,
     ) -> Result<(EnvDelivery, String), PlanError> {
         match (self.mode, command) {
+            (EnvMode::Auto, _) if self.selects_secret(prepared) => {
+                Ok((EnvDelivery::Secret, BY_EXEC.to_owned()))
+            }
             (EnvMode::Auto | EnvMode::Launch, ContainerCommand::Spec) => {
                 Ok((EnvDelivery::Launch, "its command is set in the pod".to_owned()))
             }

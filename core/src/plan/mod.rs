@@ -67,7 +67,7 @@ pub use version::Version;
 use init_image::ChosenInitImage;
 use planner::{Commands, Planner};
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Schedulers};
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 use crate::input::BootInputs;
 use crate::names;
@@ -95,6 +95,8 @@ pub struct InstallationSettings {
     pub keys: Option<Arc<Keys>>,
     /// Version of the API server, if it is known.
     pub kubernetes: Option<Version>,
+    /// The table of schedulers.
+    pub schedulers: Arc<Schedulers>,
 }
 
 impl Default for InstallationSettings {
@@ -108,6 +110,7 @@ impl Default for InstallationSettings {
             store: None,
             keys: None,
             kubernetes: None,
+            schedulers: Schedulers::built_in(),
         }
     }
 }
@@ -166,7 +169,7 @@ pub fn task_containers<'p, 'a>(
     prepared: &PreparedProfile,
 ) -> Result<Vec<&'p Container<'a>>, PlanError> {
     paths::check_volumes_are_not_mounted(pod)?;
-    containers::tasks(pod, &prepared.profile)
+    containers::tasks(pod, prepared)
 }
 
 /// Plans the changes to `pod`, which is created in `origin`. `registry` contains the results of lookups in

@@ -73,7 +73,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         prepared: &'p PreparedProfile,
         init_image: Option<&'p ChosenInitImage<'p>>,
     ) -> Result<Self, PlanError> {
-        let containers = containers::tasks(pod, &prepared.profile)?;
+        let containers = containers::tasks(pod, prepared)?;
         let mode = RequestedMode::new(pod, prepared)?;
         let outputs = Outputs::declared(pod, &containers, &prepared.profile)?;
         Ok(Self {
@@ -139,7 +139,8 @@ impl<'p, 'a> Planner<'p, 'a> {
             spec.env_secret = Some(env_secret::secret_name(self.origin, reason)?);
         }
         if !prepared.templated.is_empty() {
-            let context = Context::new(pod, self.origin.namespace, self.containers.first().copied());
+            let container = self.containers.first().copied();
+            let context = Context::new(pod, self.origin.namespace, container, &self.prepared.schedulers);
             sources::render(spec.sources.to_mut(), &prepared.templated, &prepared.profile, &context)?;
         }
         let mut volumes = sources::InputVolumes::default();
@@ -176,6 +177,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             kubernetes: self.prepared.kubernetes,
             run_as_user: self.prepared.run_as_user,
             boot: &self.prepared.boot,
+            schedulers: &self.prepared.schedulers,
         };
         let wait = pipes::wait::containers(&inputs.awaits, &store)?;
         let sidecar = self.sidecar(tasks, config, &store)?;
@@ -280,6 +282,8 @@ impl<'p, 'a> Planner<'p, 'a> {
         let (profile, spec) = (&self.prepared.profile, config.spec);
         let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
         warnings.extend(containers::missing_tasks_warning(self.pod, &self.containers));
+        let scheduler = self.prepared.schedulers.detect(self.pod);
+        warnings.extend(scheduler.and_then(|found| found.warning()).map(|text| format!("bootlace: {text}")));
         let init_mounts = task::init_mounts(self.pod, &self.volumes, &tasks, profile, &mut warnings)?;
         warnings.extend(added.warnings);
         Ok(Plan {

@@ -12,6 +12,7 @@ use super::env_names::BootEnvNames;
 use super::pull_secrets::PullSecrets;
 use super::resources::BootMemory;
 use super::{InstallationSettings, PlanError, Version, boot, init_container, paths, sources};
+use crate::identity::Schedulers;
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 use crate::names;
 use crate::profile::init_image::OwnSources;
@@ -50,6 +51,8 @@ pub struct PreparedProfile {
     pub(super) templated: Vec<usize>,
     /// The version of the API server, if it is known.
     pub kubernetes: Option<Version>,
+    /// The table of schedulers.
+    pub schedulers: Arc<Schedulers>,
     /// The parts for pods that select a boot image; `None` if the profile allows no image.
     pub(super) init_image: Option<Box<PreparedInitImage>>,
 }
@@ -77,6 +80,7 @@ impl PreparedProfile {
             sources,
             templated: templates::check(&spec.sources)?,
             kubernetes: settings.kubernetes,
+            schedulers: Arc::clone(&settings.schedulers),
             init_image: None,
             profile,
         };
@@ -138,7 +142,7 @@ impl PreparedInitImage {
 }
 
 /// The active profiles, prepared, by name.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PreparedProfiles {
     profiles: Profiles,
     // Shared, because a change of the default profile of a namespace creates another snapshot of the same
@@ -146,6 +150,7 @@ pub struct PreparedProfiles {
     by_name: Arc<BTreeMap<String, PreparedProfile>>,
     keys: Option<Arc<Keys>>,
     defaults: Arc<NamespaceDefaults>,
+    schedulers: Arc<Schedulers>,
 }
 
 impl PreparedProfiles {
@@ -159,7 +164,8 @@ impl PreparedProfiles {
         };
         let by_name = profiles.iter().map(prepare).collect::<Result<_, PlanError>>()?;
         let keys = settings.keys.clone().filter(|_| settings.store.is_some());
-        Ok(Self { by_name: Arc::new(by_name), profiles, keys, defaults: Arc::default() })
+        let schedulers = Arc::clone(&settings.schedulers);
+        Ok(Self { by_name: Arc::new(by_name), profiles, keys, defaults: Arc::default(), schedulers })
     }
 
     /// The same profiles, with the default profiles of namespaces.
@@ -172,6 +178,12 @@ impl PreparedProfiles {
     #[must_use]
     pub fn keys(&self) -> Option<&Keys> {
         self.keys.as_deref()
+    }
+
+    /// The table of schedulers.
+    #[must_use]
+    pub fn schedulers(&self) -> &Schedulers {
+        &self.schedulers
     }
 
     /// The default profile of `namespace`.

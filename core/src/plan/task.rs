@@ -132,7 +132,7 @@ pub(super) fn plan(
     } else {
         hook::plan(container, delivery, &command, || mode.describe(prepared), prepared)?
     };
-    warnings.extend(self::warnings(container, delivery, (&command, mode.mode), hook.is_some(), prepared));
+    warnings.extend(self::warnings(container, delivery, (&command, mode), hook.is_some(), prepared));
     let command = match (delivery, command) {
         (EnvDelivery::Launch, ContainerCommand::Image { words, .. }) => {
             let image_words = words.len();
@@ -195,7 +195,7 @@ fn check_needs_no_hook(
 fn warnings(
     container: &Container<'_>,
     delivery: EnvDelivery,
-    (command, mode): (&ContainerCommand, EnvMode),
+    (command, mode): (&ContainerCommand, RequestedMode),
     has_hook: bool,
     prepared: &PreparedProfile,
 ) -> Vec<String> {
@@ -207,7 +207,11 @@ fn warnings(
              of the cluster is unknown here",
             Version::FILE_KEY_REF
         )),
-        EnvDelivery::Secret if mode == EnvMode::Auto => warnings.push(format!(
+        EnvDelivery::Launch if mode.by_exec && !prepared.env_names.is_empty() => warnings.push(format!(
+            "bootlace: container {name:?} gets the boot env from the launcher, but its scheduler starts the task with exec, which \
+             only inherits the env of the container: install the store and use env.mode Auto or Secret"
+        )),
+        EnvDelivery::Secret if mode.mode == EnvMode::Auto && !mode.by_exec => warnings.push(format!(
             "bootlace: container {name:?} has no command{}, so it gets the boot env from a Secret that is created for this pod: \
              set the image's entrypoint as `command` or in annotation {} to have the launcher load it instead",
             command.why_unknown(),

@@ -41,6 +41,8 @@ pub struct Pod<'a> {
     pub annotations: Strings<'a>,
     /// Kind and name of the first of `metadata.ownerReferences`, if there is one.
     pub owner: Option<Owner<'a>>,
+    /// `metadata`, for fields that are only read if needed.
+    metadata: Object<'a>,
     /// Names in `spec.imagePullSecrets`; `None` if the array is absent.
     pub pull_secrets: Option<Vec<&'a str>>,
     /// `spec.securityContext.runAsUser`.
@@ -77,6 +79,19 @@ pub struct Owner<'a> {
     pub name: &'a str,
 }
 
+/// The object that controls a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Controller<'a> {
+    /// `batch/v1`, …
+    pub api_version: &'a str,
+    /// `Job`, `Workflow`, …
+    pub kind: &'a str,
+    /// Name of the object.
+    pub name: &'a str,
+    /// UID of the object.
+    pub uid: &'a str,
+}
+
 /// Same rule as in the kubelet (`getPodDNSType`, `pkg/kubelet/network/dns/dns.go`): with the host network,
 /// `ClusterFirst` means the resolver of the node.
 fn no_cluster_dns(spec: &Object<'_>) -> Result<Option<&'static str>, WrongType> {
@@ -104,6 +119,7 @@ impl<'a> Pod<'a> {
             labels: metadata.strings("labels")?,
             annotations: metadata.strings("annotations")?,
             owner: owner(&metadata)?,
+            metadata,
             pull_secrets: spec.array("imagePullSecrets")?.map(names).transpose()?,
             run_as_user: spec.object("securityContext")?.integer("runAsUser")?,
             architectures: nodes.architectures()?,
@@ -123,6 +139,21 @@ impl<'a> Pod<'a> {
     #[must_use]
     pub fn display_name(&self) -> &'a str {
         self.name.or(self.generate_name).unwrap_or("(unnamed)")
+    }
+
+    /// The object that controls the pod, if there is one.
+    #[must_use]
+    pub fn controller(&self) -> Option<Controller<'a>> {
+        let references = self.metadata.array("ownerReferences").ok()??;
+        let mut references = references.objects().filter_map(Result::ok);
+        let controller = references.find(|reference| reference.is_true("controller"))?;
+        let text = |field: &str| controller.str(field).ok().flatten();
+        Some(Controller {
+            api_version: text("apiVersion")?,
+            kind: text("kind")?,
+            name: text("name")?,
+            uid: text("uid")?,
+        })
     }
 
     /// All containers of the original pod, init containers first.

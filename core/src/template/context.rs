@@ -7,7 +7,8 @@ use minijinja::Value;
 use minijinja::value::Object;
 
 use super::{Missed, MissedVariable};
-use crate::identity;
+use crate::identity::spec::IdentityField;
+use crate::identity::{Scheduler, Schedulers};
 use crate::names;
 use crate::pod::{Container, Pod, Strings};
 
@@ -16,7 +17,7 @@ use crate::pod::{Container, Pod, Strings};
 ///
 /// | variable | value |
 /// |---|---|
-/// | `scheduler`, `workflow`, `run`, `task`, `attempt`, `mapIndex`, `scheduledTime` | identity of the task, see [`identity`] |
+/// | `scheduler`, `workflow`, `run`, `task`, `attempt`, `mapIndex`, `scheduledTime` | identity of the task, see [`crate::identity`] |
 /// | `namespace` | namespace of the pod |
 /// | `pod` | name of the pod; undefined if the API server generates it from `generateName` after admission |
 /// | `labels["…"]`, `annotations["…"]` | labels and annotations of the pod |
@@ -29,8 +30,8 @@ pub struct Context {
 #[derive(Debug)]
 struct Root {
     plain: BTreeMap<&'static str, String>,
-    /// Where the identity comes from, for messages.
-    creator: String,
+    /// The scheduler that created the pod, if it is known, for messages.
+    scheduler: Option<Arc<Scheduler>>,
     /// Whether the pod has a run annotation.
     has_run_annotation: bool,
     labels: Arc<Map>,
@@ -54,9 +55,14 @@ struct Map {
 impl Context {
     /// The variables of `pod`, which is created in `namespace`. `container` runs the task.
     #[must_use]
-    pub fn new(pod: &Pod<'_>, namespace: &str, container: Option<&Container<'_>>) -> Self {
+    pub fn new(
+        pod: &Pod<'_>,
+        namespace: &str,
+        container: Option<&Container<'_>>,
+        schedulers: &Schedulers,
+    ) -> Self {
         let missed = Missed::default();
-        let identity = identity::identify(pod);
+        let identity = schedulers.identify(pod);
         let identity_is_joined = identity.is_joined();
         let plain = [
             ("scheduler", identity.scheduler),
@@ -79,13 +85,7 @@ impl Context {
         Self {
             root: Arc::new(Root {
                 plain: plain.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
-                creator: identity::detect(pod).map_or_else(
-                    || {
-                        "the labels and annotations of the pod, which was not created by a known scheduler"
-                            .to_owned()
-                    },
-                    |scheduler| format!("the labels and annotations that {} sets", scheduler.title()),
-                ),
+                scheduler: schedulers.detect(pod).cloned(),
                 has_run_annotation: identity_is_joined,
                 labels: map("labels", "metadata.labels".to_owned(), owned(&pod.labels), BTreeMap::new()),
                 annotations: map(
@@ -134,10 +134,13 @@ impl Root {
     /// The missed variable `name`.
     fn missed(&self, name: &str) -> MissedVariable {
         let (run, workflow) = (names::ANNOTATION_RUN, names::ANNOTATION_WORKFLOW);
-        let place = match name {
-            "namespace" => "the admission request",
-            "pod" => "metadata.name, which the API server generates after admission if generateName is set",
-            _ => &self.creator,
+        let reason = match name {
+            "namespace" => "looked in the admission request".to_owned(),
+            "pod" => {
+                "looked in metadata.name, which the API server generates after admission if generateName is set"
+                    .to_owned()
+            }
+            _ => self.missed_reason(name),
         };
         let remedy = match name {
             "namespace" => "create the pod in a namespace".to_owned(),
@@ -152,7 +155,21 @@ impl Root {
             _ => "set a label or an annotation of the pod and use labels[\"…\"] or annotations[\"…\"]"
                 .to_owned(),
         };
-        MissedVariable { variable: name.to_owned(), reason: format!("looked in {place}"), remedy }
+        MissedVariable { variable: name.to_owned(), reason, remedy }
+    }
+
+    /// Why a field of the identity is missing.
+    fn missed_reason(&self, name: &str) -> String {
+        let Some(scheduler) = &self.scheduler else {
+            return "looked in the labels and annotations of the pod, which was not created by a known scheduler"
+                .to_owned();
+        };
+        let title = scheduler.title();
+        let field = IdentityField::ALL.into_iter().find(|field| field.as_str() == name);
+        match field.and_then(|field| scheduler.unknown(field)) {
+            Some(reason) => format!("pods of {title} do not contain it: {reason}"),
+            None => format!("looked in the labels, annotations and env that {title} sets"),
+        }
     }
 }
 

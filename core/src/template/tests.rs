@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::identity::Schedulers;
 use crate::pod::{Json, Pod};
 
 fn pod() -> Value {
@@ -26,7 +27,7 @@ fn render(text: &str, slot: Slot) -> Result<String, String> {
     let value = pod();
     let json = Json::from(&value);
     let pod = Pod::read(&json).unwrap();
-    let context = Context::new(&pod, "team-a", pod.containers.first());
+    let context = Context::new(&pod, "team-a", pod.containers.first(), &Schedulers::built_in());
     check(text, slot).map_err(|error| error.to_string())?;
     super::render(text, &context, slot).map_err(|error| error.to_string())
 }
@@ -79,12 +80,12 @@ fn a_run_that_nobody_tells_is_named_by_an_annotation() {
         let value = json!({"metadata": metadata, "spec": {"containers": [{"name": "main", "envFrom": []}]}});
         let json = Json::from(&value);
         let pod = Pod::read(&json).unwrap();
-        let context = Context::new(&pod, "team-a", pod.containers.first());
+        let context = Context::new(&pod, "team-a", pod.containers.first(), &Schedulers::built_in());
         super::render(text, &context, Slot::Text).map_err(|error| error.to_string())
     };
-    let argo = json!({
-        "name": "fan-out-1", "labels": {"workflows.argoproj.io/workflow": "fan-out"},
-        "ownerReferences": [{"kind": "Workflow", "name": "fan-out"}],
+    let flow = json!({
+        "name": "fan-out-1", "labels": {"flows.example.com/workflow": "fan-out"},
+        "ownerReferences": [{"kind": "Flow", "name": "fan-out"}],
     });
     for (text, remedy) in [
         ("{{ run }}", "set annotation bootlace.dev/run of the pod, or"),
@@ -96,11 +97,11 @@ fn a_run_that_nobody_tells_is_named_by_an_annotation() {
         ("{{ attempt }}", "use labels[\"…\"]"),
         ("{{ env.A }}", "container \"main\", whose envFrom is only read when it starts"),
     ] {
-        let said = message(argo.clone(), text).unwrap_err();
+        let said = message(flow.clone(), text).unwrap_err();
         assert!(said.contains(remedy), "{text}: {said}");
     }
     // The remedies of the messages work.
-    let mut named = argo;
+    let mut named = flow;
     named["annotations"] = json!({"bootlace.dev/run": "r1"});
     assert_eq!(message(named.clone(), "{{ run }}/{{ task }}"), Ok("r1/fan-out-1".to_owned()));
     let said = message(named.clone(), "{{ workflow }}").unwrap_err();

@@ -74,11 +74,11 @@ fn only_the_task_containers_are_changed() {
     assert_eq!(injected.pointer("/spec/containers/1"), pod.pointer("/spec/containers/1"));
 }
 
-/// All steps of a Tekton `TaskRun` are tasks, but only the first is booted.
+/// If the scheduler is unknown, only the first of several containers with its program is booted.
 #[test]
 fn the_steps_that_stay_without_the_boot_env_are_named() {
     let mut steps = crate::made::pod("tekton-task.json");
-    steps["metadata"]["labels"][names::LABEL_TASK] = json!("true");
+    steps["metadata"]["labels"] = json!({names::LABEL_TASK: "true"});
     let warnings = inject(&steps, Position::Last).warnings;
     let warned =
         |warnings: &[String]| warnings.iter().any(|warning| warning.contains(names::ANNOTATION_CONTAINERS));

@@ -187,3 +187,19 @@ fn a_pod_that_cannot_look_up_services_is_warned_where_it_needs_the_store() {
         assert_eq!(warnings(&dns, EnvMode::Secret), Vec::<String>::new(), "{dns}");
     }
 }
+
+/// GitLab Runner starts its scripts with exec or attaches to a shell, depending on its settings.
+#[test]
+fn a_scheduler_that_uses_exec_gets_the_env_from_a_secret() {
+    let runner = crate::made::pod("by-source/gitlab-runner-attach.json");
+    let way = |mode: EnvMode, store: bool| {
+        let injection = inject(&runner, &recipes(mode, store));
+        let injected = mark(&injection.pod);
+        let warned = injection.warnings.iter().any(|warning| warning.contains("starts the task with exec"));
+        (injected.env_mode.as_str(), injected.because.contains("starts the task with exec"), warned)
+    };
+    assert_eq!(way(EnvMode::Auto, true), ("secret", true, false));
+    // What the platform requests explicitly is used, with a warning.
+    assert_eq!(way(EnvMode::Launch, true), ("launch", false, true));
+    assert_eq!(way(EnvMode::Auto, false), ("launch", false, true));
+}

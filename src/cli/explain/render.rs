@@ -8,7 +8,7 @@ use super::hook::{self, EnvArguments, Hook};
 use super::{inputs, outputs};
 use crate::boot;
 use crate::command_error::CommandError;
-use bootlace_core::identity;
+use bootlace_core::identity::Schedulers;
 use bootlace_core::names;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
 use bootlace_core::plan::{BootSpec, InjectedAnnotation};
@@ -19,7 +19,12 @@ use bootlace_core::profile::spec::SourceTarget;
 use bootlace_core::selection::{MatchReason, Selection, SkipReason, select};
 
 /// Describes each injected part of a pod.
-pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -> anyhow::Result<String> {
+pub(super) fn describe(
+    injected: &Value,
+    left: &[String],
+    warnings: &[String],
+    schedulers: &Schedulers,
+) -> anyhow::Result<String> {
     let json = Json::from(injected);
     let pod = Pod::read(&json)?;
     let part = || format!("annotation {}", names::ANNOTATION_INJECTED);
@@ -28,12 +33,12 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
     let spec = boot_spec(injected)?;
     let mut out = Lines(String::new());
 
-    let scheduler = identity::detect(&pod).map_or("unknown", identity::Scheduler::title);
+    let scheduler = schedulers.detect(&pod).map_or("unknown", |scheduler| &**scheduler.title());
     match spec.task.describe() {
         task if task.is_empty() => out.line("scheduler", scheduler),
         task => out.line("scheduler", &format!("{scheduler}: {task}")),
     }
-    out.line("task because", &match_reason(&pod).to_string());
+    out.line("task because", &match_reason(&pod, schedulers).to_string());
     out.line(
         "profile",
         &format!("{}, generation {} (Bootlace {})", mark.profile, mark.generation, mark.version),
@@ -185,10 +190,10 @@ fn wait(out: &mut Lines, injected: &Value) -> anyhow::Result<()> {
 }
 
 /// The reason why the pod is a task, apart from its injection.
-fn match_reason(pod: &Pod<'_>) -> MatchReason {
+fn match_reason(pod: &Pod<'_>, schedulers: &Schedulers) -> MatchReason {
     let mut without_mark = pod.clone();
     without_mark.init_containers = Vec::new();
-    match select(&without_mark, None) {
+    match select(&without_mark, None, schedulers) {
         Selection::Task { because, .. } => because,
         // It has no init containers here.
         Selection::Overtaken(_)

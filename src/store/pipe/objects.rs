@@ -30,7 +30,7 @@ pub fn pipe(
     let content = ContentHash::from_files(files.iter().map(|(name, value)| (&**name, &*value.0)));
     let name = OutputIdentity { task: &config.task, container, key, kind: *kind, content }.object();
     let awaited = declared.awaited.then(|| Awaited { task: &config.task, key, kind: *kind }.object());
-    let owner = owner::run_owner(pod, &config.task);
+    let owner = owner::run_owner(pod, config);
     let expires = owner.is_none().then(|| expires(config.time_to_live_seconds, now));
     let (pod, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
     Pipe {
@@ -160,6 +160,7 @@ mod tests {
             grace_seconds: 20,
             ends: SidecarLifetime::default(),
             quota: Quota::default(),
+            run_owners: vec!["batch/Job".to_owned()],
         }
     }
 

@@ -74,15 +74,60 @@ has(object.spec.os) ? object.spec.os.name != 'windows' : !(
 {{- end }}
 {{- end -}}
 
-{{- /* CEL: the pod has the label of a known scheduler (files/schedulers.yaml). */ -}}
+{{- /* CEL: a scheduler whose pods are tasks without the pod label created the pod: an entry of schedulers.extra or of
+       files/schedulers.yaml. Same as `Scheduler::recognises` in core/src/identity/table.rs, but regardless of the order of the
+       entries: the webhook, if it is called, finds the entry that comes first. */ -}}
 {{- define "bootlace.isSchedulerPod" -}}
-{{- $marks := list -}}
-{{- range .Files.Get "files/schedulers.yaml" | fromYamlArray -}}
-{{- $mark := printf "'%s' in object.metadata.labels" .label -}}
-{{- if .value -}}
-{{- $mark = printf "%s && object.metadata.labels['%s'] == '%s'" $mark .label .value -}}
+{{- $labelled := list -}}
+{{- $others := list -}}
+{{- range concat .Values.schedulers.extra (.Files.Get "files/schedulers.yaml" | fromYamlArray) -}}
+{{- if ne (toString .optIn) "false" -}}
+{{- $hasLabel := false -}}
+{{- range .match -}}{{- if and .label (not .absent) -}}{{- $hasLabel = true -}}{{- end -}}{{- end -}}
+{{- $conditions := list -}}
+{{- range .match -}}
+{{- $conditions = append $conditions (include "bootlace.podMeets" (dict "condition" . "hasLabels" $hasLabel)) -}}
 {{- end -}}
-{{- $marks = append $marks (printf "(%s)" $mark) -}}
+{{- $entry := printf "(%s)" (join " && " $conditions) -}}
+{{- if $hasLabel -}}{{- $labelled = append $labelled $entry -}}{{- else -}}{{- $others = append $others $entry -}}{{- end -}}
 {{- end -}}
-has(object.metadata.labels) && ({{ join " || " $marks }})
+{{- end -}}
+(has(object.metadata.labels) && (
+  {{ join "\n  || " $labelled }}))
+{{- range $others }}
+|| {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- /* CEL: the pod meets a condition. Call with (dict "condition" CONDITION "hasLabels" BOOL), which is whether the pod is known
+       to have labels. The schema of the values excludes characters that would end a string of CEL. */ -}}
+{{- define "bootlace.podMeets" -}}
+{{- $guard := ternary "" "has(object.metadata.labels) && " .hasLabels -}}
+{{- with .condition -}}
+{{- $test := "" -}}
+{{- if hasKey . "value" -}}{{- $test = printf "%%[1]s == '%s'" (.value | replace "%" "%%") -}}{{- end -}}
+{{- range $field, $function := dict "contains" "contains('%s')" "pattern" "matches(r'%s')" -}}
+{{- with get $.condition $field -}}
+{{- $test = join " && " (compact (list $test (printf "%%[1]s.%s" (printf $function (. | replace "%" "%%"))))) -}}
+{{- end -}}
+{{- end -}}
+{{- if .label -}}
+{{- $has := printf "%s'%s' in object.metadata.labels" $guard .label -}}
+{{- if .absent -}}!({{ $has }})
+{{- else -}}{{ $has }}{{ with $test }} && {{ printf . (printf "object.metadata.labels['%s']" $.condition.label) }}{{ end }}
+{{- end -}}
+{{- else if .annotation -}}
+has(object.metadata.annotations) && '{{ .annotation }}' in object.metadata.annotations
+{{- with $test }} && {{ printf . (printf "object.metadata.annotations['%s']" $.condition.annotation) }}{{ end -}}
+{{- else if .container -}}
+(object.spec.containers.exists(c, c.name == '{{ .container }}') || (has(object.spec.initContainers) && object.spec.initContainers.exists(c, c.name == '{{ .container }}')))
+{{- else if .env -}}
+{{- $variable := printf "has(c.env) && c.env.exists(e, e.name == '%s'" .env -}}
+{{- with $test -}}{{- $variable = printf "%s && has(e.value) && %s" $variable (printf . "e.value") -}}{{- end -}}
+(object.spec.containers.exists(c, {{ $variable }})) || (has(object.spec.initContainers) && object.spec.initContainers.exists(c, {{ $variable }}))))
+{{- else -}}
+{{- $group := ternary (printf "o.apiVersion.startsWith('%s/')" (splitList "/" .owner.apiVersion | first)) "!o.apiVersion.contains('/')" (contains "/" .owner.apiVersion) -}}
+has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller && o.kind == '{{ .owner.kind }}' && {{ $group }})
+{{- end -}}
+{{- end -}}
 {{- end -}}

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::shared_volumes::SharedVolumes;
 use super::{Outputs, PipesError, StoreContainer, unguarded_output_warning};
-use crate::identity::Identity;
+use crate::identity::spec::OwnerKind;
+use crate::identity::{Identity, Schedulers};
 use crate::names;
 use crate::output::{DeclaredOutput, SidecarConfig, SidecarLifetime};
 use crate::plan::container_parts::{json, read_only_mount, writable_mount};
@@ -108,10 +109,17 @@ impl Sidecar {
             grace_seconds: grace(pod),
             ends: lifetime(pod, launched),
             quota: pipes.quota,
+            run_owners: run_owners(pod, parts.schedulers),
         };
         let container = json(&container(&spec, volume.is_some(), &shared, parts)?)?;
         Ok(Some(Self { container, volume, warnings }))
     }
+}
+
+/// Kinds of objects that own the outputs of a pod if one of them controls it, as `GROUP/KIND`.
+pub(in crate::plan) fn run_owners(pod: &Pod<'_>, schedulers: &Schedulers) -> Vec<String> {
+    let owners = schedulers.detect(pod).into_iter().flat_map(|scheduler| scheduler.run_owners());
+    owners.map(OwnerKind::group_and_kind).collect()
 }
 
 /// When the sidecar exits. It can exit together with the tasks if all containers are tasks with outputs and

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::PipesError;
+use crate::identity::Schedulers;
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 use crate::names;
 use crate::plan::container_parts::{read_only_mount, security_context};
@@ -24,6 +25,8 @@ pub(in crate::plan) struct StoreContainer<'r> {
     pub(in crate::plan) run_as_user: RunAsUser,
     /// The boot container, which has the same image.
     pub(in crate::plan) boot: &'r Value,
+    /// The table of schedulers.
+    pub(in crate::plan) schedulers: &'r Schedulers,
 }
 
 impl StoreContainer<'_> {
