@@ -59,7 +59,7 @@ async fn it_arrives_byte_for_byte_and_the_pods_own_wins() -> Result<()> {
             assert_eq!((found.type_.as_deref(), found.immutable), (Some("Opaque"), Some(true)));
             assert_eq!(found.owner_references()[0].uid, task.uid().unwrap());
             let log = namespace.log("task", "bootlace-boot").await?;
-            assert!(log.contains(&format!("env in Secret {}: created", secret(&task))), "{log}");
+            assert!(log.contains(&format!("env Secret {}: created", secret(&task))), "{log}");
             assert!(!log.contains("EVIL") && !log.contains("quoted"), "{log}");
             namespace.api::<Pod>().delete("task", &DeleteParams::default().grace_period(0)).await?;
             until_async(LIMIT, "the Secret of a deleted pod still exists", async || {
