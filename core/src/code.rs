@@ -1,46 +1,13 @@
 //! The stable codes of the messages that users see: `BL1203` at the end of a refusal, a termination message or a log line
 //! leads to the section of that name in docs/troubleshooting.md, whatever the wording of the message becomes.
 //!
-//! A code is never reused for another meaning. `tests/messages` checks that each code has a message and a section.
-
-use std::fmt;
+//! A code is never reused for another meaning. The codes of the launcher are in its package. `tests/messages` checks that each code has a message and a section.
 
 use crate::input::InputError;
 use crate::plan::{InitImageError, PipesError, PlanError};
 use crate::profile::NoProfile;
 
-macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal,)+) => {
-        /// The code of a message.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Code {
-            $($(#[doc = $doc])+ $name,)+
-        }
-
-        impl Code {
-            /// All codes, in the order of their numbers.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
-
-            /// The code as messages show it, such as `BL1203`.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $code,)+
-                }
-            }
-
-            /// The meaning of the code: the title of its section in the docs.
-            #[must_use]
-            pub fn title(self) -> &'static str {
-                match self {
-                    $(Self::$name => concat!($($doc),+).trim_ascii_start(),)+
-                }
-            }
-        }
-    };
-}
-
-codes! {
+bootlace_launch::codes_with_launcher! {
     // Admission: the request, the pod (10xx), profiles (11xx), containers (12xx), env and commands (13xx), pods that are injected
     // already (14xx), boot images (15xx), outputs (16xx), inputs (17xx).
     /// The admission review cannot be parsed.
@@ -372,72 +339,6 @@ codes! {
     ServingCertificateInvalid = "BL6302",
     /// A file of certificate authorities cannot be loaded.
     CaFileInvalid = "BL6303",
-
-    // The launcher, which has the same codes in launch/src/code.rs: its arguments (70xx), the boot env
-    // (71xx), the start of a command (72xx), the verification of the boot env (73xx), the commands of the
-    // hook (74xx), outputs (75xx), boot images (76xx).
-    /// The arguments of the launcher are invalid.
-    LauncherArgumentsInvalid = "BL7001",
-    /// The boot env cannot be read.
-    TaskEnvUnreadable = "BL7101",
-    /// The boot env is damaged.
-    TaskEnvDamaged = "BL7102",
-    /// The command of the task was not found.
-    TaskCommandNotFound = "BL7201",
-    /// The interpreter of the command was not found.
-    TaskInterpreterNotFound = "BL7202",
-    /// The command cannot be executed.
-    TaskCommandNotExecutable = "BL7203",
-    /// The command is not a program for this node.
-    TaskCommandFormat = "BL7204",
-    /// The arguments and the env of the command are too large.
-    TaskArgumentsTooLarge = "BL7205",
-    /// The kernel refused a system call that the launcher needs.
-    LauncherSystemCall = "BL7206",
-    /// The task process does not have the boot env.
-    TaskEnvMissing = "BL7301",
-    /// The task did not start before the hook timed out.
-    TaskStartTimeout = "BL7302",
-    /// The env of the task process cannot be read.
-    ProcessEnvUnreadable = "BL7303",
-    /// The container runs another command than the task.
-    TaskReplaced = "BL7304",
-    /// The boot env cannot be written to the home directory.
-    HomeNotWritable = "BL7305",
-    /// A hook command of the BootProfile failed.
-    HookCommandFailed = "BL7401",
-    /// The postStart handler of the pod failed.
-    PostStartFailed = "BL7402",
-    /// The outputs cannot be passed to the sidecar.
-    TaskHandoverFailed = "BL7501",
-    /// The task did not write an output.
-    TaskOutputMissing = "BL7502",
-    /// An output is not a regular file.
-    TaskOutputNotRegular = "BL7503",
-    /// An output cannot be read.
-    TaskOutputUnreadable = "BL7504",
-    /// The outputs are too large.
-    TaskOutputsTooLarge = "BL7505",
-    /// A file name or pattern of an output is invalid.
-    TaskOutputNameInvalid = "BL7506",
-    /// Storing the outputs timed out.
-    TaskOutputsTimeout = "BL7507",
-    /// The sidecar did not store the outputs.
-    TaskOutputsNotStored = "BL7508",
-    /// The output directory of the boot image cannot be written.
-    BootImageDirectory = "BL7601",
-    /// The command of the boot image cannot be started.
-    BootImageNotStarted = "BL7602",
-    /// The boot image timed out.
-    BootImageTimeout = "BL7603",
-    /// The boot image failed.
-    BootImageFailed = "BL7604",
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 impl Code {
