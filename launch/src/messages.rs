@@ -5,10 +5,12 @@
 //! `UPDATE_MESSAGES=1 cargo test -p bootlace-launch --lib messages` writes this part of the file.
 #![allow(clippy::disallowed_methods, reason = "a test reads the environment and its own files")]
 
-use std::collections::BTreeSet;
+#[path = "../../tests/messages/snapshot.rs"]
+mod snapshot;
+
 use std::ffi::OsString;
 use std::io::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::args::{self, UsageError};
@@ -209,28 +211,10 @@ fn messages() -> Vec<(Code, String)> {
     messages
 }
 
-fn is_of_launcher(line: &&str) -> bool {
-    line.starts_with("BL7")
-}
-
 #[test]
 fn messages_are_those_of_the_snapshot() {
-    let lines: BTreeSet<_> =
-        messages().into_iter().map(|(code, message)| format!("{code}  {message}")).collect();
-    assert!(lines.iter().all(|line| !line.contains('\n')), "{lines:?}");
-
-    let path = Path::new(env!("BOOTLACE_ROOT")).join("tests/messages.txt");
-    if std::env::var_os("UPDATE_MESSAGES").is_some() {
-        let file = std::fs::read_to_string(&path).unwrap();
-        let others = file.lines().filter(|line| !is_of_launcher(line));
-        let mut all: Vec<_> = lines.iter().map(String::as_str).chain(others).collect();
-        all.sort_unstable();
-        std::fs::write(&path, all.join("\n") + "\n").unwrap();
-    }
-    let file = std::fs::read_to_string(path).unwrap();
-    let snapshot: Vec<_> = file.lines().filter(is_of_launcher).collect();
-    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
-    assert_eq!(lines, snapshot, "run UPDATE_MESSAGES=1 cargo test -p bootlace-launch --lib messages");
+    let lines = messages().into_iter().map(|(code, message)| format!("{code}  {message}")).collect();
+    snapshot::check(&lines, |line| line.starts_with("BL7"), "-p bootlace-launch --lib messages");
 }
 
 #[test]

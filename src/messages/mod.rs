@@ -8,11 +8,12 @@
 mod boot;
 mod cli;
 mod sidecar;
+#[path = "../../tests/messages/snapshot.rs"]
+mod snapshot;
 mod store;
 mod wait;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeSet;
 
 use bootlace_core::code::Code;
 
@@ -32,11 +33,11 @@ fn programs() -> [(char, Messages); 5] {
 
 #[test]
 fn messages_are_those_of_the_snapshot() {
-    let mut expected: BTreeMap<char, BTreeSet<String>> = BTreeMap::new();
+    let mut lines = BTreeSet::new();
+    let mut digits = BTreeSet::new();
     for (digit, messages) in programs() {
-        let lines = expected.entry(digit).or_default();
+        digits.insert(digit);
         for (code, message) in messages {
-            assert!(!message.contains('\n'), "a message has several lines: {message}");
             assert!(
                 code.as_str().starts_with(&format!("BL{digit}")),
                 "{code} is not a code of this program: {message}"
@@ -44,20 +45,8 @@ fn messages_are_those_of_the_snapshot() {
             lines.insert(format!("{code}  {message}"));
         }
     }
-    let is_ours = |line: &&str| line.chars().nth(2).is_some_and(|digit| expected.contains_key(&digit));
-
-    let path = Path::new(env!("BOOTLACE_ROOT")).join("tests/messages.txt");
-    if std::env::var_os("UPDATE_MESSAGES").is_some() {
-        let file = std::fs::read_to_string(&path).unwrap();
-        let mut lines: Vec<_> = file.lines().filter(|line| !is_ours(line)).collect();
-        lines.extend(expected.values().flatten().map(String::as_str));
-        lines.sort_unstable();
-        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-    }
-    let file = std::fs::read_to_string(path).unwrap();
-    let snapshot: Vec<_> = file.lines().filter(is_ours).collect();
-    let messages: Vec<_> = expected.values().flatten().map(String::as_str).collect();
-    assert_eq!(messages, snapshot, "run UPDATE_MESSAGES=1 cargo test -p bootlace --lib messages");
+    let is_ours = |line: &str| line.chars().nth(2).is_some_and(|digit| digits.contains(&digit));
+    snapshot::check(&lines, is_ours, "-p bootlace --lib messages");
 }
 
 #[test]

@@ -8,6 +8,9 @@
     reason = "a test fails by panicking; it reads the environment and its own files"
 )]
 
+#[path = "../../../tests/messages/snapshot.rs"]
+mod snapshot;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -233,40 +236,24 @@ fn add<E: Coded + std::fmt::Display>(errors: &[E], lines: &mut BTreeSet<String>,
     for error in errors {
         let mut line = String::new();
         write!(line, "{}  {error}", error.code()).unwrap();
-        assert!(!line.contains('\n'), "a message has several lines: {line}");
         lines.insert(line);
         codes.insert(error.code());
     }
 }
 
-fn collect() -> (String, BTreeSet<Code>) {
+fn collect() -> (BTreeSet<String>, BTreeSet<Code>) {
     let (mut lines, mut codes) = (BTreeSet::new(), BTreeSet::new());
     add(&plan_errors(), &mut lines, &mut codes);
     add(&pipes_errors(), &mut lines, &mut codes);
     add(&input_errors(), &mut lines, &mut codes);
     add(&profile_errors(), &mut lines, &mut codes);
-    (lines.into_iter().map(|line| line + "\n").collect(), codes)
-}
-
-/// Whether a line of the file is a refusal of the webhook. The other lines are those of `src/messages`.
-fn is_refusal(line: &&str) -> bool {
-    line.starts_with("BL1")
+    (lines, codes)
 }
 
 #[test]
 fn messages_are_those_of_the_snapshot() {
     let (messages, _) = collect();
-    let path = Path::new(env!("BOOTLACE_ROOT")).join("tests/messages.txt");
-    if std::env::var_os("UPDATE_MESSAGES").is_some() {
-        let file = std::fs::read_to_string(&path).unwrap();
-        let others = file.lines().filter(|line| !is_refusal(line));
-        let mut lines: Vec<_> = messages.lines().chain(others).collect();
-        lines.sort_unstable();
-        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-    }
-    let file = std::fs::read_to_string(path).unwrap();
-    let snapshot: String = file.lines().filter(is_refusal).map(|line| line.to_owned() + "\n").collect();
-    assert_eq!(messages, snapshot, "run UPDATE_MESSAGES=1 cargo test -p bootlace-core --test messages");
+    snapshot::check(&messages, |line| line.starts_with("BL1"), "-p bootlace-core --test messages");
 }
 
 #[test]
