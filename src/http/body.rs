@@ -1,6 +1,5 @@
 //! The body of a response as a stream.
 
-use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
@@ -168,19 +167,10 @@ impl Body {
         let Some(Checksum { expected, by, hasher }) = self.checksum.take() else {
             return Ok(());
         };
-        let found = hex(&hasher.finalize());
+        let found = hex::encode(hasher.finalize());
         if found == expected {
             return Ok(());
         }
         Err(HttpError::Checksum { address: self.address.clone(), found, by, expected })
     }
-}
-
-/// The bytes in hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

@@ -22,7 +22,7 @@ mod retry;
 mod transport;
 
 pub(crate) use address_class::NetworkZone;
-pub(crate) use body::{Body, Expected, hex};
+pub(crate) use body::{Body, Expected};
 pub(crate) use client::HttpClient;
 pub(crate) use error::{AuthChallenge, HttpError, remedy};
 pub(crate) use progress::FetchProgress;

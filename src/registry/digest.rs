@@ -24,7 +24,7 @@ pub(crate) struct InvalidDigest;
 impl Digest {
     /// Computes the digest of bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self { hex: crate::http::hex(&Sha256::digest(bytes)) }
+        Self { hex: hex::encode(Sha256::digest(bytes)) }
     }
 
     /// The hexadecimal digits.

@@ -2,7 +2,6 @@
 //! them. Pure functions.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
@@ -154,11 +153,7 @@ fn name(outcome: EventKind, id: &PodIdentity, discriminator: u64) -> String {
         .chain_update(discriminator.to_be_bytes())
         .finalize();
     let base = prefix(&id.name, MAX_BASE_BYTES).trim_end_matches(['.', '-']);
-    hash.iter().take(8).fold(format!("{base}."), |mut name, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(name, "{byte:02x}");
-        name
-    })
+    format!("{base}.{}", hex::encode(hash.split_at(8).0))
 }
 
 /// A note without control characters, truncated to the limit. A code at its end is kept.
