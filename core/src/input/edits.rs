@@ -23,14 +23,6 @@ pub struct PodEdits {
     pub containers: Vec<ContainerEdit>,
 }
 
-impl PodEdits {
-    /// Whether the pod does not change.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.volumes.is_empty() && self.containers.is_empty()
-    }
-}
-
 /// The name of an object, for a field that contains the key of an output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectName {
