@@ -4,9 +4,8 @@
 //! ```text
 //! AdmissionReview → selection → profile → identity → input → plan → patch → AdmissionResponse
 //! ```
-//! [`admission::review`] runs these steps once. The webhook, `bootlace inject`, `bootlace explain`, the
-//! tests, the benches
-//! and the fuzz targets all call it.
+//! [`admission::review`] runs these steps once. The webhook, `bootlace inject`, `bootlace explain`, the tests,
+//! the benches and the fuzz targets all call it.
 //!
 //! | step | module | question that it answers |
 //! |---|---|---|
@@ -22,10 +21,8 @@
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
 //! The crate depends on no client, no async runtime and no clock (`tests/dependencies.rs`), so the same input
-//! always has
-//! the same result. The package `bootlace` contains the programs that use it. The package `bootlace-launch`
-//! contains what
-//! runs in the task container.
+//! always has the same result. The package `bootlace` contains the programs that use it. The package
+//! `bootlace-launch` contains what runs in the task container.
 
 pub mod admission;
 pub mod code;

@@ -22,10 +22,9 @@
 //! | | `env_secret` | reports the result as an Event on the pod |
 //!
 //! Boot has no permissions in the API server: the store does what needs some. It runs on one thread, because
-//! it writes to a
-//! volume in memory, where a write is a copy, and otherwise waits for the network. A value is never written
-//! to the log, an
-//! error or an argument: the types that contain one (`entry::EnvValue`) cannot print it.
+//! it writes to a volume in memory, where a write is a copy, and otherwise waits for the network. A value is
+//! never written to the log, an error or an argument: the types that contain one (`entry::EnvValue`) cannot
+//! print it.
 
 mod archive;
 mod env_file;

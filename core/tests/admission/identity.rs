@@ -264,7 +264,7 @@ fn an_extra_scheduler_needs_eight_lines() {
         "spec": {"containers": [{"name": "main", "image": "etl", "command": ["run"]}]},
     });
     let Decision::Inject(injection) = admission::admit(pod.clone(), "etl", &recipes) else {
-        panic!("it is no task");
+        panic!("the pod is not a task");
     };
     assert!(injection.because.to_string().contains("it was created by nightshift"), "{}", injection.because);
     let json = (&pod).into();
