@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
     });
     let pod = Json::from(&pod);
     let Ok(pod) = Pod::read(&pod) else { return };
-    let context = Context::new(&pod, "etl", pod.containers.first(), &Schedulers::built_in());
+    let context = Context::new(&pod, "etl", pod.containers.first(), Schedulers::built_in().detect(&pod));
     for slot in SLOTS {
         if template::check(template, slot).is_err() {
             continue;

@@ -17,6 +17,7 @@ mod table;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use table::identify;
 pub use table::{InvalidSchedulers, Scheduler, Schedulers};
 
 /// Identity of a task, as far as its pod contains it. Values are as the scheduler wrote them: label values

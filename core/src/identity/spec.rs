@@ -301,7 +301,7 @@ impl OwnerKind {
     /// Group and kind: `batch/Job`.
     #[must_use]
     pub fn group_and_kind(&self) -> String {
-        format!("{}/{}", group(&self.api_version), self.kind)
+        group_and_kind(&self.api_version, &self.kind)
     }
 
     /// Whether an owner reference is of this kind, in any version.
@@ -309,6 +309,12 @@ impl OwnerKind {
     pub fn is(&self, api_version: &str, kind: &str) -> bool {
         group(&self.api_version) == group(api_version) && self.kind == kind
     }
+}
+
+/// Group and kind of an object, in any version: `batch/Job`, and `/Pod` for the core group.
+#[must_use]
+pub fn group_and_kind(api_version: &str, kind: &str) -> String {
+    format!("{}/{kind}", group(api_version))
 }
 
 /// The group of an API version; empty for the core group.

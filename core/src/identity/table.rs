@@ -123,9 +123,13 @@ impl Schedulers {
     /// unknown.
     #[must_use]
     pub fn identify(&self, pod: &Pod<'_>) -> Identity {
-        let detected = self.detect(pod).map(|scheduler| scheduler.identity(pod)).unwrap_or_default();
-        run_annotation::identity(pod, detected)
+        identify(pod, self.detect(pod))
     }
+}
+
+/// The same, if `scheduler` is what [`Schedulers::detect`] has found for the pod.
+pub(crate) fn identify(pod: &Pod<'_>, scheduler: Option<&Arc<Scheduler>>) -> Identity {
+    run_annotation::identity(pod, scheduler.map(|scheduler| scheduler.identity(pod)).unwrap_or_default())
 }
 
 fn parse(text: &str) -> Result<Vec<SchedulerSpec>, InvalidSchedulers> {

@@ -38,13 +38,22 @@ pub struct SidecarConfig<'a> {
     #[serde(default, skip_serializing_if = "Quota::is_none", deserialize_with = "known_quota")]
     pub quota: Quota,
     /// Kinds of objects that own the outputs if one of them controls the pod, as `GROUP/KIND`.
-    #[serde(default = "jobs")]
+    #[serde(default = "default_run_owners", skip_serializing_if = "is_default_run_owners")]
     pub run_owners: Vec<String>,
 }
 
-/// The owners in a version that does not specify them.
-fn jobs() -> Vec<String> {
-    vec!["batch/Job".to_owned()]
+/// The kind of the owners in a configuration that does not specify them, as older versions write it.
+pub const DEFAULT_RUN_OWNER: &str = "batch/Job";
+
+/// The owners in a configuration that does not specify them.
+#[must_use]
+pub fn default_run_owners() -> Vec<String> {
+    vec![DEFAULT_RUN_OWNER.to_owned()]
+}
+
+/// Whether a store that does not know the field does the same without it.
+fn is_default_run_owners(owners: &[String]) -> bool {
+    matches!(owners, [only] if only == DEFAULT_RUN_OWNER)
 }
 
 /// When the sidecar exits. The kubelet stops a sidecar after all other containers have ended, and notices its

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use super::{
     BootSpec, EnvDelivery, PlanError, PreparedProfile, TaskContainer, boot_spec, env_json, references,
 };
-use crate::pod::{Container, Pod, PostStart};
+use crate::identity::Identity;
+use crate::pod::{Container, PostStart};
 use crate::profile::MAX_SPEC_BYTES;
 
 /// The configuration of boot for one pod, without the parts that depend on its namespace and inputs.
 pub(super) fn spec<'a>(
-    pod: &Pod<'_>,
+    task: Identity,
     containers: &[&Container<'a>],
     tasks: &[TaskContainer],
     env_from_prefixes: BTreeMap<String, String>,
@@ -38,7 +39,7 @@ pub(super) fn spec<'a>(
     let env = &prepared.profile.spec.env;
     let by_file = tasks.iter().any(|task| task.delivery == EnvDelivery::File);
     BootSpec {
-        task: prepared.schedulers.identify(pod),
+        task,
         profile: prepared.reference(),
         timeout_seconds: prepared.profile.spec.boot.timeout_seconds,
         store: prepared.store.as_deref().map(Cow::Borrowed),

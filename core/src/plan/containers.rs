@@ -1,6 +1,9 @@
 //! The task containers of a pod.
 
-use super::{PlanError, PreparedProfile};
+use std::sync::Arc;
+
+use super::PlanError;
+use crate::identity::Scheduler;
 use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::Profile;
@@ -18,16 +21,16 @@ const MAX_CONTAINERS: usize = 256;
 /// before them.
 pub(super) fn tasks<'p, 'a>(
     pod: &'p Pod<'a>,
-    prepared: &PreparedProfile,
+    profile: &Profile,
+    scheduler: Option<&Arc<Scheduler>>,
 ) -> Result<Vec<&'p Container<'a>>, PlanError> {
     let count = pod.all_containers().count();
     if count > MAX_CONTAINERS {
         return Err(PlanError::TooManyContainers { count, limit: MAX_CONTAINERS });
     }
     if let Some(list) = pod.annotations.get(names::ANNOTATION_CONTAINERS) {
-        return named(pod, list, &prepared.profile);
+        return named(pod, list, profile);
     }
-    let scheduler = prepared.schedulers.detect(pod);
     if !scheduler.is_some_and(|scheduler| scheduler.overrides_default_container())
         && let Some(name) = pod.annotations.get(names::ANNOTATION_DEFAULT_CONTAINER)
         && let Some(container) = pod.containers.iter().find(|container| container.name == name)
@@ -112,21 +115,18 @@ fn program_in_volume<'a>(container: &Container<'a>) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plan::InstallationSettings;
+    use crate::identity::Schedulers;
     use crate::pod::Json;
 
     fn warning(containers: &Value, annotations: &Value) -> Option<String> {
         let pod = json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}});
         let json = Json::from(&pod);
         let pod = Pod::read(&json).unwrap();
-        let profile = Arc::new(Profile::default());
-        let prepared = PreparedProfile::new(profile, &InstallationSettings::default()).unwrap();
-        missing_tasks_warning(&pod, &tasks(&pod, &prepared).unwrap())
+        let schedulers = Schedulers::built_in();
+        missing_tasks_warning(&pod, &tasks(&pod, &Profile::default(), schedulers.detect(&pod)).unwrap())
     }
 
     fn container(name: &str, program: &str, mount: &str) -> Value {

@@ -1,9 +1,13 @@
 //! How the boot env is delivered to the task containers of a pod.
 
+use std::sync::Arc;
+
 use super::entrypoint::{CommandSource, ContainerCommand};
 use super::{EnvDelivery, PlanError, PreparedProfile, Version};
+use crate::identity::Scheduler;
 use crate::names;
 use crate::pod::{Container, Pod};
+use crate::profile::Profile;
 use crate::profile::spec::{EnvMode, Layout};
 
 /// Why Auto selects a Secret for schedulers that start the task with exec.
@@ -27,10 +31,14 @@ enum ModeSource {
 
 impl RequestedMode {
     /// The mode in the annotation of the pod, otherwise in the profile.
-    pub(super) fn new(pod: &Pod<'_>, prepared: &PreparedProfile) -> Result<Self, PlanError> {
-        let by_exec = prepared.schedulers.detect(pod).is_some_and(|scheduler| scheduler.uses_exec());
+    pub(super) fn new(
+        pod: &Pod<'_>,
+        profile: &Profile,
+        scheduler: Option<&Arc<Scheduler>>,
+    ) -> Result<Self, PlanError> {
+        let by_exec = scheduler.is_some_and(|scheduler| scheduler.uses_exec());
         let Some(text) = pod.annotations.get(names::ANNOTATION_ENV_MODE) else {
-            return Ok(Self { mode: prepared.profile.spec.env.mode, source: ModeSource::Profile, by_exec });
+            return Ok(Self { mode: profile.spec.env.mode, source: ModeSource::Profile, by_exec });
         };
         let mode = EnvMode::ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(text));
         let mode = mode.ok_or_else(|| PlanError::EnvMode { value: text.to_owned() })?;

@@ -169,7 +169,7 @@ pub fn task_containers<'p, 'a>(
     prepared: &PreparedProfile,
 ) -> Result<Vec<&'p Container<'a>>, PlanError> {
     paths::check_volumes_are_not_mounted(pod)?;
-    containers::tasks(pod, prepared)
+    containers::tasks(pod, &prepared.profile, prepared.schedulers.detect(pod))
 }
 
 /// Plans the changes to `pod`, which is created in `origin`. `registry` contains the results of lookups in

@@ -17,6 +17,7 @@ use super::{
     PlanError, PreparedProfile, TaskContainer, boot_config, container_parts, containers, env_secret, signed,
     sources, task,
 };
+use crate::identity::{self, Scheduler};
 use crate::input::BootInputs;
 use crate::names;
 use crate::pod::{Container, Pod};
@@ -29,6 +30,8 @@ pub(super) struct Planner<'p, 'a> {
     origin: AdmissionContext<'p>,
     prepared: &'p PreparedProfile,
     init_image: Option<&'p ChosenInitImage<'p>>,
+    /// The scheduler that created the pod.
+    scheduler: Option<&'p Arc<Scheduler>>,
     /// The task containers.
     containers: Vec<&'p Container<'a>>,
     mode: RequestedMode,
@@ -73,14 +76,16 @@ impl<'p, 'a> Planner<'p, 'a> {
         prepared: &'p PreparedProfile,
         init_image: Option<&'p ChosenInitImage<'p>>,
     ) -> Result<Self, PlanError> {
-        let containers = containers::tasks(pod, prepared)?;
-        let mode = RequestedMode::new(pod, prepared)?;
+        let scheduler = prepared.schedulers.detect(pod);
+        let containers = containers::tasks(pod, &prepared.profile, scheduler)?;
+        let mode = RequestedMode::new(pod, &prepared.profile, scheduler)?;
         let outputs = Outputs::declared(pod, &containers, &prepared.profile)?;
         Ok(Self {
             pod,
             origin,
             prepared,
             init_image,
+            scheduler,
             containers,
             mode,
             outputs,
@@ -133,14 +138,15 @@ impl<'p, 'a> Planner<'p, 'a> {
         let (pod, prepared) = (self.pod, self.prepared);
         let mut mirror = self.env_mirror()?;
         let prefixes = std::mem::take(&mut mirror.prefixes);
-        let mut spec = boot_config::spec(pod, &self.containers, tasks, prefixes, prepared);
+        let task = identity::identify(pod, self.scheduler);
+        let mut spec = boot_config::spec(task, &self.containers, tasks, prefixes, prepared);
         if tasks.iter().any(|task| task.delivery == EnvDelivery::Secret) {
             let reason = || self.mode.why_secret(prepared);
             spec.env_secret = Some(env_secret::secret_name(self.origin, reason)?);
         }
         if !prepared.templated.is_empty() {
             let container = self.containers.first().copied();
-            let context = Context::new(pod, self.origin.namespace, container, &self.prepared.schedulers);
+            let context = Context::new(pod, self.origin.namespace, container, self.scheduler);
             sources::render(spec.sources.to_mut(), &prepared.templated, &prepared.profile, &context)?;
         }
         let mut volumes = sources::InputVolumes::default();
@@ -177,7 +183,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             kubernetes: self.prepared.kubernetes,
             run_as_user: self.prepared.run_as_user,
             boot: &self.prepared.boot,
-            schedulers: &self.prepared.schedulers,
+            scheduler: self.scheduler,
         };
         let wait = pipes::wait::containers(&inputs.awaits, &store)?;
         let sidecar = self.sidecar(tasks, config, &store)?;
@@ -282,8 +288,8 @@ impl<'p, 'a> Planner<'p, 'a> {
         let (profile, spec) = (&self.prepared.profile, config.spec);
         let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
         warnings.extend(containers::missing_tasks_warning(self.pod, &self.containers));
-        let scheduler = self.prepared.schedulers.detect(self.pod);
-        warnings.extend(scheduler.and_then(|found| found.warning()).map(|text| format!("bootlace: {text}")));
+        warnings
+            .extend(self.scheduler.and_then(|found| found.warning()).map(|text| format!("bootlace: {text}")));
         let init_mounts = task::init_mounts(self.pod, &self.volumes, &tasks, profile, &mut warnings)?;
         warnings.extend(added.warnings);
         Ok(Plan {

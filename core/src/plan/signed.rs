@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::pipes::{self, Outputs};
 use super::{AdmissionContext, PlanError, PreparedProfile, containers};
+use crate::identity;
 use crate::input::{AwaitedOutput, WaitSpec};
 use crate::names;
 use crate::output::SidecarConfig;
@@ -117,7 +118,8 @@ fn check_boot(text: &str) -> Result<(), PlanError> {
 
 fn check_pipes(text: &str, pod: &Pod<'_>, prepared: &PreparedProfile) -> Result<(), PlanError> {
     let spec: SidecarConfig<'_> = parse(text, names::CONTAINER_PIPE, names::ENV_PIPES)?;
-    let task = prepared.schedulers.identify(pod);
+    let scheduler = prepared.schedulers.detect(pod);
+    let task = identity::identify(pod, scheduler);
     if spec.task != task {
         return Err(differs("the task of the outputs", &spec.task.describe(), &task.describe()));
     }
@@ -134,11 +136,11 @@ fn check_pipes(text: &str, pod: &Pod<'_>, prepared: &PreparedProfile) -> Result<
         let json = |quota| serde_json::to_string(quota).unwrap_or_default();
         return Err(differs("the quota of the outputs", &json(&spec.quota), &json(&pipes.quota)));
     }
-    let owners = pipes::run_owners(pod, &prepared.schedulers);
+    let owners = pipes::run_owners(pod, scheduler);
     if spec.run_owners != owners {
         return Err(differs("the owners of the outputs", &spec.run_owners.join(", "), &owners.join(", ")));
     }
-    let tasks = containers::tasks(pod, prepared)?;
+    let tasks = containers::tasks(pod, &prepared.profile, scheduler)?;
     let outputs = Outputs::declared(pod, &tasks, &prepared.profile)?;
     for found in &spec.outputs {
         let declared = outputs.of_container(&found.container).any(|output| {

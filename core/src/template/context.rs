@@ -8,7 +8,7 @@ use minijinja::value::Object;
 
 use super::{Missed, MissedVariable};
 use crate::identity::spec::IdentityField;
-use crate::identity::{Scheduler, Schedulers};
+use crate::identity::{self, Scheduler};
 use crate::names;
 use crate::pod::{Container, Pod, Strings};
 
@@ -53,16 +53,16 @@ struct Map {
 }
 
 impl Context {
-    /// The variables of `pod`, which is created in `namespace`. `container` runs the task.
+    /// The variables of `pod`, which `scheduler` creates in `namespace`. `container` runs the task.
     #[must_use]
     pub fn new(
         pod: &Pod<'_>,
         namespace: &str,
         container: Option<&Container<'_>>,
-        schedulers: &Schedulers,
+        scheduler: Option<&Arc<Scheduler>>,
     ) -> Self {
         let missed = Missed::default();
-        let identity = schedulers.identify(pod);
+        let identity = identity::identify(pod, scheduler);
         let identity_is_joined = identity.is_joined();
         let plain = [
             ("scheduler", identity.scheduler),
@@ -85,7 +85,7 @@ impl Context {
         Self {
             root: Arc::new(Root {
                 plain: plain.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
-                scheduler: schedulers.detect(pod).cloned(),
+                scheduler: scheduler.cloned(),
                 has_run_annotation: identity_is_joined,
                 labels: map("labels", "metadata.labels".to_owned(), owned(&pod.labels), BTreeMap::new()),
                 annotations: map(

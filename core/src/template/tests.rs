@@ -27,7 +27,7 @@ fn render(text: &str, slot: Slot) -> Result<String, String> {
     let value = pod();
     let json = Json::from(&value);
     let pod = Pod::read(&json).unwrap();
-    let context = Context::new(&pod, "team-a", pod.containers.first(), &Schedulers::built_in());
+    let context = Context::new(&pod, "team-a", pod.containers.first(), Schedulers::built_in().detect(&pod));
     check(text, slot).map_err(|error| error.to_string())?;
     super::render(text, &context, slot).map_err(|error| error.to_string())
 }
@@ -80,7 +80,8 @@ fn a_run_that_nobody_tells_is_named_by_an_annotation() {
         let value = json!({"metadata": metadata, "spec": {"containers": [{"name": "main", "envFrom": []}]}});
         let json = Json::from(&value);
         let pod = Pod::read(&json).unwrap();
-        let context = Context::new(&pod, "team-a", pod.containers.first(), &Schedulers::built_in());
+        let context =
+            Context::new(&pod, "team-a", pod.containers.first(), Schedulers::built_in().detect(&pod));
         super::render(text, &context, Slot::Text).map_err(|error| error.to_string())
     };
     let flow = json!({

@@ -1,15 +1,16 @@
 //! The object of a run that owns its Pipes, so that they are deleted with it. Pure functions.
 //!
 //! It is the controller of the pod, if the table of schedulers lists its kind for the scheduler. The webhook
-//! writes these kinds to the signed configuration of the sidecar, so that the store needs no table. The table
-//! lists only kinds that exist until the end of the run, because later tasks of the run read what earlier
-//! ones stored. If a `JobSet`, a `CronJob` or another object owns a Job, the Job is deleted with it.
-//! Schedulers such as Airflow have no such object, and their Pipes expire. A pod never owns Pipes, because it
-//! is deleted as soon as its task has ended.
+//! writes these kinds to the signed configuration of the sidecar if they make a difference, so that the store
+//! needs no table. The table lists only kinds that exist until the end of the run, because later tasks of the
+//! run read what earlier ones stored. If a `JobSet`, a `CronJob` or another object owns a Job, the Job is
+//! deleted with it. Schedulers such as Airflow have no such object, and their Pipes expire. A pod never owns
+//! Pipes, because it is deleted as soon as its task has ended.
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
+use bootlace_core::identity::spec::group_and_kind;
 use bootlace_core::output::SidecarConfig;
 
 /// The owner of the Pipes of `pod`, whose sidecar has the configuration `config`; `None` if they expire.
@@ -20,8 +21,10 @@ pub fn run_owner(pod: &Pod, config: &SidecarConfig<'_>) -> Option<OwnerReference
         return None;
     }
     let owners = pod.metadata.owner_references.iter().flatten();
-    let is_run =
-        |owner: &&OwnerReference| owner.controller == Some(true) && is_listed(owner, &config.run_owners);
+    let is_run = |owner: &&OwnerReference| {
+        owner.controller == Some(true)
+            && config.run_owners.contains(&group_and_kind(&owner.api_version, &owner.kind))
+    };
     let owner = owners.into_iter().find(is_run)?;
     Some(OwnerReference {
         // It controls the pod, not the Pipe, and its deletion does not wait for Pipes.
@@ -29,14 +32,6 @@ pub fn run_owner(pod: &Pod, config: &SidecarConfig<'_>) -> Option<OwnerReference
         block_owner_deletion: None,
         ..owner.clone()
     })
-}
-
-/// Whether `kinds`, as `GROUP/KIND`, contains the kind of `owner` in any version.
-fn is_listed(owner: &OwnerReference, kinds: &[String]) -> bool {
-    // The core group has no name: `v1`.
-    let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
-    let is_kind = |kind: &String| kind.rsplit_once('/') == Some((group, owner.kind.as_str()));
-    kinds.iter().any(is_kind)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The native sidecar that sends the outputs of a pod to the store.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bootlace_launch::handover::MAX_BYTES;
 use k8s_openapi::api::core::v1 as core;
@@ -9,9 +10,10 @@ use serde_json::Value;
 
 use super::shared_volumes::SharedVolumes;
 use super::{Outputs, PipesError, StoreContainer, unguarded_output_warning};
-use crate::identity::spec::OwnerKind;
-use crate::identity::{Identity, Schedulers};
+use crate::identity::spec::{OwnerKind, group_and_kind};
+use crate::identity::{Identity, Scheduler};
 use crate::names;
+use crate::output::sidecar_config::{DEFAULT_RUN_OWNER, default_run_owners};
 use crate::output::{DeclaredOutput, SidecarConfig, SidecarLifetime};
 use crate::plan::container_parts::{json, read_only_mount, writable_mount};
 use crate::plan::{PlanError, Version};
@@ -109,17 +111,23 @@ impl Sidecar {
             grace_seconds: grace(pod),
             ends: lifetime(pod, launched),
             quota: pipes.quota,
-            run_owners: run_owners(pod, parts.schedulers),
+            run_owners: run_owners(pod, parts.scheduler),
         };
         let container = json(&container(&spec, volume.is_some(), &shared, parts)?)?;
         Ok(Some(Self { container, volume, warnings }))
     }
 }
 
-/// Kinds of objects that own the outputs of a pod if one of them controls it, as `GROUP/KIND`.
-pub(in crate::plan) fn run_owners(pod: &Pod<'_>, schedulers: &Schedulers) -> Vec<String> {
-    let owners = schedulers.detect(pod).into_iter().flat_map(|scheduler| scheduler.run_owners());
-    owners.map(OwnerKind::group_and_kind).collect()
+/// Kinds of objects that own the outputs of a pod of `scheduler` if one of them controls it, as `GROUP/KIND`. It
+/// is the default where the controller of the pod makes no difference, so that a store which does not know
+/// these kinds accepts the configuration, and an older configuration does not differ.
+pub(in crate::plan) fn run_owners(pod: &Pod<'_>, scheduler: Option<&Arc<Scheduler>>) -> Vec<String> {
+    let owners = scheduler.into_iter().flat_map(|scheduler| scheduler.run_owners());
+    let owners: Vec<_> = owners.map(OwnerKind::group_and_kind).collect();
+    let controller = pod.controller().map(|found| group_and_kind(found.api_version, found.kind));
+    let is_owner = controller.as_ref().is_some_and(|kind| owners.contains(kind));
+    let is_default = controller.is_some_and(|kind| kind == DEFAULT_RUN_OWNER);
+    if is_owner == is_default { default_run_owners() } else { owners }
 }
 
 /// When the sidecar exits. It can exit together with the tasks if all containers are tasks with outputs and
@@ -173,4 +181,40 @@ fn container(
     sidecar.restart_policy = Some("Always".to_owned());
     sidecar.volume_mounts.get_or_insert_default().extend(handover.into_iter().chain(shared));
     Ok(sidecar)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::identity::Schedulers;
+    use crate::pod::Json;
+
+    fn owners(labels: &Value, controller: Option<(&str, &str)>) -> Vec<String> {
+        let controller = controller.map(|(api_version, kind)| {
+            json!({"apiVersion": api_version, "kind": kind, "name": "a", "uid": "b", "controller": true})
+        });
+        let pod = json!({
+            "metadata": {"name": "a", "labels": labels, "ownerReferences": controller.into_iter().collect::<Vec<_>>()},
+            "spec": {"containers": [{"name": "main"}]},
+        });
+        let json = Json::from(&pod);
+        let pod = Pod::read(&json).unwrap();
+        let schedulers = Schedulers::built_in();
+        run_owners(&pod, schedulers.detect(&pod))
+    }
+
+    #[test]
+    fn owners_are_only_named_if_they_make_a_difference() {
+        let airflow = json!({"kubernetes_pod_operator": "True"});
+        let argo = json!({"workflows.argoproj.io/workflow": "etl"});
+        let job = Some(("batch/v1", "Job"));
+        assert_eq!(owners(&json!({"batch.kubernetes.io/job-name": "a"}), job), ["batch/Job"]);
+        assert_eq!(owners(&json!({}), Some(("apps/v1", "ReplicaSet"))), ["batch/Job"]);
+        assert_eq!(owners(&airflow, None), ["batch/Job"]);
+        // An older store would make the Job the owner.
+        assert_eq!(owners(&airflow, job), [""; 0]);
+        assert_eq!(owners(&argo, Some(("argoproj.io/v1alpha1", "Workflow"))), ["argoproj.io/Workflow"]);
+    }
 }

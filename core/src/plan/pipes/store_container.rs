@@ -1,11 +1,13 @@
 //! The common parts of containers that send requests to the store.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1 as core;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::PipesError;
-use crate::identity::Schedulers;
+use crate::identity::Scheduler;
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 use crate::names;
 use crate::plan::container_parts::{read_only_mount, security_context};
@@ -25,8 +27,8 @@ pub(in crate::plan) struct StoreContainer<'r> {
     pub(in crate::plan) run_as_user: RunAsUser,
     /// The boot container, which has the same image.
     pub(in crate::plan) boot: &'r Value,
-    /// The table of schedulers.
-    pub(in crate::plan) schedulers: &'r Schedulers,
+    /// The scheduler that created the pod.
+    pub(in crate::plan) scheduler: Option<&'r Arc<Scheduler>>,
 }
 
 impl StoreContainer<'_> {
