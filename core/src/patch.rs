@@ -32,7 +32,7 @@ pub struct PatchError(#[from] serde_json::Error);
 ///
 /// # Errors
 /// See [`PatchError`].
-pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchError> {
+pub fn operations(plan: Plan<'_>, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchError> {
     let mut patch = Patch::default();
     annotate(&mut patch, &plan, pod)?;
     patch.append_or_create_shared(VOLUMES, pod.volumes.is_some(), &plan.volumes);
@@ -148,7 +148,7 @@ pub fn signature(signature: String, pod: &Pod<'_>) -> Option<Operation> {
     })
 }
 
-fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchError> {
+fn annotate(patch: &mut Patch, plan: &Plan<'_>, pod: &Pod<'_>) -> Result<(), PatchError> {
     let value = serde_json::to_string(&plan.injected)?;
     if pod.annotations.is_present() {
         patch.add(ANNOTATIONS.with_trailing_token(names::ANNOTATION_INJECTED), value);

@@ -1,19 +1,27 @@
 //! `bootlace explain`: explains why a pod is injected or not, and the purpose of each part.
 //!
-//! An injected pod contains all information, so `kubectl get pod … -o yaml | bootlace explain` needs neither
-//! profiles nor a cluster. Any other pod is injected first, in memory.
+//! A pod that is not injected yet is explained from its plan. A pod that was injected before contains all
+//! information, so `kubectl get pod … -o yaml | bootlace explain` needs neither profiles nor a cluster. Both
+//! ways produce the same [`Explanation`], which `render` writes as text.
 
+mod explanation;
+mod from_plan;
+mod from_pod;
 mod hook;
-mod inputs;
-mod outputs;
 mod render;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use super::manifest::{self, PodInManifest};
-use super::offline::{explain_refusal, warnings};
+use super::offline::{explain_refusal, hidden_pull_secrets, pull_secrets};
 use crate::command_error::CommandError;
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::identity::Schedulers;
+use bootlace_core::plan::{Plan, PreparedProfiles};
+use bootlace_core::pod::Pod;
 use bootlace_core::selection::SkipReason;
+use explanation::Explanation;
 
 /// Arguments of `bootlace explain`. It exits with 1 if a pod would be refused, like `inject`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +38,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         for document in manifest::documents(&text)? {
             let mut value = document.value;
             for found in manifest::pods(&mut value) {
-                let decision = admission::admit(found.pod.clone(), found.namespace.as_str(), &recipes);
+                let decision = preview(&found, &recipes);
                 all += 1;
                 refused += usize::from(matches!(decision, Decision::Refuse(_)));
                 println!("{}", explain(&found, decision, recipes.schedulers())?);
@@ -45,382 +53,58 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     }
 }
 
-fn explain(found: &PodInManifest<'_>, decision: Decision, schedulers: &Schedulers) -> anyhow::Result<String> {
-    let place = &found.place;
-    match decision {
-        Decision::Inject(injection) => {
-            let warnings = warnings(found, &injection);
-            let words = render::describe(&injection.pod, &injection.left, &warnings, schedulers)?;
-            Ok(format!("{place} is injected\n{words}"))
-        }
-        Decision::Skip(SkipReason::AlreadyInjected) => {
-            Ok(format!("{place} was injected before\n{}", render::describe(found.pod, &[], &[], schedulers)?))
-        }
-        Decision::Reorder(reordering) => Ok(format!(
-            "{place} was injected before; when it is created, boot is moved after {}, which was added later\n{}",
-            reordering.behind.join(", "),
-            render::describe(&reordering.pod, &[], &[], schedulers)?
-        )),
-        Decision::Skip(skip) => Ok(format!("{place} is not injected: {skip}\n")),
-        Decision::Refuse(refusal) => {
-            let message = explain_refusal(found, &refusal);
-            Ok(format!("{place} is refused: {message} [{}]\n", refusal.message_code))
+/// What `explain` needs of the plan of a pod.
+struct Planned {
+    explanation: Explanation,
+    /// The pull secrets that the pod gets.
+    pull_secrets: Vec<String>,
+}
+
+impl Planned {
+    fn new(plan: &Plan<'_>, pod: &Pod<'_>, schedulers: &Schedulers) -> Self {
+        Self {
+            explanation: Explanation::of_plan(plan, pod, schedulers),
+            pull_secrets: pull_secrets(plan.pull_secrets.iter().map(|entry| &**entry)),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
+fn preview(found: &PodInManifest<'_>, recipes: &PreparedProfiles) -> Decision<Planned, ()> {
+    admission::preview(&*found.pod, found.namespace.as_str(), recipes, |plan, pod| {
+        Planned::new(plan, pod, recipes.schedulers())
+    })
+}
 
-    use super::*;
-    use bootlace_core::injected_config::StoreEndpoint;
-    use bootlace_core::plan::{InstallationSettings, PreparedProfiles, Version};
-    use bootlace_core::profile::init_image::{AllowedImage, InitImage};
-    use bootlace_core::profile::{Profile, Profiles};
-
-    fn recipes() -> PreparedProfiles {
-        let mut profile = Profile { name: "default".to_owned(), ..Profile::default() };
-        let (registry, repository) = ("r.example.com".to_owned(), "data/*".to_owned());
-        let allow = vec![AllowedImage { registry, repository, digest_only: false }];
-        profile.spec.boot.init_image = Some(InitImage { allow, ..InitImage::default() });
-        PreparedProfiles::new(Profiles::from_iter([profile]), &InstallationSettings::default()).unwrap()
-    }
-
-    #[test]
-    fn a_custom_boot_image_is_explained_before_and_after_injection() {
-        let pod = json!({
-            "metadata": {
-                "name": "etl", "labels": {"bootlace.dev/task": "true"},
-                "annotations": {"bootlace.dev/init-image": "r.example.com/data/boot:1"},
-            },
-            "spec": {"containers": [{"name": "main", "command": ["run"]}]},
-        });
-        let Decision::Inject(injection) = admission::admit(pod.clone(), "etl", &recipes()) else {
-            panic!("not a task");
-        };
-        let injected = injection.pod.clone();
-        let of = |mut pod: Value, decision| {
-            let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
-            explain(
-                &PodInManifest { place, namespace, template_of: None, pod: &mut pod },
-                decision,
-                &Schedulers::built_in(),
-            )
-            .unwrap()
-        };
-        let before = of(pod, Decision::Inject(injection));
-        let after = of(injected, Decision::Skip(SkipReason::AlreadyInjected));
-        for text in [before, after] {
-            for part in [
-                "+ init container bootlace-install  copies the launcher to the volume",
-                "+ init container bootlace-init  runs the custom boot image r.example.com/data/boot:1 with a timeout of 120 s:",
-                "- /bootlace-init\n",
-                "+ init container bootlace-boot  runs registry.example.com/bootlace:",
-                "- init-image: env and files from bootlace-init, which override those above",
-            ] {
-                assert!(text.contains(part), "{part:?} is not in:\n{text}");
-            }
+fn explain(
+    found: &PodInManifest<'_>,
+    decision: Decision<Planned, ()>,
+    schedulers: &Schedulers,
+) -> anyhow::Result<String> {
+    let place = &found.place;
+    match decision {
+        Decision::Inject(injection) => {
+            let Planned { mut explanation, pull_secrets } = injection.pod;
+            explanation.unresolved = injection.left;
+            explanation.warnings = injection.warnings;
+            explanation.warnings.extend(hidden_pull_secrets(found.pod, &pull_secrets));
+            Ok(format!("{place} is injected\n{}", render::describe(&explanation)))
         }
-    }
-
-    #[test]
-    fn a_hook_with_an_http_get_is_explained_with_its_launcher() {
-        let get = json!({"port": 8443, "path": "/up", "scheme": "HTTPS"});
-        let pod = json!({
-            "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
-            "spec": {"containers": [{
-                "name": "main", "command": ["run"], "lifecycle": {"postStart": {"httpGet": get}},
-            }]},
-        });
-        let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes()) else {
-            panic!("not a task");
-        };
-        let text =
-            render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
-                .unwrap();
-        for part in [
-            "(limit 64Mi), read-only for the task\n      - contains the launcher with TLS (1.7 MB)",
-            ", then runs the postStart handler of the pod: GET https://:8443/up\n",
-        ] {
-            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        Decision::Skip(SkipReason::AlreadyInjected) => {
+            let explanation = Explanation::of_pod(found.pod, schedulers)?;
+            Ok(format!("{place} was injected before\n{}", render::describe(&explanation)))
         }
-    }
-
-    /// Explains the only task container of a pod, with a profile of this spec.
-    fn explained(spec: &Value, container: &Value) -> String {
-        let profile = Profile {
-            name: "default".to_owned(),
-            spec: serde_json::from_value(spec.clone()).unwrap(),
-            ..Profile::default()
-        };
-        let recipes =
-            PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
-        let pod = json!({
-            "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
-            "spec": {"containers": [container]},
-        });
-        let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
-            panic!("not a task");
-        };
-        render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
-            .unwrap()
-    }
-
-    #[test]
-    fn each_container_is_explained_with_the_reason_for_its_hook() {
-        let known = json!({"name": "main", "command": ["run"]});
-        let unknown = json!({"name": "main", "image": "i"});
-        let handler = json!({"exec": {"command": ["warm", "--up"]}});
-        let with_handler = json!({"name": "main", "command": ["run"], "lifecycle": {"postStart": handler}});
-        let sources = json!([{"name": "a", "inline": {"env": {"A": "x"}}}]);
-        let with = |when: &str, more: Value| {
-            let mut spec = json!({"sources": sources, "hook": {"when": when}});
-            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            spec
-        };
-        let file = json!({"env": {"mode": "File", "file": {"keys": ["A"]}}});
-        let verifies = "verifies within 30 s that the process has the boot env";
-        for (spec, container, line) in [
-            (with("Always", json!({})), &known, format!("postStart hook (hook.when is Always): {verifies}")),
-            (
-                with("Auto", json!({})),
-                &known,
-                "no postStart hook: hook.when is Auto, and the launcher starts the task only with the boot env"
-                    .to_owned(),
-            ),
-            (
-                with("Auto", file),
-                &known,
-                format!("postStart hook (hook.when is Auto, and the env is not loaded by the launcher): {verifies}"),
-            ),
-            (
-                with("Auto", json!({"env": {"mode": "Hook"}})),
-                &known,
-                "postStart hook (hook.when is Auto, and the hook writes the env): writes $HOME/.env within 30 s".to_owned(),
-            ),
-            (
-                with("Auto", json!({})),
-                &with_handler,
-                format!(
-                    "postStart hook (hook.when is Auto, and the pod has a postStart handler): {verifies}, then runs \
-                     the postStart handler of the pod: warm --up"
-                ),
-            ),
-            (
-                with("Auto", json!({"hook": {"when": "Auto", "commands": [["check"]]}})),
-                &known,
-                format!(
-                    "postStart hook (hook.when is Auto, and the profile has hook.commands): {verifies}, then runs \
-                     check of hook.commands"
-                ),
-            ),
-            (
-                with("Auto", json!({})),
-                &unknown,
-                "postStart hook (hook.when is Auto, and nothing loads the env): fails the container within 30 s if the boot \
-                 env is not empty, because nothing loads it"
-                    .to_owned(),
-            ),
-            (
-                with("Auto", json!({"sources": []})),
-                &unknown,
-                "no postStart hook: hook.when is Auto, and the sources of the profile provide no env".to_owned(),
-            ),
-            (
-                with("Auto", json!({"assets": {"layout": "Optimus"}})),
-                &unknown,
-                "no postStart hook: hook.when is Auto, and a hook cannot verify an env that the image loads itself".to_owned(),
-            ),
-            (with("Never", json!({})), &known, "no postStart hook: hook.when is Never".to_owned()),
-            (
-                with("Never", json!({})),
-                &with_handler,
-                "no postStart hook: hook.when is Never; the postStart handler of the pod is unchanged".to_owned(),
-            ),
-        ] {
-            let text = explained(&spec, container);
-            assert!(text.lines().any(|found| found == format!("      - {line}")), "{line:?} is not in:\n{text}");
+        Decision::Reorder(reordering) => {
+            let explanation = Explanation::of_pod(found.pod, schedulers)?;
+            Ok(format!(
+                "{place} was injected before; when it is created, boot is moved after {}, which was added later\n{}",
+                reordering.behind.join(", "),
+                render::describe(&explanation)
+            ))
         }
-    }
-
-    #[test]
-    fn a_removed_hook_is_reported() {
-        let Decision::Inject(injection) = admission::admit(
-            json!({
-                "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
-                "spec": {"containers": [{"name": "main", "command": ["run"]}]},
-            }),
-            "etl",
-            &recipes(),
-        ) else {
-            panic!("not a task");
-        };
-        let mut pod = injection.pod;
-        pod["spec"]["containers"][0]["lifecycle"] = json!({});
-        let text = render::describe(&pod, &[], &[], &Schedulers::built_in()).unwrap();
-        let line = "- no postStart hook: it was removed after the injection, because hook.when is Always\n";
-        assert!(text.contains(line), "{text}");
-    }
-
-    #[test]
-    fn the_env_delivery_is_explained_without_a_hook() {
-        let optimus = json!({"hook": {"when": "Auto"}, "assets": {"layout": "Optimus"}});
-        let text = explained(&optimus, &json!({"name": "main", "image": "plugin"}));
-        assert!(text.contains("the entrypoint of the image sources .env and .secret\n"), "{text}");
-        // The kubelet reads the file, and the sources of the profile provide no env.
-        let file = json!({"hook": {"when": "Auto"}, "env": {"mode": "File", "file": {"keys": ["A"]}}});
-        let text = explained(&file, &json!({"name": "main", "image": "i"}));
-        assert!(text.contains("from a file (fileKeyRef)\n"), "{text}");
-    }
-
-    #[test]
-    fn init_containers_are_explained_as_tasks_or_by_their_mounts() {
-        use bootlace_core::profile::spec::{EnvMode, Position};
-        let mut profile = Profile { name: "default".to_owned(), ..Profile::default() };
-        profile.spec.boot.position = Position::First;
-        profile.spec.env.file.keys = vec!["A".to_owned()];
-        let text = |profile: &Profile| {
-            let recipes = PreparedProfiles::new(
-                [profile.clone()].into_iter().collect(),
-                &InstallationSettings::default(),
-            )
-            .unwrap();
-            let pod = json!({
-                "metadata": {
-                    "name": "etl", "labels": {"bootlace.dev/task": "true"},
-                    "annotations": {"bootlace.dev/containers": "migrate"},
-                },
-                "spec": {
-                    "initContainers": [{"name": "chown"}, {"name": "migrate", "command": ["run"]}],
-                    "containers": [{"name": "main", "command": ["run"]}],
-                },
-            });
-            let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
-                panic!("not a task");
-            };
-            render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
-                .unwrap()
-        };
-        let launched = text(&profile);
-        for part in [
-            "+ init container migrate  runs the task:\n      - mounts the boot volume at /bootlace\n      - mounts the assets at /var/assets\n",
-            "- the launcher loads the boot env",
-            "- no postStart hook, because init containers cannot have one: the env is not verified\n",
-            "+ init container chown  is not a task, but mounts files of boot:\n      - mounts the assets at /var/assets\n",
-        ] {
-            assert!(launched.contains(part), "{part:?} is not in:\n{launched}");
-        }
-        assert!(!launched.contains("container main"), "{launched}");
-        profile.spec.env.mode = EnvMode::File;
-        let by_file = text(&profile);
-        assert!(by_file.contains("- the kubelet reads the boot env from a file"), "{by_file}");
-    }
-
-    #[test]
-    fn a_pod_with_a_later_init_container_is_explained() {
-        let pod = json!({
-            "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
-            "spec": {"containers": [{"name": "main", "command": ["run"]}]},
-        });
-        let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes()) else {
-            panic!("not a task");
-        };
-        let mut pod = injection.pod;
-        pod["spec"]["initContainers"].as_array_mut().unwrap().push(json!({"name": "mesh-proxy"}));
-        let decision = admission::admit(pod.clone(), "etl", &recipes());
-        let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
-        let text = explain(
-            &PodInManifest { place, namespace, template_of: None, pod: &mut pod },
-            decision,
-            &Schedulers::built_in(),
-        )
-        .unwrap();
-        assert!(
-            text.starts_with(
-                "pod etl was injected before; when it is created, boot is moved after mesh-proxy"
-            ),
-            "{text}"
-        );
-    }
-
-    /// The default profile, with a store.
-    fn with_store() -> PreparedProfiles {
-        let profile = Profile { name: "default".to_owned(), ..Profile::default() };
-        let store = Some(StoreEndpoint { url: "https://store".to_owned(), ca: String::new() });
-        let settings = InstallationSettings {
-            store,
-            kubernetes: Version::read("1", "36"),
-            ..InstallationSettings::default()
-        };
-        PreparedProfiles::new([profile].into_iter().collect(), &settings).unwrap()
-    }
-
-    #[test]
-    fn outputs_and_inputs_are_explained() {
-        let recipes = with_store();
-        let pod = json!({
-            "metadata": {
-                "name": "etl", "labels": {"bootlace.dev/task": "true"},
-                "annotations": {
-                    "bootlace.dev/run": "r1",
-                    "bootlace.dev/pipe-out": "- {key: Report, file: /out/r.json, kind: ConfigMap, optional: true}",
-                    "bootlace.dev/pipe-in": "- {key: Cert, mountPath: /etc/tls}",
-                },
-            },
-            "spec": {"containers": [{"name": "main", "command": ["run"]}]},
-        });
-        let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
-            panic!("not a task")
-        };
-        let text =
-            render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
-                .unwrap();
-        for part in [
-            "+ sidecar bootlace-pipe  sends the outputs of the task to the store, which keeps them for later tasks of the run",
-            "for 7 d if no object",
-            "- Report of container main becomes a ConfigMap, if the task writes it: the launcher passes it",
-            "- mounts the volume for its outputs at /bootlace-run",
-            "- the launcher loads the boot env",
-            "+ pipe mountPath \"/etc/tls\" uses pipe \"Cert\" of run r1",
-        ] {
-            assert!(text.contains(part), "{part:?} is not in:\n{text}");
-        }
-    }
-
-    #[test]
-    fn a_wait_is_explained() {
-        let recipes = with_store();
-        let pod = json!({
-            "metadata": {
-                "name": "etl", "labels": {"bootlace.dev/task": "true"},
-                "annotations": {
-                    "bootlace.dev/run": "r1",
-                    "bootlace.dev/pipe-in": "- {key: Cert, mountPath: /etc/tls, wait: 300, kind: Secret, task: gencert}",
-                },
-            },
-            "spec": {"containers": [{"name": "main", "command": ["run"]}]},
-        });
-        let run = bootlace_core::identity::Identity {
-            scheduler: Some("annotation".to_owned()),
-            run: Some("r1".to_owned()),
-            ..Default::default()
-        };
-        let mut pipes = bootlace_core::input::PipeAnswers::default();
-        pipes.add(run, Ok(Vec::new()));
-        let found = admission::LookupResults { pipes: Some(pipes), ..Default::default() };
-        let Ok(Decision::Inject(injection)) = admission::admit_with(pod, "etl", &recipes, &found) else {
-            panic!("not a task")
-        };
-        let text =
-            render::describe(&injection.pod, &[], &injection.warnings, &Schedulers::built_in()).unwrap();
-        for part in [
-            "+ init container bootlace-wait  waits until the store has:\n      - pipe Cert by task gencert, run r1, as Secret \
-             r1.gencert.cert-awaited-",
-            ", with a timeout of 300 s\n  + init container bootlace-look  waits until the kubelet",
-            "+ warning bootlace: pipe Cert by task gencert, run r1 is not stored yet",
-        ] {
-            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        Decision::Skip(skip) => Ok(format!("{place} is not injected: {skip}\n")),
+        Decision::Refuse(refusal) => {
+            let message = explain_refusal(found, &refusal);
+            Ok(format!("{place} is refused: {message} [{}]\n", refusal.message_code))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `bootlace inject`: injects manifests without a cluster.
 
 use super::manifest::{self, Document};
-use super::offline::{explain_refusal, warnings};
+use super::offline::{explain_refusal, hidden_pull_secrets, pull_secrets_of};
 use crate::command_error::CommandError;
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::plan::PreparedProfiles;
@@ -41,7 +41,8 @@ fn inject(document: &Document<'_>, recipes: &PreparedProfiles) -> anyhow::Result
                 return Err(CommandError::NeedsCluster { place, references }.into());
             }
             Decision::Inject(injection) => {
-                for warning in warnings(&found, &injection) {
+                let hidden = hidden_pull_secrets(found.pod, &pull_secrets_of(&injection.pod));
+                for warning in injection.warnings.iter().chain(&hidden) {
                     eprintln!("{}: {warning}", found.place);
                 }
                 *found.pod = injection.pod;

@@ -8,7 +8,6 @@ use super::manifest::PodInManifest;
 use crate::command_error::CommandError;
 use crate::profile_files;
 use crate::webhook::boot_args::BootArgs;
-use bootlace_core::admission::Injection;
 use bootlace_core::injected_config::StoreEndpoint;
 use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
 use bootlace_core::profile::Profile;
@@ -59,21 +58,11 @@ impl Offline {
     }
 }
 
-/// The warnings for `found`: those of the webhook, and differences to an injection by the webhook.
-pub(super) fn warnings(found: &PodInManifest<'_>, injection: &Injection) -> Vec<String> {
-    injection.warnings.iter().cloned().chain(hidden_pull_secrets(found.pod, &injection.pod)).collect()
-}
-
-/// The API server adds the pull secrets of the service account only to a pod without pull secrets, and does
-/// so before it calls the webhook. A pod that was injected offline already has those of Bootlace.
-fn hidden_pull_secrets(before: &Value, after: &Value) -> Option<String> {
-    let names = |pod: &Value| -> Vec<String> {
-        let entries = pod.pointer("/spec/imagePullSecrets").and_then(Value::as_array);
-        let names = entries.into_iter().flatten().filter_map(|entry| entry.get("name")?.as_str());
-        names.map(str::to_owned).collect()
-    };
-    let added = names(after);
-    if added.is_empty() || !names(before).is_empty() {
+/// The warning for a pod that gets the pull secrets `added`, if an injection by the webhook would differ: the
+/// API server adds the pull secrets of the service account only to a pod without pull secrets, and does so
+/// before it calls the webhook. A pod that was injected offline already has those of Bootlace.
+pub(super) fn hidden_pull_secrets(pod: &Value, added: &[String]) -> Option<String> {
+    if added.is_empty() || !pull_secrets_of(pod).is_empty() {
         return None;
     }
     Some(format!(
@@ -81,6 +70,17 @@ fn hidden_pull_secrets(before: &Value, after: &Value) -> Option<String> {
          account: add them to the manifest, or apply the original manifest, because the webhook keeps them",
         added.join(", ")
     ))
+}
+
+/// The names of the pull secrets of a pod.
+pub(super) fn pull_secrets_of(pod: &Value) -> Vec<String> {
+    let entries = pod.pointer("/spec/imagePullSecrets").and_then(Value::as_array);
+    pull_secrets(entries.into_iter().flatten())
+}
+
+/// The names in the entries of `imagePullSecrets`.
+pub(super) fn pull_secrets<'v>(entries: impl Iterator<Item = &'v Value>) -> Vec<String> {
+    entries.filter_map(|entry| entry.get("name")?.as_str()).map(str::to_owned).collect()
 }
 
 /// The reason of a refusal, without its code. For a pod template it explains which variables only the pods
@@ -104,7 +104,7 @@ pub(super) fn explain_refusal(found: &PodInManifest<'_>, refusal: &Refusal) -> S
 mod tests {
     use serde_json::json;
 
-    use super::hidden_pull_secrets;
+    use super::*;
 
     #[test]
     fn a_pod_without_the_pull_secrets_of_its_service_account_has_a_warning() {
@@ -112,11 +112,12 @@ mod tests {
             let entries: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
             json!({"spec": {"imagePullSecrets": entries}})
         };
+        let added = pull_secrets_of(&pod(&["boot", "other"]));
         for before in [json!({"spec": {}}), json!({"spec": {"imagePullSecrets": null}}), pod(&[])] {
-            let warning = hidden_pull_secrets(&before, &pod(&["boot", "other"])).unwrap();
+            let warning = hidden_pull_secrets(&before, &added).unwrap();
             assert!(warning.contains("imagePullSecrets boot, other for the boot image"), "{warning}");
         }
-        assert_eq!(hidden_pull_secrets(&pod(&["own"]), &pod(&["own", "boot"])), None);
-        assert_eq!(hidden_pull_secrets(&json!({"spec": {}}), &json!({"spec": {}})), None);
+        assert_eq!(hidden_pull_secrets(&pod(&["own"]), &added), None);
+        assert_eq!(hidden_pull_secrets(&json!({"spec": {}}), &[]), None);
     }
 }

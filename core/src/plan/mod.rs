@@ -67,10 +67,11 @@ pub use version::Version;
 use init_image::ChosenInitImage;
 use planner::{Commands, Planner};
 
-use crate::identity::{Identity, Schedulers};
-use crate::injected_config::{ProfileRef, StoreEndpoint};
-use crate::input::BootInputs;
+use crate::identity::Schedulers;
+use crate::injected_config::StoreEndpoint;
+use crate::input::{AwaitedOutput, BootInputs};
 use crate::names;
+use crate::output::SidecarConfig;
 use crate::pod::{Container, Pod};
 use crate::profile::Profile;
 use crate::profile::run_as_user::RunAsUser;
@@ -117,11 +118,14 @@ impl Default for InstallationSettings {
 
 /// The changes to a pod.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// Identity of the task.
-    pub task: Identity,
-    /// The profile.
-    pub profile: ProfileRef,
+pub struct Plan<'p> {
+    /// The configuration of boot, with the identity of the task and the profile. The last of `boot` contains
+    /// it as JSON.
+    pub config: BootSpec<'p>,
+    /// The configuration of the sidecar, if the pod has outputs. Its container contains it as JSON.
+    pub sidecar: Option<SidecarConfig<'p>>,
+    /// The outputs of earlier tasks that the pod waits for.
+    pub awaits: &'p [AwaitedOutput],
     /// The init containers that boot the pod, in order. The last one is `bootlace-boot`, or the sidecar
     /// `bootlace-pipe` after it.
     pub boot: Vec<Value>,
@@ -153,9 +157,9 @@ pub struct Plan {
 
 /// Result of planning a pod.
 #[derive(Debug, Clone, PartialEq)]
-pub enum PlanOutcome {
+pub enum PlanOutcome<'p> {
     /// The changes.
-    Plan(Box<Plan>),
+    Plan(Box<Plan<'p>>),
     /// Lookups that are needed first.
     Lookup(ImageQuery),
 }
@@ -178,20 +182,20 @@ pub fn task_containers<'p, 'a>(
 ///
 /// # Errors
 /// If the profile cannot be applied to the pod. The error contains the remedy.
-pub fn plan(
-    pod: &Pod<'_>,
-    origin: AdmissionContext<'_>,
-    prepared: &PreparedProfile,
+pub fn plan<'p>(
+    pod: &'p Pod<'_>,
+    origin: AdmissionContext<'p>,
+    prepared: &'p PreparedProfile,
     registry: Option<&ImageConfigs>,
-    inputs: &BootInputs,
-) -> Result<PlanOutcome, PlanError> {
+    inputs: &'p BootInputs,
+) -> Result<PlanOutcome<'p>, PlanError> {
     let profile = &prepared.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
     check_architecture(pod, profile)?;
     let init_image = init_image::choose(pod, prepared)?;
     let prepared = init_image.as_ref().map_or(prepared, ChosenInitImage::prepared);
 
-    let planner = Planner::new(pod, origin, prepared, init_image.as_ref())?;
+    let planner = Planner::new(pod, origin, prepared, init_image)?;
     let commands = match planner.commands(registry)? {
         Commands::Known(commands) => commands,
         Commands::Query(query) => return Ok(PlanOutcome::Lookup(query)),

@@ -20,6 +20,7 @@ use super::{
 use crate::identity::{self, Scheduler};
 use crate::input::BootInputs;
 use crate::names;
+use crate::output::SidecarConfig;
 use crate::pod::{Container, Pod};
 use crate::profile::spec::Resources;
 use crate::template::Context;
@@ -29,7 +30,7 @@ pub(super) struct Planner<'p, 'a> {
     pod: &'p Pod<'a>,
     origin: AdmissionContext<'p>,
     prepared: &'p PreparedProfile,
-    init_image: Option<&'p ChosenInitImage<'p>>,
+    init_image: Option<ChosenInitImage<'p>>,
     /// The scheduler that created the pod.
     scheduler: Option<&'p Arc<Scheduler>>,
     /// The task containers.
@@ -58,13 +59,15 @@ pub(super) struct BootConfig<'p> {
 }
 
 /// The init containers to add.
-pub(super) struct AddedContainers {
+pub(super) struct AddedContainers<'p> {
     /// Those that wait for outputs of earlier tasks.
     wait: Vec<Value>,
     /// Those that boot the pod, followed by the sidecar.
     boot: Vec<Value>,
     /// Their volumes that are specific to this pod.
     volumes: Vec<Value>,
+    /// The configuration of the sidecar.
+    sidecar: Option<SidecarConfig<'p>>,
     /// Warnings about outputs, the store and resources.
     warnings: Vec<String>,
 }
@@ -74,7 +77,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         pod: &'p Pod<'a>,
         origin: AdmissionContext<'p>,
         prepared: &'p PreparedProfile,
-        init_image: Option<&'p ChosenInitImage<'p>>,
+        init_image: Option<ChosenInitImage<'p>>,
     ) -> Result<Self, PlanError> {
         let scheduler = prepared.schedulers.detect(pod);
         let containers = containers::tasks(pod, &prepared.profile, scheduler)?;
@@ -153,7 +156,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         if !inputs.sources.is_empty() {
             volumes = sources::add_inputs(spec.sources.to_mut(), &inputs.sources, pod)?;
         }
-        if let Some(chosen) = self.init_image {
+        if let Some(chosen) = &self.init_image {
             chosen.set_in(&mut spec);
         }
         Ok(BootConfig { spec, mirror, inputs: volumes })
@@ -174,7 +177,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         tasks: &[TaskContainer],
         config: &mut BootConfig<'_>,
         inputs: &BootInputs,
-    ) -> Result<AddedContainers, PlanError> {
+    ) -> Result<AddedContainers<'p>, PlanError> {
         let boot = self.boot_container(config)?;
         let store = StoreContainer {
             spec: &self.prepared.profile.spec,
@@ -187,7 +190,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         };
         let wait = pipes::wait::containers(&inputs.awaits, &store)?;
         let sidecar = self.sidecar(tasks, config, &store)?;
-        let mut boot = match self.init_image {
+        let mut boot = match &self.init_image {
             Some(chosen) => chosen.containers(self.origin.namespace, &config.spec, boot)?.into(),
             None => vec![boot],
         };
@@ -196,12 +199,13 @@ impl<'p, 'a> Planner<'p, 'a> {
         if config.spec.env_secret.is_some() || sidecar.is_some() || !wait.is_empty() {
             warnings.extend(env_secret::unreachable(self.pod));
         }
-        if let Some(sidecar) = sidecar {
+        let sidecar = sidecar.map(|sidecar| {
             boot.push(sidecar.container);
             volumes.extend(sidecar.volume);
             warnings.extend(sidecar.warnings);
-        }
-        let mut added = AddedContainers { wait, boot, volumes, warnings };
+            sidecar.config
+        });
+        let mut added = AddedContainers { wait, boot, volumes, sidecar, warnings };
         self.set_resources(&mut added)?;
         for container in added.wait.iter_mut().chain(&mut added.boot) {
             container_parts::avoid_root(container, self.pod);
@@ -233,8 +237,8 @@ impl<'p, 'a> Planner<'p, 'a> {
         &self,
         tasks: &[TaskContainer],
         config: &BootConfig<'_>,
-        store: &StoreContainer<'_>,
-    ) -> Result<Option<Sidecar>, PlanError> {
+        store: &StoreContainer<'p>,
+    ) -> Result<Option<Sidecar<'p>>, PlanError> {
         let outputs = self.containers.iter().zip(tasks).map(|(container, task)| TaskOutputs {
             container,
             unlaunched: (task.delivery != EnvDelivery::Launch).then_some(task.reason.as_str()),
@@ -244,7 +248,7 @@ impl<'p, 'a> Planner<'p, 'a> {
     }
 
     /// Sets the resources of the containers that are added.
-    fn set_resources(&self, added: &mut AddedContainers) -> Result<(), PlanError> {
+    fn set_resources(&self, added: &mut AddedContainers<'_>) -> Result<(), PlanError> {
         let spec = &self.prepared.profile.spec;
         let limits = PodLimits::new(self.pod, &self.prepared.profile.name)?;
         let boot = limits.init_container(
@@ -252,7 +256,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             &spec.boot.resources,
             self.prepared.memory.need(),
         )?;
-        let image = self.init_image.map(|chosen| chosen.resources(&limits)).transpose()?;
+        let image = self.init_image.as_ref().map(|chosen| chosen.resources(&limits)).transpose()?;
         let (mut wait, mut sidecar) = (None, None);
         for container in added.wait.iter_mut().chain(&mut added.boot) {
             let resources = match container.get("name").and_then(Value::as_str) {
@@ -281,10 +285,10 @@ impl<'p, 'a> Planner<'p, 'a> {
     pub(super) fn plan(
         &self,
         tasks: Vec<TaskContainer>,
-        config: BootConfig<'_>,
-        added: AddedContainers,
-        inputs: &BootInputs,
-    ) -> Result<Plan, PlanError> {
+        config: BootConfig<'p>,
+        added: AddedContainers<'p>,
+        inputs: &'p BootInputs,
+    ) -> Result<Plan<'p>, PlanError> {
         let (profile, spec) = (&self.prepared.profile, config.spec);
         let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
         warnings.extend(containers::missing_tasks_warning(self.pod, &self.containers));
@@ -303,14 +307,15 @@ impl<'p, 'a> Planner<'p, 'a> {
             mounts: Arc::clone(&self.prepared.mounts),
             injected: InjectedAnnotation {
                 env_secret: spec.env_secret.clone(),
-                init_image: self.init_image.map(ChosenInitImage::image),
+                init_image: self.init_image.as_ref().map(ChosenInitImage::image),
                 awaits: inputs.awaits.iter().map(AwaitedPipe::from).collect(),
                 ..InjectedAnnotation::new(profile, &tasks)
             },
             env_from: spec.env_secret.as_deref().map(env_secret::env_from),
             warnings,
-            task: spec.task,
-            profile: spec.profile,
+            config: spec,
+            sidecar: added.sidecar,
+            awaits: &inputs.awaits,
             tasks,
             init_mounts,
         })

@@ -1,102 +1,53 @@
-//! Describes how the boot env is delivered to a task container, and its postStart hook.
+//! The postStart hook of a task container: its arguments, and the reason for it.
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
-use super::render::is_launcher;
+use bootlace_core::names;
+use bootlace_core::plan::EnvDelivery;
 use bootlace_core::profile::hook::HookWhen;
-use bootlace_core::profile::spec::Layout;
 
-/// The fields of an injected container that show how the boot env is delivered.
-pub(super) struct EnvArguments<'a> {
-    /// Whether the launcher starts its command.
-    pub(super) launched: bool,
-    /// The Secret with its env.
-    pub(super) secret: Option<&'a str>,
-    /// Whether the kubelet reads variables from the file of boot.
-    pub(super) by_file: bool,
-    /// The layout of the profile.
-    pub(super) layout: Layout,
-    /// The `--env` of its hook.
-    pub(super) hook_env: Option<&'a str>,
+/// The arguments of the hook.
+#[derive(Debug, PartialEq)]
+pub(super) struct Hook {
+    /// The flag `--env`. `None` if the launcher or the kubelet sets the env of the process.
+    pub(super) env: Option<String>,
+    timeout_seconds: String,
+    /// The programs of `hook.commands`.
+    programs: Vec<String>,
+    /// The postStart handler of the pod.
+    handler: Option<String>,
 }
 
-/// How the boot env is delivered to a container.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum EnvDelivery<'a> {
-    Launcher,
-    Secret(&'a str),
-    File,
-    Home,
-    Sourced,
-    None,
-}
-
-impl<'a> EnvArguments<'a> {
-    fn delivery(&self) -> EnvDelivery<'a> {
-        match (self.secret, self.hook_env) {
-            _ if self.launched => EnvDelivery::Launcher,
-            (Some(secret), _) => EnvDelivery::Secret(secret),
-            (None, Some("home")) => EnvDelivery::Home,
-            (None, Some("file")) => EnvDelivery::File,
-            (None, Some("sourced")) => EnvDelivery::Sourced,
-            (None, _) if self.by_file => EnvDelivery::File,
-            // A container without a hook. No other delivery is possible in this layout.
-            (None, None) if self.layout == Layout::Optimus => EnvDelivery::Sourced,
-            (None, _) => EnvDelivery::None,
+impl Hook {
+    /// Parses the command of a postStart handler. `None` if it is a handler of the pod.
+    pub(super) fn parse<'w>(words: impl IntoIterator<Item = &'w str>) -> Option<Self> {
+        let words: Vec<_> = words.into_iter().collect();
+        let [program, "hook", words @ ..] = &*words else { return None };
+        if !is_launcher(program) {
+            return None;
         }
-    }
-
-    pub(super) fn describe(&self) -> String {
-        let text = match self.delivery() {
-            EnvDelivery::Launcher => {
-                "the launcher loads the boot env, then executes the command (same PID, no shell)"
-            }
-            EnvDelivery::Secret(secret) => {
-                return format!(
-                    "env from Secret {secret}, which the store creates from the boot env before the task starts"
-                );
-            }
-            EnvDelivery::File => "the kubelet reads the boot env from a file (fileKeyRef)",
-            EnvDelivery::Home => "the hook writes $HOME/.env, which the entrypoint must source",
-            EnvDelivery::Sourced => {
-                "no launcher, because the command is unknown: the entrypoint of the image sources .env and .secret"
-            }
-            EnvDelivery::None => "no launcher, because the command is unknown: the boot env is not loaded",
+        let end = words.iter().position(|word| *word == "--");
+        let (flags, command) = match end.and_then(|end| words.split_at_checked(end)) {
+            Some((flags, command)) => (flags, command.get(1..)),
+            None => (words, None),
         };
-        text.to_owned()
-    }
-}
-
-/// The hook of a container.
-pub(super) struct Hook<'a> {
-    words: Vec<&'a str>,
-}
-
-impl<'a> Hook<'a> {
-    /// Parses `lifecycle.postStart` of a container. `None` if it is a handler of the pod.
-    pub(super) fn parse(post_start: &'a Value) -> Option<Self> {
-        let words = post_start.pointer("/exec/command")?.as_array()?.iter().filter_map(Value::as_str);
-        let words: Vec<_> = words.collect();
-        let is_ours = matches!(&*words, [program, "hook", ..] if is_launcher(program));
-        is_ours.then_some(Self { words })
-    }
-
-    fn flags(&self) -> impl Iterator<Item = &'a str> {
-        self.words.iter().copied().take_while(|word| *word != "--")
-    }
-
-    /// Its flag `--env`. `None` if the launcher or the kubelet sets the env of the process.
-    pub(super) fn env(&self) -> Option<&'a str> {
-        self.flags().find_map(|word| word.strip_prefix("--env="))
+        let values = |flag: &'static str| flags.iter().filter_map(move |word| word.strip_prefix(flag));
+        let value = |flag| values(flag).next().map(str::to_owned);
+        let handler = command.map(|words| words.join(" "));
+        let handler = handler.or_else(|| value("--sleep=").map(|seconds| format!("sleep {seconds} s")));
+        Some(Self {
+            env: value("--env="),
+            timeout_seconds: value("--timeout=").unwrap_or_else(|| "?".to_owned()),
+            programs: values("--command=").map(str::to_owned).collect(),
+            handler: handler.or_else(|| value("--http=").map(|url| format!("GET {url}"))),
+        })
     }
 
     /// What the hook does, and its reason.
-    pub(super) fn describe(&self, when: HookWhen, env: &EnvArguments<'_>) -> String {
-        let limit = self.flags().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("?");
-        let action = match env.delivery() {
-            EnvDelivery::Home => format!("writes $HOME/.env within {limit} s"),
+    pub(super) fn describe(&self, when: HookWhen, delivery: EnvDelivery) -> String {
+        let limit = &self.timeout_seconds;
+        let action = match delivery {
+            EnvDelivery::Hook => format!("writes $HOME/.env within {limit} s"),
             EnvDelivery::Sourced => {
                 format!(
                     "verifies nothing, because the image loads the boot env itself, and ends within {limit} s"
@@ -105,59 +56,51 @@ impl<'a> Hook<'a> {
             EnvDelivery::None => format!(
                 "fails the container within {limit} s if the boot env is not empty, because nothing loads it"
             ),
-            EnvDelivery::Launcher | EnvDelivery::Secret(_) | EnvDelivery::File => {
+            EnvDelivery::Launch | EnvDelivery::Secret | EnvDelivery::File => {
                 format!("verifies within {limit} s that the process has the boot env")
             }
         };
-        let mut text =
-            format!("postStart hook (hook.when is {}{}): {action}", when.as_str(), self.reason(when, env));
+        let mut text = format!(
+            "postStart hook (hook.when is {}{}): {action}",
+            when.as_str(),
+            self.reason(when, delivery)
+        );
         // Writing to a String cannot fail.
-        for program in self.flags().filter_map(|word| word.strip_prefix("--command=")) {
+        for program in &self.programs {
             let _ = write!(text, ", then runs {program} of hook.commands");
         }
-        if let Some(handler) = self.handler() {
+        if let Some(handler) = &self.handler {
             let _ = write!(text, ", then runs the postStart handler of the pod: {handler}");
         }
         text
     }
 
     /// The reason for the hook, if it depends on the container.
-    fn reason(&self, when: HookWhen, env: &EnvArguments<'_>) -> &'static str {
-        match (when, env.delivery()) {
+    fn reason(&self, when: HookWhen, delivery: EnvDelivery) -> &'static str {
+        match (when, delivery) {
             (HookWhen::Always | HookWhen::Never, _) => "",
-            (HookWhen::Auto, EnvDelivery::Home) => ", and the hook writes the env",
-            (HookWhen::Auto, EnvDelivery::Secret(_) | EnvDelivery::File) => {
+            (HookWhen::Auto, EnvDelivery::Hook) => ", and the hook writes the env",
+            (HookWhen::Auto, EnvDelivery::Secret | EnvDelivery::File) => {
                 ", and the env is not loaded by the launcher"
             }
-            (HookWhen::Auto, _) if self.handler().is_some() => ", and the pod has a postStart handler",
+            (HookWhen::Auto, _) if self.handler.is_some() => ", and the pod has a postStart handler",
             (HookWhen::Auto, EnvDelivery::None) => ", and nothing loads the env",
-            (HookWhen::Auto, EnvDelivery::Launcher | EnvDelivery::Sourced) => {
+            (HookWhen::Auto, EnvDelivery::Launch | EnvDelivery::Sourced) => {
                 ", and the profile has hook.commands"
             }
         }
     }
-
-    /// The postStart handler of the pod.
-    fn handler(&self) -> Option<String> {
-        if let Some(end) = self.words.iter().position(|word| *word == "--") {
-            return Some(self.words.get(end + 1..).unwrap_or_default().join(" "));
-        }
-        self.flags().find_map(|word| {
-            let sleep = word.strip_prefix("--sleep=").map(|seconds| format!("sleep {seconds} s"));
-            sleep.or_else(|| word.strip_prefix("--http=").map(|url| format!("GET {url}")))
-        })
-    }
 }
 
 /// Describes why a container has no hook.
-pub(super) fn describe_absent(when: HookWhen, env: &EnvArguments<'_>, has_handler: bool) -> String {
-    let reason = match (when, env.delivery()) {
+pub(super) fn describe_absent(when: HookWhen, delivery: EnvDelivery, has_handler: bool) -> String {
+    let reason = match (when, delivery) {
         (HookWhen::Never, _) if has_handler => {
             "hook.when is Never; the postStart handler of the pod is unchanged"
         }
         (HookWhen::Never, _) => "hook.when is Never",
         (HookWhen::Always, _) => "it was removed after the injection, because hook.when is Always",
-        (HookWhen::Auto, EnvDelivery::Launcher) => {
+        (HookWhen::Auto, EnvDelivery::Launch) => {
             "hook.when is Auto, and the launcher starts the task only with the boot env"
         }
         (HookWhen::Auto, EnvDelivery::Sourced) => {
@@ -165,8 +108,13 @@ pub(super) fn describe_absent(when: HookWhen, env: &EnvArguments<'_>, has_handle
         }
         (
             HookWhen::Auto,
-            EnvDelivery::Secret(_) | EnvDelivery::File | EnvDelivery::Home | EnvDelivery::None,
+            EnvDelivery::Secret | EnvDelivery::File | EnvDelivery::Hook | EnvDelivery::None,
         ) => "hook.when is Auto, and the sources of the profile provide no env",
     };
     format!("no postStart hook: {reason}")
+}
+
+/// Whether a word of a command is the path of the launcher.
+pub(super) fn is_launcher(word: &str) -> bool {
+    word.strip_prefix(names::MOUNT).and_then(|rest| rest.strip_prefix('/')) == Some(names::FILE_LAUNCHER)
 }

@@ -1,403 +1,217 @@
-//! Describes an injected pod.
+//! Writes an explanation as text.
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
-use super::hook::{self, EnvArguments, Hook};
-use super::{inputs, outputs};
-use crate::boot;
-use crate::command_error::CommandError;
-use bootlace_core::identity::Schedulers;
+use super::explanation::{Explanation, Mount, MountContent, Task, TaskHook};
+use super::hook;
+use super::source;
+use bootlace_core::input::AwaitedOutput;
 use bootlace_core::names;
-use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
-use bootlace_core::plan::{BootSpec, InjectedAnnotation};
-use bootlace_core::pod::{Container, Json, List, Pod};
-use bootlace_core::profile::object_store::{ObjectStore, ObjectStoreClient, ObjectStoreCredentials};
-use bootlace_core::profile::remote::{Client, JsonPart, Optimus};
-use bootlace_core::profile::spec::SourceTarget;
-use bootlace_core::selection::{MatchReason, Selection, SkipReason, select};
+use bootlace_core::output::DeclaredOutput;
+use bootlace_core::plan::{EnvDelivery, InjectedAnnotation};
+use bootlace_core::pod::List;
 
 /// Describes each injected part of a pod.
-pub(super) fn describe(
-    injected: &Value,
-    left: &[String],
-    warnings: &[String],
-    schedulers: &Schedulers,
-) -> anyhow::Result<String> {
-    let json = Json::from(injected);
-    let pod = Pod::read(&json)?;
-    let part = || format!("annotation {}", names::ANNOTATION_INJECTED);
-    let mark = pod.annotations.get(names::ANNOTATION_INJECTED).ok_or_else(|| missing(part()))?;
-    let mark: InjectedAnnotation = serde_json::from_str(mark).map_err(|error| invalid(part(), &error))?;
-    let spec = boot_spec(injected)?;
+pub(super) fn describe(pod: &Explanation) -> String {
     let mut out = Lines(String::new());
+    summary(&mut out, pod);
+    out.gap();
+    wait(&mut out, pod);
+    boot(&mut out, pod);
+    sidecar(&mut out, pod);
+    for container in &pod.tasks {
+        task(&mut out, container, &pod.annotation);
+    }
+    for container in &pod.others {
+        out.part("init container", &container.name, "is not a task, but mounts files of boot:");
+        for mount in &container.mounts {
+            out.detail(&describe_mount(mount));
+        }
+    }
+    for reference in &pod.unresolved {
+        out.part("pipe", reference, "");
+    }
+    for warning in &pod.warnings {
+        out.part("warning", warning, "");
+    }
+    out.0
+}
 
-    let scheduler = schedulers.detect(&pod).map_or("unknown", |scheduler| &**scheduler.title());
-    match spec.task.describe() {
+/// Describes the pod as a whole.
+fn summary(out: &mut Lines, pod: &Explanation) {
+    let scheduler = pod.scheduler.as_deref().unwrap_or("unknown");
+    match pod.task.describe() {
         task if task.is_empty() => out.line("scheduler", scheduler),
         task => out.line("scheduler", &format!("{scheduler}: {task}")),
     }
-    out.line("task because", &match_reason(&pod, schedulers).to_string());
-    out.line(
-        "profile",
-        &format!("{}, generation {} (Bootlace {})", mark.profile, mark.generation, mark.version),
-    );
-    if !mark.because.is_empty() {
-        out.line("env mode", &format!("{}: {}", mark.env_mode.as_str(), mark.because));
+    out.line("task because", &pod.because.to_string());
+    let InjectedAnnotation { profile, generation, version, env_mode, because, .. } = &pod.annotation;
+    out.line("profile", &format!("{profile}, generation {generation} (Bootlace {version})"));
+    if !because.is_empty() {
+        out.line("env mode", &format!("{}: {because}", env_mode.as_str()));
     }
-    out.gap();
+}
 
-    wait(&mut out, injected)?;
-    if let Some(init) = init_container(injected, names::CONTAINER_INIT) {
-        let image = init.get("image").and_then(Value::as_str).unwrap_or("(no image)");
+/// Describes the containers that wait for outputs of earlier tasks.
+fn wait(out: &mut Lines, pod: &Explanation) {
+    if !pod.awaits.is_empty() {
+        out.part("init container", names::CONTAINER_WAIT, "waits until the store has:");
+        for awaits in &pod.awaits {
+            let AwaitedOutput { kind, object, seconds, .. } = awaits;
+            out.detail(&format!(
+                "{}, as {kind} {object}, with a timeout of {seconds} s",
+                awaits.words()
+            ));
+        }
+    }
+    if pod.waits_for_volumes {
+        let text = "waits until the kubelet has updated the volumes of the pod";
+        out.part("init container", names::CONTAINER_VOLUME_WAIT, text);
+    }
+}
+
+/// Describes the containers that boot the pod, and their volume.
+fn boot(out: &mut Lines, pod: &Explanation) {
+    if let Some(init) = &pod.init_image {
         out.part(
             "init container",
             names::CONTAINER_INSTALL,
             "copies the launcher to the volume, for the timeout of the next container",
         );
-        let text =
-            format!("runs the custom boot image {image} with a timeout of {} s:", spec.timeout_seconds);
+        let image = image(&init.image);
+        let text = format!("runs the custom boot image {image} with a timeout of {} s:", pod.timeout_seconds);
         out.part("init container", names::CONTAINER_INIT, &text);
-        out.detail(&launched_command(init).join(" "));
+        out.detail(&init.command.join(" "));
     }
-    let boot = init_container(injected, names::CONTAINER_BOOT)
-        .ok_or_else(|| missing(format!("container {}", names::CONTAINER_BOOT)))?;
-    let image = boot.get("image").and_then(Value::as_str).unwrap_or("(no image)");
-    out.part(
-        "init container",
-        names::CONTAINER_BOOT,
-        &format!("runs {image} before the task and fetches, in order:"),
-    );
-    if spec.sources.is_empty() {
+    let text = format!("runs {} before the task and fetches, in order:", image(&pod.boot_image));
+    out.part("init container", names::CONTAINER_BOOT, &text);
+    if pod.sources.is_empty() {
         out.detail("nothing: the profile has no sources");
     }
-    for source in spec.sources.iter() {
-        out.detail(&format!("{}: {}", source.name, describe_source(source)));
+    for source in &pod.sources {
+        out.detail(&format!("{}: {}", source.name, source::describe(source)));
     }
-    let size = volume_size(injected).unwrap_or("no");
+    let size = pod.volume_size.as_deref().unwrap_or("no");
     out.part(
         "volume",
         names::VOLUME,
         &format!("contains the results of boot, in memory (limit {size}), read-only for the task"),
     );
-    if spec.http_get {
+    if pod.http_get {
         out.detail("contains the launcher with TLS (1.7 MB), because a postStart handler is an httpGet");
     }
-    if let Some((summary, details)) = outputs::describe(injected)? {
-        out.part("sidecar", names::CONTAINER_PIPE, &summary);
-        for detail in &details {
-            out.detail(detail);
+}
+
+/// An image, for a container that can have been changed since.
+fn image(image: &str) -> &str {
+    if image.is_empty() { "(no image)" } else { image }
+}
+
+/// Describes the sidecar and the outputs that it stores.
+fn sidecar(out: &mut Lines, pod: &Explanation) {
+    let Some(sidecar) = &pod.sidecar else { return };
+    let text = format!(
+        "sends the outputs of the task to the store, which keeps them for later tasks of the run, for {} if no object of the \
+         run owns them:",
+        duration(sidecar.time_to_live_seconds)
+    );
+    out.part("sidecar", names::CONTAINER_PIPE, &text);
+    for output in &sidecar.outputs {
+        out.detail(&describe_output(output));
+    }
+}
+
+fn describe_output(output: &DeclaredOutput) -> String {
+    let DeclaredOutput { key, kind, container, shared_file, optional, awaited } = output;
+    let twice = if *awaited { ", twice, so that pods can wait for it" } else { "" };
+    let kind = format!("{}{twice}", kind.as_str());
+    let optional = if *optional { ", if the task writes it" } else { "" };
+    match shared_file {
+        None => format!(
+            "{key} of container {container} becomes a {kind}{optional}: the launcher passes it to the sidecar after exit code 0, \
+             and exits when it is stored"
+        ),
+        Some(file) => format!(
+            "{key} of container {container} becomes a {kind}{optional}: the sidecar reads {file} when the task has exited. The task \
+             does not wait for it"
+        ),
+    }
+}
+
+/// Seconds, in the largest unit without a remainder.
+fn duration(seconds: u64) -> String {
+    for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "min")] {
+        if seconds > 0 && seconds.is_multiple_of(unit) {
+            return format!("{} {name}", seconds / unit);
         }
     }
-    for name in &mark.containers {
-        if let Some(container) = pod.all_containers().find(|container| container.name == name) {
-            task(&mut out, injected, container, &mark, &spec);
-        }
-    }
-    others(&mut out, injected, &pod, &mark);
-    for reference in left {
-        out.part("pipe", reference, "");
-    }
-    for warning in warnings {
-        out.part("warning", warning, "");
-    }
-    Ok(out.0)
+    format!("{seconds} s")
 }
 
 /// Describes a task container.
-fn task(
-    out: &mut Lines,
-    injected: &Value,
-    container: &Container<'_>,
-    mark: &InjectedAnnotation,
-    spec: &BootSpec<'_>,
-) {
-    let (kind, list) = match container.list {
-        List::Init => ("init container", "initContainers"),
-        List::App => ("container", "containers"),
+fn task(out: &mut Lines, task: &Task, annotation: &InjectedAnnotation) {
+    let kind = match task.list {
+        List::Init => "init container",
+        List::App => "container",
     };
-    let at = |field: &str| injected.pointer(&format!("/spec/{list}/{}/{field}", container.index));
-    let text = |field: &str| at(field).and_then(Value::as_str);
-    out.part(kind, container.name, "runs the task:");
-    let name = container.name;
-    for path in mounts(at("volumeMounts")) {
-        out.detail(&path);
+    out.part(kind, &task.name, "runs the task:");
+    for mount in &task.mounts {
+        out.detail(&describe_mount(mount));
     }
-    let launched =
-        matches!(text("command/1"), Some("exec" | "run")) && text("command/0").is_some_and(is_launcher);
-    let secret = mark.env_secret.as_deref();
-    let secret = secret.filter(|secret| text("envFrom/0/secretRef/name") == Some(secret));
-    let post_start = at("lifecycle/postStart");
-    let hook = post_start.and_then(Hook::parse);
-    let env = EnvArguments {
-        launched,
-        secret,
-        by_file: reads_file(at("env")),
-        layout: spec.layout,
-        hook_env: hook.as_ref().and_then(Hook::env),
-    };
-    out.detail(&env.describe());
-    match hook {
-        None if container.ends_before_tasks() => {
+    out.detail(&describe_delivery(task.delivery, annotation));
+    let when = annotation.hook_when;
+    match &task.hook {
+        TaskHook::Hook(hook) => out.detail(&hook.describe(when, task.delivery)),
+        TaskHook::None { has_handler } => {
+            out.detail(&hook::describe_absent(when, task.delivery, *has_handler));
+        }
+        TaskHook::NotSupported => {
             out.detail("no postStart hook, because init containers cannot have one: the env is not verified");
         }
-        Some(hook) => out.detail(&hook.describe(mark.hook_when, &env)),
-        None => out.detail(&hook::describe_absent(mark.hook_when, &env, post_start.is_some())),
     }
-    if let Some(kept) = spec.keep.get(name).filter(|kept| !kept.is_empty()) {
-        out.detail(&format!("variables of the pod that override the boot env: {}", kept.join(", ")));
+    let overrides = &task.overrides;
+    if !overrides.kept.is_empty() {
+        out.detail(&format!("variables of the pod that override the boot env: {}", overrides.kept.join(", ")));
     }
-    if spec.env_from_prefixes.contains_key(name) {
+    if overrides.env_from {
         out.detail("its envFrom overrides the boot env, too: boot reads the names");
     }
-    let texts = spec.references.get(name).map_or(0, Vec::len);
-    if texts > 0 {
+    if overrides.references > 0 {
+        let texts = overrides.references;
         out.detail(&format!("the launcher resolves $(NAME) in {texts} of its arguments and variables"));
     }
 }
 
-/// Describes the init containers that are not tasks, but mount files of boot.
-fn others(out: &mut Lines, injected: &Value, pod: &Pod<'_>, mark: &InjectedAnnotation) {
-    for container in &pod.init_containers {
-        let sees_files = !names::is_own_container(container.name)
-            && !mark.containers.iter().any(|name| name == container.name)
-            && container.mounts.iter().flatten().any(|mount| mount.volume == names::VOLUME);
-        if sees_files {
-            out.part("init container", container.name, "is not a task, but mounts files of boot:");
-            let list = format!("/spec/initContainers/{}/volumeMounts", container.index);
-            for path in mounts(injected.pointer(&list)) {
-                out.detail(&path);
-            }
-        }
-    }
-}
-
-/// Describes the containers that wait for outputs of earlier tasks.
-fn wait(out: &mut Lines, injected: &Value) -> anyhow::Result<()> {
-    let awaited = inputs::describe(injected)?;
-    if !awaited.is_empty() {
-        out.part("init container", names::CONTAINER_WAIT, "waits until the store has:");
-        for line in &awaited {
-            out.detail(line);
-        }
-    }
-    if init_container(injected, names::CONTAINER_VOLUME_WAIT).is_some() {
-        let text = "waits until the kubelet has updated the volumes of the pod";
-        out.part("init container", names::CONTAINER_VOLUME_WAIT, text);
-    }
-    Ok(())
-}
-
-/// The reason why the pod is a task, apart from its injection.
-fn match_reason(pod: &Pod<'_>, schedulers: &Schedulers) -> MatchReason {
-    let mut without_mark = pod.clone();
-    without_mark.init_containers = Vec::new();
-    match select(&without_mark, None, schedulers) {
-        Selection::Task { because, .. } => because,
-        // It has no init containers here.
-        Selection::Overtaken(_)
-        | Selection::Skip(
-            SkipReason::OptedOut
-            | SkipReason::NotATask
-            | SkipReason::AlreadyInjected
-            | SkipReason::MirrorPod
-            | SkipReason::Windows,
-        ) => MatchReason::Label,
-    }
-}
-
-pub(super) fn init_container<'p>(pod: &'p Value, name: &str) -> Option<&'p Value> {
-    let containers = pod.pointer("/spec/initContainers")?.as_array()?;
-    containers.iter().find(|container| is_named(container, name))
-}
-
-/// The command that the launcher starts in a container.
-fn launched_command(container: &Value) -> Vec<&str> {
-    let words = container.get("command").and_then(Value::as_array).into_iter().flatten();
-    words.filter_map(Value::as_str).skip_while(|word| *word != "--").skip(1).collect()
-}
-
-pub(super) fn is_named(object: &Value, name: &str) -> bool {
-    object.get("name").and_then(Value::as_str) == Some(name)
-}
-
-fn missing(part: String) -> CommandError {
-    CommandError::InjectedPod { part, problem: "not found".to_owned() }
-}
-
-fn invalid(part: String, error: &dyn std::fmt::Display) -> CommandError {
-    CommandError::InjectedPod { part, problem: error.to_string() }
-}
-
-fn boot_spec(pod: &Value) -> Result<BootSpec<'static>, CommandError> {
-    let env = init_container(pod, names::CONTAINER_BOOT)
-        .and_then(|boot| boot.get("env")?.as_array())
-        .ok_or_else(|| missing(format!("env of container {}", names::CONTAINER_BOOT)))?;
-    let value = |name: &str| {
-        let variable = env.iter().find(|variable| is_named(variable, name))?;
-        variable.get("value")?.as_str().map(str::to_owned)
+fn describe_mount(Mount { content, path }: &Mount) -> String {
+    let content = match content {
+        MountContent::Assets => "the assets",
+        MountContent::BootVolume => "the boot volume",
+        MountContent::Writable => "a writable directory around the assets",
+        MountContent::Outputs => "the volume for its outputs",
+        MountContent::Input => "an output of an earlier task",
     };
-    let part = || format!("env {} of container {}", names::ENV_BOOT_SPEC, names::CONTAINER_BOOT);
-    BootSpec::from_env(value).map_err(|error| invalid(part(), &error))
+    format!("mounts {content} at {path}")
 }
 
-fn volume_size(pod: &Value) -> Option<&str> {
-    let volumes = pod.pointer("/spec/volumes")?.as_array()?;
-    let volume = volumes.iter().find(|volume| is_named(volume, names::VOLUME))?;
-    volume.pointer("/emptyDir/sizeLimit")?.as_str()
-}
-
-fn mounts(mounts: Option<&Value>) -> Vec<String> {
-    let all = mounts.and_then(Value::as_array).into_iter().flatten();
-    all.filter_map(|mount| {
-        let path = mount.get("mountPath")?.as_str()?;
-        let content = match mount.get("name")?.as_str()? {
-            names::VOLUME if mount.get("subPath").is_some() => "the assets",
-            names::VOLUME => "the boot volume",
-            names::VOLUME_DATA => "a writable directory around the assets",
-            names::VOLUME_RUN => "the volume for its outputs",
-            name if name.starts_with(names::VOLUME_PIPE_PREFIX) => "an output of an earlier task",
-            _ => return None,
-        };
-        Some(format!("mounts {content} at {path}"))
-    })
-    .collect()
-}
-
-/// Whether the kubelet reads a variable from the file of boot.
-fn reads_file(env: Option<&Value>) -> bool {
-    let variables = env.and_then(Value::as_array).into_iter().flatten();
-    let mut volumes =
-        variables.filter_map(|variable| variable.pointer("/valueFrom/fileKeyRef/volumeName")?.as_str());
-    volumes.any(|volume| volume == names::VOLUME)
-}
-
-pub(super) fn is_launcher(word: &str) -> bool {
-    word.strip_prefix(names::MOUNT).and_then(|rest| rest.strip_prefix('/')) == Some(names::FILE_LAUNCHER)
-}
-
-fn describe_source(source: &BootSource) -> String {
-    let address = match boot::address(&source.from) {
-        Some(Ok(address)) => address,
-        Some(Err(error)) => return format!("boot will fail: {error}"),
-        None => String::new(),
+fn describe_delivery(delivery: EnvDelivery, annotation: &InjectedAnnotation) -> String {
+    let text = match delivery {
+        EnvDelivery::Launch => {
+            "the launcher loads the boot env, then executes the command (same PID, no shell)"
+        }
+        EnvDelivery::Secret => {
+            return format!(
+                "env from Secret {}, which the store creates from the boot env before the task starts",
+                annotation.env_secret.as_deref().unwrap_or_default()
+            );
+        }
+        EnvDelivery::File => "the kubelet reads the boot env from a file (fileKeyRef)",
+        EnvDelivery::Hook => "the hook writes $HOME/.env, which the entrypoint must source",
+        EnvDelivery::Sourced => {
+            "no launcher, because the command is unknown: the entrypoint of the image sources .env and .secret"
+        }
+        EnvDelivery::None => "no launcher, because the command is unknown: the boot env is not loaded",
     };
-    match &source.from {
-        SourceKind::Inline(inline) => {
-            let (env, files) = (join(inline.env.keys()), join(inline.files.keys()));
-            match (env.is_empty(), files.is_empty()) {
-                (true, true) => "inline, empty".to_owned(),
-                (false, true) => format!("inline: env {env}"),
-                (true, false) => format!("inline: files {files}"),
-                (false, false) => format!("inline: env {env}; files {files}"),
-            }
-        }
-        SourceKind::Mounted(mounted) => {
-            let into = match mounted.into {
-                SourceTarget::Env => "env",
-                SourceTarget::Files => "files",
-            };
-            let keys = if mounted.items.is_empty() {
-                let except = if mounted.exclude.is_empty() { "" } else { " except " };
-                format!("every key{except}{}", join(mounted.exclude.iter()))
-            } else {
-                join(mounted.items.iter().map(|item| &item.key))
-            };
-            let optional = if mounted.optional { ", if it exists" } else { "" };
-            format!("{} {}{optional}: {keys} as {into}", mounted.kind, mounted.name)
-        }
-        SourceKind::Http(remote) => {
-            let request = &remote.request;
-            let becomes = becomes(request.file.as_deref(), request.archive.is_some(), &request.json);
-            format!("{} {address}: {becomes}{}", request.method.as_str(), client(&request.client))
-        }
-        SourceKind::InitImage(_) => "env and files from bootlace-init, which override those above".to_owned(),
-        SourceKind::Optimus(remote) => {
-            let request = &remote.request;
-            let Optimus { project, job, .. } = &**request;
-            format!(
-                "Optimus, job {job} of {project}, by POST {address}: env and files{}",
-                client(&request.client)
-            )
-        }
-        SourceKind::ObjectStore(remote) => objects(&remote.request, &address),
-        SourceKind::Oci(remote) => {
-            let request = &remote.request;
-            let files = if request.path.is_empty() {
-                "files".to_owned()
-            } else {
-                format!("files of {}", request.path)
-            };
-            let secret = request.pull_secret.as_ref().map(|name| format!(", credentials from Secret {name}"));
-            let plain = if request.plain_http { ", without TLS" } else { "" };
-            format!(
-                "OCI {} at {address}: {files}{}{plain}{}",
-                request.reference,
-                secret.unwrap_or_default(),
-                client(&request.client)
-            )
-        }
-    }
-}
-
-/// Describes the results of a response or an object.
-fn becomes(file: Option<&str>, is_archive: bool, json: &[JsonPart]) -> String {
-    if let Some(path) = file {
-        return format!("file {path}");
-    }
-    if is_archive {
-        return "an archive of files".to_owned();
-    }
-    let part = |part: &JsonPart| match part.into {
-        SourceTarget::Env => "env",
-        SourceTarget::Files => "files",
-    };
-    format!("JSON as {}", json.iter().map(part).collect::<Vec<_>>().join(" and "))
-}
-
-/// Describes objects and their credentials.
-fn objects(request: &ObjectStore, address: &str) -> String {
-    let becomes = match (&request.prefix, &request.folder) {
-        (Some(_), Some(folder)) => format!("every object as a file in {folder}"),
-        (Some(_), None) => "every object as a file".to_owned(),
-        (None, _) => becomes(request.file.as_deref(), request.archive.is_some(), &request.json),
-    };
-    let credentials = match &request.credentials {
-        None => "with the workload identity of the pod".to_owned(),
-        Some(ObjectStoreCredentials { secret: Some(secret), .. }) => {
-            format!("credentials from Secret {secret}")
-        }
-        Some(_) => "without credentials".to_owned(),
-    };
-    let ObjectStoreClient { ca, proxy, .. } = &request.client;
-    let client = client(&Client { ca: ca.clone(), proxy: proxy.clone(), ..Client::default() });
-    format!("{address}: {becomes}, {credentials}{client}")
-}
-
-/// Describes the credentials and the trust of a request.
-fn client(client: &Client) -> String {
-    let mut text = String::new();
-    for header in &client.headers {
-        let _ = write!(text, ", header {}", header.name);
-    }
-    if let Some(secret) = &client.headers_from_secret {
-        let _ = write!(text, ", headers from Secret {secret}");
-    }
-    if let Some(token) = &client.token {
-        let _ = write!(text, ", with a token for {}", token.audience);
-    }
-    if let Some(ca) = &client.ca {
-        let _ = write!(text, ", with the CA in {}", ca.title());
-    }
-    if let Some(proxy) = &client.proxy {
-        let _ = write!(text, ", through {proxy}");
-    }
-    text
-}
-
-fn join<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    names.map(String::as_str).collect::<Vec<_>>().join(", ")
+    text.to_owned()
 }
 
 /// Text in two columns.
@@ -419,5 +233,19 @@ impl Lines {
 
     fn detail(&mut self, text: &str) {
         let _ = writeln!(self.0, "      - {text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_whole_units() {
+        for (seconds, text) in
+            [(604_800, "7 d"), (7_200, "2 h"), (90, "90 s"), (120, "2 min"), (0, "0 s"), (86_460, "1441 min")]
+        {
+            assert_eq!(duration(seconds), text);
+        }
     }
 }

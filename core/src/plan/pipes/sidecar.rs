@@ -30,9 +30,11 @@ const OVERHEAD_BYTES: u64 = MAX_BYTES + 512 * 1024;
 
 /// The additions to a pod with outputs.
 #[derive(Debug)]
-pub(in crate::plan) struct Sidecar {
+pub(in crate::plan) struct Sidecar<'r> {
     /// The container, which is an entry of `initContainers`.
     pub(in crate::plan) container: Value,
+    /// Its configuration.
+    pub(in crate::plan) config: SidecarConfig<'r>,
     /// The volume in which launchers pass outputs; `None` if the launcher starts no task.
     pub(in crate::plan) volume: Option<Value>,
     /// Warnings for the author of the pod.
@@ -47,14 +49,14 @@ pub(in crate::plan) struct TaskOutputs<'c, 'a> {
     pub(in crate::plan) unlaunched: Option<&'c str>,
 }
 
-impl Sidecar {
+impl<'r> Sidecar<'r> {
     /// The sidecar of a pod with `outputs`; `None` if there are no outputs.
     pub(in crate::plan) fn plan(
         pod: &Pod<'_>,
         tasks: &[TaskOutputs<'_, '_>],
         outputs: &Outputs,
         task: &Identity,
-        parts: &StoreContainer<'_>,
+        parts: &StoreContainer<'r>,
     ) -> Result<Option<Self>, PlanError> {
         if outputs.is_empty() {
             return Ok(None);
@@ -101,7 +103,7 @@ impl Sidecar {
         }
         let volume = (launched > 0).then(|| volume(launched)).as_ref().map(json).transpose()?;
         let pipes = &parts.spec.pipes;
-        let spec = SidecarConfig {
+        let config = SidecarConfig {
             task: task.clone(),
             profile: parts.profile.clone(),
             store: Cow::Borrowed(store),
@@ -113,8 +115,8 @@ impl Sidecar {
             quota: pipes.quota,
             run_owners: run_owners(pod, parts.scheduler),
         };
-        let container = json(&container(&spec, volume.is_some(), &shared, parts)?)?;
-        Ok(Some(Self { container, volume, warnings }))
+        let container = json(&container(&config, volume.is_some(), &shared, parts)?)?;
+        Ok(Some(Self { container, config, volume, warnings }))
     }
 }
 
