@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use bootlace_core::admission::{self, ReviewOutcome};
 use bootlace_core::injected_config::StoreEndpoint;
 use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
-use bootlace_core::profile::Profile;
-use bootlace_core::profile::spec::{Inline, Mounted, Source, SourceTarget};
+use bootlace_core::profile::{Inline, Mounted, Profile, Source, SourceTarget};
 use bootlace_core::signature::Keys;
 use serde_json::{Value, json};
 

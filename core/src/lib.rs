@@ -28,6 +28,7 @@ pub mod admission;
 pub mod code;
 pub mod crd;
 pub mod entry;
+mod exactly_one;
 pub mod identity;
 pub mod injected_config;
 pub mod input;

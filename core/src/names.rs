@@ -38,7 +38,7 @@ pub const ANNOTATION_CONTAINERS: &str = "bootlace.dev/containers";
 /// Pod annotation: entrypoint of the image, for pods without a command. A JSON array of strings, or an object
 /// with such an array for each container.
 pub const ANNOTATION_ENTRYPOINT: &str = "bootlace.dev/entrypoint";
-/// Pod annotation: the env mode, which overrides that of the profile (see `profile::spec::EnvMode`).
+/// Pod annotation: the env mode, which overrides that of the profile (see `profile::env::EnvMode`).
 pub const ANNOTATION_ENV_MODE: &str = "bootlace.dev/env-mode";
 /// Pod annotation: the boot image of the pod, which the profile must allow.
 pub const ANNOTATION_INIT_IMAGE: &str = "bootlace.dev/init-image";

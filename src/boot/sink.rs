@@ -10,7 +10,7 @@ use super::source::{EntryError, EntryName, SourceError};
 use super::volume::{Scratch, Staged, StagedFile, Volume};
 use bootlace_core::entry::{self, AssetPath, EnvError, EnvName, EnvValue, FileTree, Rename};
 use bootlace_core::plan::boot_spec::SourceLimits;
-use bootlace_core::profile::spec::SourceTarget;
+use bootlace_core::profile::SourceTarget;
 
 /// Collects the env variables and files of one source.
 pub(crate) struct Sink<'v> {

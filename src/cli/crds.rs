@@ -184,7 +184,7 @@ mod tests {
         let chart = include_str!("../../charts/bootlace/crds/bootprofiles.yaml");
         assert!(
             chart == yaml(Resource::BootProfiles).unwrap(),
-            "the CRD of core/src/profile/spec.rs {differs}"
+            "the CRD of core/src/profile {differs}"
         );
         let chart = include_str!("../../charts/bootlace/crds/pipes.yaml");
         assert!(chart == yaml(Resource::Pipes).unwrap(), "the CRD of core/src/output/record.rs {differs}");

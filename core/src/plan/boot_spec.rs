@@ -13,7 +13,8 @@ use crate::output::ObjectKind;
 use crate::profile::object_store::ObjectStore;
 use crate::profile::oci::Oci;
 use crate::profile::remote::{Http, Optimus};
-use crate::profile::spec::{Inline, Item, Layout, LogFormat, SourceTarget};
+use crate::profile::spec::{Layout, LogFormat};
+use crate::profile::{Inline, Item, SourceTarget};
 
 /// Content of `BOOTLACE_SPEC`. It contains no secrets, because it is visible in the spec of the pod.
 ///

@@ -8,7 +8,8 @@ use crate::identity::Scheduler;
 use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::Profile;
-use crate::profile::spec::{EnvMode, Layout};
+use crate::profile::env::EnvMode;
+use crate::profile::spec::Layout;
 
 /// Why Auto selects a Secret for schedulers that start the task with exec.
 const BY_EXEC: &str = "its scheduler starts the task with exec, which only inherits the env of the container";

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::boot_spec::{BootSource, MountedSource, SourceKind};
+use crate::profile::SourceTarget;
 use crate::profile::remote::JsonPart;
-use crate::profile::spec::SourceTarget;
 
 /// The names that boot may set. Variables of the pod with other names cannot conflict with the boot env, so
 /// the configuration of boot does not contain them.

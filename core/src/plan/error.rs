@@ -3,7 +3,7 @@
 use super::{InitImageError, PipesError, Version};
 use crate::names;
 use crate::pod::WrongType;
-use crate::profile::spec::EnvMode;
+use crate::profile::env::EnvMode;
 use crate::profile::templates::{FieldError, InvalidTemplate};
 use crate::quantity::Quantity;
 use crate::quote::quoted;

@@ -6,10 +6,10 @@ use super::boot_spec::{DIR_CA, DIR_CREDENTIALS, DIR_HEADERS, DIR_PULL_SECRET, DI
 use crate::input::ResolvedInput;
 use crate::names;
 use crate::output::ObjectKind;
-use crate::profile::SourceOrigin;
 use crate::profile::object_store::ObjectStore;
 use crate::profile::remote::{Ca, Client, Token};
-use crate::profile::spec::{BootProfileSpec, Source};
+use crate::profile::spec::BootProfileSpec;
+use crate::profile::{Source, SourceOrigin};
 
 /// A volume, and its mount path in the boot container.
 pub(super) struct SourceMount {

@@ -22,7 +22,7 @@ use crate::input::BootInputs;
 use crate::names;
 use crate::output::SidecarConfig;
 use crate::pod::{Container, Pod};
-use crate::profile::spec::Resources;
+use crate::profile::Resources;
 use crate::template::Context;
 
 /// The values that all steps read.

@@ -26,8 +26,7 @@ use super::PlanError;
 use super::boot_spec::{BootSource, SourceKind};
 use super::container_parts::memory_volume_bytes;
 use crate::pod::{Amount, Class, Pod, PodResources, Resource, Share, WrongType};
-use crate::profile::BootProfileSpec;
-use crate::profile::spec::Resources;
+use crate::profile::{BootProfileSpec, Resources};
 use crate::quantity::Quantity;
 
 /// Bytes of memory that an injected container needs in addition to its files in a volume: for its process (at

@@ -10,8 +10,8 @@ use crate::input::ResolvedInput;
 use crate::output::ObjectKind;
 use crate::pod::Pod;
 use crate::profile::remote::Limits;
-use crate::profile::spec::{BootProfileSpec, Mounted, Source};
-use crate::profile::{Profile, SourceOrigin, templates};
+use crate::profile::spec::BootProfileSpec;
+use crate::profile::{Mounted, Profile, Source, SourceOrigin, templates};
 use crate::template::Context;
 
 /// The sources of the profile.

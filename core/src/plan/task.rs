@@ -15,7 +15,8 @@ use super::{EnvDelivery, PlanError, PreparedProfile, Version, container_parts, h
 use crate::names;
 use crate::pod::{Container, List, Pod};
 use crate::profile::Profile;
-use crate::profile::spec::{EnvMode, Position};
+use crate::profile::env::EnvMode;
+use crate::profile::spec::Position;
 
 /// The mounts of an init container that is not a task.
 #[derive(Debug, Clone, PartialEq)]

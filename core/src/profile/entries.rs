@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use http::HeaderValue;
 
 use super::address;
+use super::inline::Inline;
+use super::mounted::{Item, SourceTarget};
 use super::object_store::ObjectStore;
 use super::remote::{Archive, Client, Http, JsonPart, Limits};
-use super::rules::BrokenRule;
+use super::rule::BrokenRule;
 use super::size::Size;
+use super::source::Source;
 use super::source::SourceOrigin;
-use super::spec::{BootProfileSpec, Inline, Item, Layout, Source, SourceTarget};
+use super::spec::{BootProfileSpec, Layout};
 use crate::entry::{self, AssetPath, EnvName, EnvValue, FileTree, Rename};
 use crate::names;
 use crate::pod::Image;

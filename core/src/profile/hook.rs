@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::rule::{self, Rule, Validated};
 
 /// The postStart hook, which verifies that the task process has the boot env.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::HOOK)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<Hook>()))]
 pub struct Hook {
     /// Task containers with the hook: `Always` for all, `Auto` for those that need it, `Never` for none.
     /// Defaults to `Always`.
@@ -26,6 +26,14 @@ pub struct Hook {
     /// What to do if the first process of the container cannot be read, so that the env cannot be verified,
     /// for example because it has changed its user: `Fail` or `Warn`. Defaults to `Fail`.
     pub unreadable: UnreadableProcess,
+}
+
+impl Validated for Hook {
+    const RULES: &'static [Rule<Self>] = &[Rule {
+        cel: "self.when != 'Never' || !has(self.commands) || self.commands.size() == 0",
+        message: "commands require the postStart hook, but when is Never: remove commands, or set when to Auto",
+        is_met: |part| part.when != HookWhen::Never || part.commands.is_empty(),
+    }];
 }
 
 impl Default for Hook {

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
-use super::rules;
-use super::spec::Resources;
+use super::resources::Resources;
+use super::rule::{self, Rule, Validated};
 use crate::names;
 use crate::pod::Image;
 
@@ -62,7 +62,7 @@ impl InitImage {
 /// Images that a pod can select.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::ALLOWED_IMAGE)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<AllowedImage>()))]
 pub struct AllowedImage {
     /// Host of the registry, with the port if image references contain one: `registry.example.com:5000`. It
     /// must match exactly. Required.
@@ -81,6 +81,24 @@ pub struct AllowedImage {
     /// false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub digest_only: bool,
+}
+
+impl Validated for AllowedImage {
+    const RULES: &'static [Rule<Self>] = &[
+        Rule {
+            cel: "self.registry != 'index.docker.io'",
+            message: "registry must not be index.docker.io, because images of Docker Hub are compared as \
+                      docker.io: set registry to docker.io",
+            is_met: |part| part.registry != "index.docker.io",
+        },
+        Rule {
+            cel: "self.registry != 'docker.io' || self.repository == '**' || self.repository.contains('/')",
+            message: "repository of docker.io must have two parts: use library/NAME for an official image",
+            is_met: |part| {
+                part.registry != "docker.io" || part.repository == "**" || part.repository.contains('/')
+            },
+        },
+    ];
 }
 
 impl AllowedImage {

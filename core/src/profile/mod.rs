@@ -1,4 +1,15 @@
 //! Boot profiles: how the tasks of a cluster boot.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`spec`] | the custom resource |
+//! | `source` | a source, and its kinds: `inline`, `mounted`, [`remote`], [`object_store`], [`oci`], [`pipes`] |
+//! | [`env`], [`hook`], [`init_image`], `resources`, [`run_as_user`] | its other parts |
+//! | `rule`, `targets` | rules in CEL and in Rust, which are next to their types |
+//! | [`rules`], `entries`, [`templates`] | what is checked when a profile is read |
+//! | [`address`], [`image`], [`size`] | the formats of values |
+//! | `set`, `defaults` | the active profiles, and the default of each namespace |
+//! | `status` | the status of the custom resource |
 
 pub mod address;
 mod defaults;
@@ -7,10 +18,14 @@ pub mod env;
 pub mod hook;
 pub mod image;
 pub mod init_image;
+mod inline;
+mod mounted;
 pub mod object_store;
 pub mod oci;
 pub mod pipes;
 pub mod remote;
+mod resources;
+mod rule;
 pub mod rules;
 pub mod run_as_user;
 mod set;
@@ -18,11 +33,16 @@ pub mod size;
 mod source;
 pub mod spec;
 mod status;
+mod targets;
 pub mod templates;
 
 pub use defaults::NamespaceDefaults;
 pub use entries::{MAX_SPEC_BYTES, is_object_key};
+pub use inline::Inline;
+pub use mounted::{Item, Mounted, SourceTarget};
+pub use resources::Resources;
+pub use rule::BrokenRule;
 pub use set::{InvalidProfile, NoProfile, Profile, Profiles};
-pub use source::SourceOrigin;
+pub use source::{Source, SourceOrigin};
 pub use spec::{BootProfile, BootProfileSpec};
 pub use status::{BootProfileStatus, LastValid};

@@ -4,12 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::remote::{Archive, Ca, Client, JsonPart};
-use super::rules;
+use super::rule::{self, Rule, Validated};
+use super::targets::{PATH, cel_is_path, is_path, is_template};
+use crate::exactly_one::exactly_one;
 
 /// An object, or all objects with a prefix, in S3, Google Cloud Storage or Azure Blob Storage.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::OBJECT_STORE)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<ObjectStore>()))]
 pub struct ObjectStore {
     /// Amazon S3, or a store with the same protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +56,57 @@ pub struct ObjectStore {
     /// How requests are sent.
     #[serde(default)]
     pub client: ObjectStoreClient,
+}
+
+impl Validated for ObjectStore {
+    const RULES: &'static [Rule<Self>] = &[
+        Rule {
+            cel: "[has(self.s3), has(self.gcs), has(self.azure)].filter(store, store).size() == 1",
+            message: "objectStore must have exactly one of s3, gcs and azure: set one of them",
+            is_met: |part| exactly_one([part.s3.is_some(), part.gcs.is_some(), part.azure.is_some()]),
+        },
+        Rule {
+            cel: "has(self.object) != has(self.prefix)",
+            message: "objectStore must have exactly one of object and prefix: set one of them",
+            is_met: |part| part.object.is_some() != part.prefix.is_some(),
+        },
+        Rule {
+            cel: "!has(self.object) || [has(self.file), has(self.json), has(self.archive)].filter(kind, kind).size() == 1",
+            message: "object requires exactly one of file, json and archive: set one of them",
+            is_met: |part| {
+                part.object.is_none()
+                    || exactly_one([part.file.is_some(), !part.json.is_empty(), part.archive.is_some()])
+            },
+        },
+        Rule {
+            cel: "!has(self.prefix) || !(has(self.file) || has(self.json) || has(self.archive) || has(self.sha256))",
+            message: "file, json, archive and sha256 require object, not prefix: remove them, or set object",
+            is_met: |part| {
+                let of_an_object = part.file.is_some()
+                    || !part.json.is_empty()
+                    || part.archive.is_some()
+                    || part.sha256.is_some();
+                part.prefix.is_none() || !of_an_object
+            },
+        },
+        Rule {
+            cel: "!has(self.folder) || has(self.prefix)",
+            message: "folder requires prefix: for an object, set the path in file, json[].prefix or \
+                      archive.prefix",
+            is_met: |part| part.folder.is_none() || part.prefix.is_some(),
+        },
+        Rule {
+            cel: concat!("!has(self.file) || self.file.contains('{') || ", cel_is_path!("self.file")),
+            message: PATH,
+            is_met: |part| part.file.as_deref().is_none_or(|file| is_template(file) || is_path(file)),
+        },
+        Rule {
+            cel: concat!("!has(self.folder) || self.folder.contains('{') || ", cel_is_path!("self.folder")),
+            message: "folder must be a path relative to the assets folder: write it without a leading or \
+                      trailing slash, and without empty parts, . and ..",
+            is_met: |part| part.folder.as_deref().is_none_or(|folder| is_template(folder) || is_path(folder)),
+        },
+    ];
 }
 
 /// A bucket in S3.
@@ -111,7 +164,7 @@ pub struct Azure {
 /// Credentials for an object store.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::CREDENTIALS)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<ObjectStoreCredentials>()))]
 pub struct ObjectStoreCredentials {
     /// Name of a Secret in the namespace of the pod, with the keys that the tools of the cloud use:
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; `key.json`; `AZURE_STORAGE_KEY`,
@@ -122,6 +175,15 @@ pub struct ObjectStoreCredentials {
     /// Whether to send requests without credentials, for public buckets. Defaults to false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub anonymous: bool,
+}
+
+impl Validated for ObjectStoreCredentials {
+    const RULES: &'static [Rule<Self>] = &[Rule {
+        cel: "has(self.secret) != (has(self.anonymous) && self.anonymous)",
+        message: "credentials must have exactly one of secret and anonymous: set one of them, or remove \
+                  credentials to use the workload identity of the pod",
+        is_met: |part| part.secret.is_some() != part.anonymous,
+    }];
 }
 
 /// How requests to an object store are sent: trust, timeouts and retries.

@@ -4,12 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::remote::Client;
-use super::rules;
+use super::rule::{self, Rule, Validated};
+use super::targets::{PREFIX_OF_PATHS, cel_is_path, is_start_of_path, is_template};
 
 /// Files of an OCI artifact or image in a registry.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::OCI)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<Oci>()))]
 pub struct Oci {
     /// Registry, repository, and a tag or a digest: `registry.example.com/team/assets:v3`. If it has both,
     /// the digest is used. Without a registry, Docker Hub is used. Can be a template after the registry.
@@ -40,4 +41,41 @@ pub struct Oci {
     /// How requests are sent.
     #[serde(default)]
     pub client: Client,
+}
+
+impl Validated for Oci {
+    const RULES: &'static [Rule<Self>] = &[
+        Rule {
+            cel: "self.reference.matches('(:[^/:@]+|@sha256:[0-9a-f]{64})$')",
+            message: "reference must end in a tag or a digest: use a reference such as \
+                      registry.example.com/team/assets:v3 or …@sha256:…",
+            is_met: |part| match part.reference.rsplit_once('@') {
+                Some((_, digest)) => digest.strip_prefix("sha256:").is_some_and(|hex| {
+                    hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+                }),
+                None => part
+                    .reference
+                    .rsplit_once(':')
+                    .is_some_and(|(_, tag)| !tag.is_empty() && !tag.contains('/')),
+            },
+        },
+        Rule {
+            cel: "!has(self.client) || !(has(self.client.headers) || has(self.client.headersFromSecret) || \
+                  has(self.client.token))",
+            message: "client.headers, client.headersFromSecret and client.token are not supported for \
+                      registries: remove them, and set pullSecret",
+            is_met: |part| {
+                let Client { headers, headers_from_secret, token, .. } = &part.client;
+                headers.is_empty() && headers_from_secret.is_none() && token.is_none()
+            },
+        },
+        Rule {
+            cel: concat!(
+                "!has(self.prefix) || self.prefix.contains('{') || ",
+                cel_is_path!("self.prefix + 'x'")
+            ),
+            message: PREFIX_OF_PATHS,
+            is_met: |part| is_template(&part.prefix) || is_start_of_path(&part.prefix),
+        },
+    ];
 }

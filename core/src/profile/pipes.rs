@@ -1,11 +1,13 @@
 //! Settings of pipes: outputs of the tasks of the profile, their retention, and sources from outputs of
 //! earlier tasks.
 
+use bootlace_launch::handover::is_data_key;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
-use super::spec::{Item, Resources, SourceTarget};
+use super::mounted::{HasKeys, Item, Keys, SourceTarget, key_rules};
+use super::resources::Resources;
+use super::rule::{self, Rule, Validated};
 use crate::output::{ObjectKind, Quota};
 
 /// Outputs of tasks, which later tasks of the run can use.
@@ -62,7 +64,7 @@ pub enum OnFailure {
 /// An output of a task, which is stored as one object.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::OUTPUT)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<Output>()))]
 pub struct Output {
     /// Key that later tasks use. Required.
     #[schemars(length(min = 1, max = 253))]
@@ -86,10 +88,34 @@ pub struct Output {
     pub awaited: bool,
 }
 
+impl Validated for Output {
+    const RULES: &'static [Rule<Self>] = &[
+        Rule {
+            cel: "self.key.matches('^[-._a-zA-Z0-9]+$') && self.key != '.' && !self.key.startsWith('..')",
+            message: "key must consist of letters, digits, -, _ and ., and must not start with ..: correct it",
+            is_met: |part| is_data_key(&part.key),
+        },
+        Rule {
+            cel: "self.file.startsWith('/') && !self.file.endsWith('/')",
+            message: "file must be an absolute path in the task container: use a path such as /out/report.json, \
+                      or /out/*.json for several files",
+            is_met: |part| part.file.starts_with('/') && !part.file.ends_with('/'),
+        },
+        Rule {
+            cel: "!self.file.contains('**') && !self.file.matches('/[.][.]?(/|$)')",
+            message: "file must not contain . or .. as a folder, or **: write the full path, with * for each \
+                      folder that can have any name",
+            is_met: |part| {
+                !part.file.contains("**") && part.file.split('/').all(|part| part != "." && part != "..")
+            },
+        },
+    ];
+}
+
 /// The output of an earlier task of the run, as a source.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::PIPE)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<Pipe>()))]
 pub struct Pipe {
     /// Key that the earlier task declares. Required.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
@@ -114,4 +140,15 @@ pub struct Pipe {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub prefix: String,
+}
+
+impl Validated for Pipe {
+    const RULES: &'static [Rule<Self>] = &key_rules();
+}
+
+impl HasKeys for Pipe {
+    fn keys(&self) -> Keys<'_> {
+        let Self { into, items, exclude, prefix, .. } = self;
+        Keys { into: *into, items, exclude, prefix }
+    }
 }

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::mounted::SourceTarget;
+use super::rule::{self, Rule, Validated};
 use super::size::Size;
-use super::spec::SourceTarget;
+use super::targets::{
+    PATH, PREFIX_OF_NAMES, PREFIX_OF_PATHS, cel_is_path, is_path, is_start_of_path, is_template, is_variable,
+};
+use crate::exactly_one::exactly_one;
 
 /// Limits of the content of a source. Boot fails as soon as a limit is exceeded.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
@@ -32,7 +36,7 @@ impl Default for Limits {
 /// An HTTP request, and how its response is used.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::HTTP)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<Http>()))]
 pub struct Http {
     /// Method: `GET` or `POST`. Boot can send a request more than once, so it must not have side effects.
     /// Defaults to `GET`.
@@ -79,6 +83,26 @@ pub struct Http {
     pub client: Client,
 }
 
+impl Validated for Http {
+    const RULES: &'static [Rule<Self>] = &[
+        Rule {
+            cel: "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
+            message: "http must have exactly one of file, json and archive: set one of them",
+            is_met: |part| exactly_one([part.file.is_some(), !part.json.is_empty(), part.archive.is_some()]),
+        },
+        Rule {
+            cel: concat!("!has(self.file) || self.file.contains('{') || ", cel_is_path!("self.file")),
+            message: PATH,
+            is_met: |part| part.file.as_deref().is_none_or(|file| is_template(file) || is_path(file)),
+        },
+        Rule {
+            cel: "!has(self.body) || self.method == 'POST'",
+            message: "body requires method POST: set method to POST, or remove body",
+            is_met: |part| part.body.is_none() || part.method == Method::Post,
+        },
+    ];
+}
+
 fn json_type() -> String {
     "application/json".to_owned()
 }
@@ -109,7 +133,7 @@ impl Method {
 /// An object in a JSON document whose names and values become variables or files.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::JSON_PART)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<JsonPart>()))]
 pub struct JsonPart {
     /// JSON pointer (RFC 6901) to the object: `/data/env`. Defaults to the whole document.
     #[serde(default)]
@@ -133,10 +157,34 @@ pub struct JsonPart {
     pub secret: bool,
 }
 
+impl Validated for JsonPart {
+    const RULES: &'static [Rule<Self>] = &[
+        Rule {
+            cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
+            message: PREFIX_OF_NAMES,
+            is_met: |part| {
+                part.into != SourceTarget::Env || part.prefix.is_empty() || is_variable(&part.prefix)
+            },
+        },
+        Rule {
+            cel: concat!(
+                "self.into != 'Files' || !has(self.prefix) || self.prefix.contains('{') || ",
+                cel_is_path!("self.prefix + 'x'")
+            ),
+            message: PREFIX_OF_PATHS,
+            is_met: |part| {
+                part.into != SourceTarget::Files
+                    || is_template(&part.prefix)
+                    || is_start_of_path(&part.prefix)
+            },
+        },
+    ];
+}
+
 /// An archive of files.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::ARCHIVE)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<Archive>()))]
 pub struct Archive {
     /// Format of the archive: `Auto`, `Tar`, `TarGz` or `Zip`. Defaults to `Auto`, which detects it from the
     /// first bytes.
@@ -154,6 +202,14 @@ pub struct Archive {
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub prefix: String,
+}
+
+impl Validated for Archive {
+    const RULES: &'static [Rule<Self>] = &[Rule {
+        cel: concat!("!has(self.prefix) || self.prefix.contains('{') || ", cel_is_path!("self.prefix + 'x'")),
+        message: PREFIX_OF_PATHS,
+        is_met: |part| is_template(&part.prefix) || is_start_of_path(&part.prefix),
+    }];
 }
 
 /// Format of an archive.
@@ -230,7 +286,7 @@ impl Default for Client {
 /// A header of a request.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::HEADER)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<Header>()))]
 pub struct Header {
     /// Name of the header. Required.
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[0-9A-Za-z!#$%&'*+.^_`|~-]+$"))]
@@ -238,6 +294,31 @@ pub struct Header {
     /// Value of the header, without line breaks. Can be a template. Required.
     #[schemars(length(max = 4096))]
     pub value: String,
+}
+
+impl Validated for Header {
+    const RULES: &'static [Rule<Self>] = &[
+        Rule {
+            cel: "!(self.name.lowerAscii() in ['authorization', 'cookie', 'proxy-authorization'])",
+            message: "the header is a credential, which would be visible in the spec of every pod: put it in \
+                      the Secret of headersFromSecret",
+            is_met: |part| {
+                !contains_ignoring_case(&part.name, &["authorization", "cookie", "proxy-authorization"])
+            },
+        },
+        Rule {
+            cel: "!(self.name.lowerAscii() in ['connection', 'content-length', 'content-type', 'host', 'transfer-encoding'])",
+            message: "the header is set by boot: remove it, or set contentType of the request",
+            is_met: |part| {
+                let own = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
+                !contains_ignoring_case(&part.name, &own)
+            },
+        },
+    ];
+}
+
+fn contains_ignoring_case(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// A token of the service account of the pod, for one audience.
@@ -260,7 +341,7 @@ fn an_hour() -> i64 {
 /// Certificate authorities in a key of a `ConfigMap` or `Secret` in the namespace of the pod.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::CA)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<Ca>()))]
 pub struct Ca {
     /// Name of a `ConfigMap`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -274,6 +355,14 @@ pub struct Ca {
     #[serde(default = "ca_key")]
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
+}
+
+impl Validated for Ca {
+    const RULES: &'static [Rule<Self>] = &[Rule {
+        cel: "has(self.configMap) != has(self.secret)",
+        message: "ca must have exactly one of configMap and secret: set one of them",
+        is_met: |part| part.config_map.is_some() != part.secret.is_some(),
+    }];
 }
 
 fn ca_key() -> String {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::entries;
-use super::rules::{self, BrokenRule};
+use super::rule::BrokenRule;
+use super::rules;
 use super::spec::{BootProfile, BootProfileSpec};
 use super::templates::{self, InvalidTemplate};
 use crate::quote::quoted;

@@ -1,11 +1,67 @@
-//! The kinds of sources. Only this module maps the fields of [`Source`], of which a profile sets exactly one,
-//! to an enum. The compiler checks that every `match` on the enum covers all kinds.
+//! A source in a profile, and the kinds of sources. Only this module maps the fields of [`Source`], of which a
+//! profile sets exactly one, to an enum. The compiler checks that every `match` on the enum covers all kinds.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::inline::Inline;
+use super::mounted::Mounted;
 use super::object_store::ObjectStore;
 use super::oci::Oci;
 use super::pipes::Pipe;
-use super::remote::{Client, Http, Optimus};
-use super::spec::{Inline, Mounted, Source};
+use super::remote::{Client, Http, Limits, Optimus};
+use super::rule::{self, Rule, Validated};
+
+/// A source that boot fetches. It must have exactly one kind.
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<Source>()))]
+pub struct Source {
+    /// Name of the source in logs and errors. Must be unique in the profile. Required.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Whether the task starts without the source if it does not exist, does not respond or responds with an
+    /// error. Content that the source does provide must be valid. Defaults to false.
+    #[serde(default)]
+    pub optional: bool,
+    /// Limits of the content of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// Variables and files in the profile itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inline: Option<Inline>,
+    /// A `ConfigMap` in the namespace of the pod, mounted into boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<Mounted>,
+    /// A `Secret` in the namespace of the pod, mounted into boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Mounted>,
+    /// An HTTP request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<Http>,
+    /// The compiled input of a run, from an Optimus server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimus: Option<Optimus>,
+    /// Objects in S3, Google Cloud Storage or Azure Blob Storage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_store: Option<ObjectStore>,
+    /// An OCI artifact or image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oci: Option<Oci>,
+    /// The output of an earlier task of the run, mounted into boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipe: Option<Pipe>,
+}
+
+impl Validated for Source {
+    const RULES: &'static [Rule<Self>] = &[Rule {
+        cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
+              has(self.objectStore), has(self.oci), has(self.pipe)].filter(kind, kind).size() == 1",
+        message: "a source must have exactly one kind: set one of inline, configMap, secret, http, optimus, \
+                  objectStore, oci or pipe",
+        is_met: |source| source.origins().count() == 1,
+    }];
+}
 
 /// Kind of a source, with its settings.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,22 +4,21 @@
 //! server refuses what the schema and the CEL rules can detect, with the messages below.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::env::{EnvFile, ImageCommand};
-use super::hook::Hook;
+use super::env::Env;
+use super::hook::{Hook, HookWhen};
 use super::init_image::InitImage;
-use super::object_store::ObjectStore;
-use super::oci::Oci;
-use super::pipes::{Pipe, Pipes};
-use super::remote::{Http, Limits, Optimus};
-use super::rules;
+use super::pipes::Pipes;
+use super::resources::Resources;
+use super::rule::{self, Rule, Validated};
 use super::run_as_user::{self, RunAsUser};
-use crate::{crd, names};
+use super::source::Source;
+use crate::quantity::Quantity;
+use crate::{crd, entry, names};
 
 /// How tasks boot: what boot fetches, and how the task gets it.
 #[derive(CustomResource, JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq)]
@@ -40,7 +39,7 @@ use crate::{crd, names};
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::SPEC)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<BootProfileSpec>()))]
 #[schemars(transform = crd::known_integers)]
 pub struct BootProfileSpec {
     /// The boot container.
@@ -59,6 +58,70 @@ pub struct BootProfileSpec {
     pub hook: Hook,
     /// Outputs of the tasks, which later tasks of the run can use.
     pub pipes: Pipes,
+}
+
+/// Memory that boot needs in addition to the content of the volume. The CEL rule contains the same value.
+const BOOT_MEMORY_BYTES: u64 = 16 << 20;
+
+impl Validated for BootProfileSpec {
+    const RULES: &'static [Rule<Self>] = &[
+        Rule {
+            cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
+            message: "env.mode Hook and File require the postStart hook, but hook.when is Never: set hook.when \
+                      to Auto, or set another env.mode",
+            is_met: |part| part.hook.when != HookWhen::Never || !part.env.mode.needs_hook(),
+        },
+        Rule {
+            cel: "!has(self.sources) || (has(self.env) && has(self.env.allow)) || self.sources.all(s, !has(s.inline) || \
+              !has(s.inline.env) || s.inline.env.all(n, !(n in ['PATH', 'HOME', 'IFS', 'ENV', 'BASH_ENV', 'SHELLOPTS', \
+              'BASHOPTS', 'PS4', 'GLIBC_TUNABLES', 'GCONV_PATH', 'LOCPATH', 'PYTHONPATH', 'PYTHONHOME', 'PYTHONUSERBASE', \
+              'PYTHONSTARTUP', 'PYTHONWARNINGS', 'PYTHONBREAKPOINT', 'PERL5LIB', 'PERLLIB', 'PERL5OPT', 'PERL5DB', 'RUBYLIB', \
+              'RUBYOPT', 'NODE_PATH', 'NODE_OPTIONS', 'CLASSPATH', 'JAVA_TOOL_OPTIONS', 'JDK_JAVA_OPTIONS', \
+              '_JAVA_OPTIONS']) && !n.startsWith('LD_') && !n.startsWith('BASH_FUNC_')))",
+            message: "inline.env sets a variable that controls which code runs (PATH, HOME, LD_*, PYTHONPATH \
+                      and others): add it to env.allow, or remove it",
+            is_met: |part| {
+                let inline = part.sources.iter().filter_map(|source| source.inline.as_ref());
+                let mut names = inline.flat_map(|inline| inline.env.keys());
+                !part.env.allow.is_empty() || names.all(|name| entry::decides(name, &[]).is_none())
+            },
+        },
+        Rule {
+            cel: "!has(self.boot) || !has(self.boot.resources) || !has(self.boot.resources.limits) || \
+                  !('memory' in self.boot.resources.limits) || !isQuantity(self.boot.resources.limits['memory']) || \
+                  !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
+                  quantity(self.boot.resources.limits['memory']).compareTo(\
+                  quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
+            message: "boot.resources.limits.memory must be at least volume.sizeLimit plus 16Mi, because the \
+                      volume counts as memory of boot: raise it, lower volume.sizeLimit, or remove it",
+            is_met: |part| fits_volume(Some(&part.boot.resources), part),
+        },
+        Rule {
+            cel: "!has(self.boot) || !has(self.boot.initImage) || !has(self.boot.initImage.resources) || \
+                  !has(self.boot.initImage.resources.limits) || !('memory' in self.boot.initImage.resources.limits) || \
+                  !isQuantity(self.boot.initImage.resources.limits['memory']) || \
+                  !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
+                  quantity(self.boot.initImage.resources.limits['memory']).compareTo(\
+                  quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
+            message: "boot.initImage.resources.limits.memory must be at least volume.sizeLimit plus 16Mi, \
+                      because the volume counts as memory of the container: raise it, lower volume.sizeLimit, \
+                      or remove it",
+            is_met: |part| {
+                let image = part.boot.init_image.as_ref();
+                fits_volume(image.and_then(|image| image.resources.as_ref()), part)
+            },
+        },
+    ];
+}
+
+fn fits_volume(resources: Option<&Resources>, profile: &BootProfileSpec) -> bool {
+    let memory = resources.and_then(|resources| resources.limits.get("memory"));
+    let limit = memory.and_then(|memory| Quantity::parse(memory).ok());
+    let volume = Quantity::parse(&profile.volume.size_limit).ok();
+    match (limit, volume) {
+        (Some(limit), Some(volume)) => limit >= volume.plus(Quantity::from_bytes(BOOT_MEMORY_BYTES)),
+        _ => true,
+    }
 }
 
 /// The boot container.
@@ -184,151 +247,6 @@ pub enum Position {
     Last,
 }
 
-/// Requests and limits of an injected container: `cpu`, `memory` and `ephemeral-storage`.
-#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::RESOURCES)))]
-pub struct Resources {
-    /// Requests of the container. In a Guaranteed pod, the limits are raised to the requests.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "quantities")]
-    pub requests: BTreeMap<String, Quantity>,
-    /// Limits of the container. In a Guaranteed pod, they are lowered to the limits of the largest container
-    /// of the pod, and the requests equal the limits.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "quantities")]
-    pub limits: BTreeMap<String, Quantity>,
-}
-
-impl Resources {
-    /// Whether it has no requests and no limits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.limits.is_empty()
-    }
-}
-
-/// The maximum lengths limit the cost that the API server estimates for rules.
-fn quantities(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "object",
-        "maxProperties": 3,
-        "additionalProperties": {"type": "string", "maxLength": 32},
-    })
-}
-
-/// A quantity as in Kubernetes: `10m`, `64Mi`.
-pub type Quantity = String;
-
-/// A source that boot fetches. It must have exactly one kind.
-#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::SOURCE)))]
-pub struct Source {
-    /// Name of the source in logs and errors. Must be unique in the profile. Required.
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// Whether the task starts without the source if it does not exist, does not respond or responds with an
-    /// error. Content that the source does provide must be valid. Defaults to false.
-    #[serde(default)]
-    pub optional: bool,
-    /// Limits of the content of the source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<Limits>,
-    /// Variables and files in the profile itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub inline: Option<Inline>,
-    /// A `ConfigMap` in the namespace of the pod, mounted into boot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub config_map: Option<Mounted>,
-    /// A `Secret` in the namespace of the pod, mounted into boot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret: Option<Mounted>,
-    /// An HTTP request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http: Option<Http>,
-    /// The compiled input of a run, from an Optimus server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub optimus: Option<Optimus>,
-    /// Objects in S3, Google Cloud Storage or Azure Blob Storage.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub object_store: Option<ObjectStore>,
-    /// An OCI artifact or image.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub oci: Option<Oci>,
-    /// The output of an earlier task of the run, mounted into boot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pipe: Option<Pipe>,
-}
-
-/// Variables and files in the profile itself. Not for secrets: they are visible in the spec of every pod.
-#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::INLINE)))]
-pub struct Inline {
-    /// Variables by name. Each value can be a template. At most 1024.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 1024))]
-    pub env: BTreeMap<String, String>,
-    /// File contents by path relative to the assets folder. Paths and contents can be templates. At most
-    /// 1024.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 1024))]
-    pub files: BTreeMap<String, String>,
-}
-
-/// A `ConfigMap` or `Secret` in the namespace of the pod.
-#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::MOUNTED)))]
-pub struct Mounted {
-    /// Name of the object. Required.
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// Target of the keys: `Env` for variables, `Files` for files. Defaults to `Files`.
-    #[serde(default)]
-    pub into: SourceTarget,
-    /// Keys to use, with their names as variables or files. Defaults to all keys under their own names. At
-    /// most 256.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
-    pub items: Vec<Item>,
-    /// Keys to leave out if all keys are used. A `*` matches any characters. At most 64.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
-    pub exclude: Vec<String>,
-    /// Prefix of all names: a folder such as `sql/` for files, or a prefix such as `DB_` for variables.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 253))]
-    pub prefix: String,
-    /// Whether the task starts if the object or a key of `items` does not exist. Defaults to false.
-    #[serde(default)]
-    pub optional: bool,
-}
-
-/// Target of the keys of a source.
-#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
-pub enum SourceTarget {
-    /// Variables of the task.
-    Env,
-    /// Files in the assets folder.
-    #[default]
-    Files,
-}
-
-/// A key of a `ConfigMap`, a `Secret` or an output.
-#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Item {
-    /// The key. Required.
-    #[schemars(length(min = 1, max = 253))]
-    pub key: String,
-    /// Name of the variable, or path of the file. Required.
-    #[serde(rename = "as")]
-    #[schemars(length(min = 1, max = 253))]
-    pub target: String,
-}
-
 /// Where the task finds its files.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -392,12 +310,12 @@ impl Layout {
 /// The volume that contains the files and the env that boot fetched.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::VOLUME)))]
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<Volume>()))]
 pub struct Volume {
     /// Size limit of the memory-backed emptyDir. Its content counts as memory of the pod, see
     /// `docs/memory.md`. Defaults to `64Mi`.
     #[schemars(length(max = 32))]
-    pub size_limit: Quantity,
+    pub size_limit: String,
 }
 
 impl Default for Volume {
@@ -406,68 +324,33 @@ impl Default for Volume {
     }
 }
 
-/// How the boot env is delivered to the task process.
-#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::ENV)))]
-pub struct Env {
-    /// Env mode: `Auto`, `Launch`, `Secret`, `File` or `Hook`. Defaults to `Auto`, which uses the launcher if
-    /// the command of the container is known. A pod can override it with the annotation
-    /// `bootlace.dev/env-mode`.
-    pub mode: EnvMode,
-    /// Variables that control which code runs (`PATH`, `LD_*` and others) and that sources may set: names, or
-    /// prefixes followed by `*`. At most 64.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 253), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*\*?$")))]
-    pub allow: Vec<String>,
-    /// Commands of images, for containers without a command. The first entry that matches the image is used.
-    /// At most 256.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
-    pub images: Vec<ImageCommand>,
-    /// Settings of the env mode `File`.
-    pub file: EnvFile,
+impl Validated for Volume {
+    const RULES: &'static [Rule<Self>] = &[Rule {
+        cel: "isQuantity(self.sizeLimit) && quantity(self.sizeLimit).compareTo(quantity('0')) > 0",
+        message: "sizeLimit must be a quantity greater than zero: use a value such as 64Mi",
+        is_met: |part| Quantity::parse(&part.size_limit).is_ok_and(|size| size > Quantity::ZERO),
+    }];
 }
 
-/// How the boot env is delivered to the task process.
-#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
-pub enum EnvMode {
-    /// The mode with the strongest guarantee that the container supports.
-    #[default]
-    Auto,
-    /// The launcher loads the env and executes the command of the container. A container with an unknown
-    /// command is refused.
-    Launch,
-    /// The store creates a Secret for the pod from the boot env, and the kubelet passes it to the container.
-    /// It does not need the command, and is limited to text of at most 1 MiB with the names.
-    Secret,
-    /// The kubelet reads the env from a file (`fileKeyRef`). Requires Kubernetes 1.35 or later.
-    File,
-    /// The postStart hook writes the env to `$HOME/.env`, for an entrypoint that sources this file. Nothing
-    /// verifies that it does.
-    Hook,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl EnvMode {
-    /// All env modes.
-    pub const ALL: [Self; 5] = [Self::Auto, Self::Launch, Self::Secret, Self::File, Self::Hook];
-
-    /// The name of the mode.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "Auto",
-            Self::Launch => "Launch",
-            Self::Secret => "Secret",
-            Self::File => "File",
-            Self::Hook => "Hook",
+    /// The rule lists the names, because its text is a constant.
+    #[test]
+    fn the_rule_on_reserved_names_lists_all_of_them() {
+        let cel = BootProfileSpec::RULES
+            .iter()
+            .map(|rule| rule.cel)
+            .find(|cel| cel.contains("s.inline.env"))
+            .unwrap();
+        for (pattern, _) in entry::RESERVED {
+            let listed = match pattern.strip_suffix('*') {
+                Some(start) => format!("!n.startsWith('{start}')"),
+                None => format!("'{pattern}'"),
+            };
+            assert!(cel.contains(&listed), "{listed}");
         }
-    }
-
-    /// Whether the mode requires the postStart hook: the hook delivers the env, or nothing else detects that
-    /// the env is missing.
-    #[must_use]
-    pub fn needs_hook(self) -> bool {
-        matches!(self, Self::File | Self::Hook)
+        assert_eq!(cel.matches('\'').count(), 2 * entry::RESERVED.len(), "{cel}");
     }
 }

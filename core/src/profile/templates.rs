@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use super::inline::Inline;
+use super::mounted::SourceTarget;
 use super::object_store::ObjectStore;
 use super::oci::Oci;
 use super::remote::{Client, Http, Optimus};
-use super::spec::{Inline, Source, SourceTarget};
+use super::source::Source;
 use crate::template::{self, Context, InvalidTemplateSyntax, RenderError, Slot};
 
 /// Why a template is invalid, or cannot be rendered for a pod.

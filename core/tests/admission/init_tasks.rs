@@ -4,8 +4,9 @@ use bootlace_core::admission::{self, Decision};
 use bootlace_core::injected_config::StoreEndpoint;
 use bootlace_core::names;
 use bootlace_core::plan::{BootSpec, InjectedAnnotation, InstallationSettings, PreparedProfiles, Version};
-use bootlace_core::profile::Profile;
-use bootlace_core::profile::spec::{EnvMode, Inline, Position, Source};
+use bootlace_core::profile::env::EnvMode;
+use bootlace_core::profile::spec::Position;
+use bootlace_core::profile::{Inline, Profile, Source};
 use serde_json::{Value, json};
 
 /// One variable and one file, before the init containers of the pod.

@@ -5,7 +5,8 @@ use bootlace_core::code::Code;
 use bootlace_core::names;
 use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
 use bootlace_core::profile::Profile;
-use bootlace_core::profile::spec::{EnvMode, Layout};
+use bootlace_core::profile::env::EnvMode;
+use bootlace_core::profile::spec::Layout;
 use serde_json::{Value, json};
 
 fn admit(container: &Value, change: impl FnOnce(&mut Profile)) -> Decision {

@@ -3,8 +3,8 @@
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::names;
 use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
-use bootlace_core::profile::Profile;
-use bootlace_core::profile::spec::{EnvMode, Inline, Source};
+use bootlace_core::profile::env::EnvMode;
+use bootlace_core::profile::{Inline, Profile, Source};
 use serde_json::{Value, json};
 
 fn task(change: impl FnOnce(&mut Value)) -> Value {

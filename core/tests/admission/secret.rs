@@ -6,8 +6,8 @@ use bootlace_core::names;
 use bootlace_core::plan::{
     AdmissionContext, BootSpec, InjectedAnnotation, InstallationSettings, PreparedProfiles,
 };
-use bootlace_core::profile::Profile;
-use bootlace_core::profile::spec::{EnvMode, Inline, Source};
+use bootlace_core::profile::env::EnvMode;
+use bootlace_core::profile::{Inline, Profile, Source};
 use serde_json::{Value, json};
 
 const UID: &str = "6f0a3c9e-8d55-4b0e-9f57-0f9a2f3c1b7d";

@@ -26,7 +26,7 @@ use bootlace_core::quantity::Quantity;
 use bootlace_core::template::{InvalidTemplateSyntax, RenderError};
 use serde_json::json;
 
-/// Codes of refusals without an error variant: see `core/src/admission.rs`.
+/// Codes of refusals without an error variant: see `core/src/admission`.
 const OF_ADMISSION: &[Code] = &[Code::ReviewMalformed, Code::LookupUnavailable];
 
 fn text(text: &str) -> String {

@@ -6,7 +6,7 @@ use futures::future::LocalBoxFuture;
 use super::{FetchSource, SourceError};
 use crate::boot::sink::Sink;
 use bootlace_core::entry::Rename;
-use bootlace_core::profile::spec::Inline;
+use bootlace_core::profile::Inline;
 
 /// Inline content. It is part of the spec, so there is nothing to wait for.
 pub(super) struct InlineSource<'a> {

@@ -28,8 +28,7 @@ impl Explanation {
             List::Init => pod.init_containers.get(task.index),
             List::App => pod.containers.get(task.index),
         };
-        let tasks =
-            plan.tasks.iter().filter_map(|planned| Some(task(planned, containers(planned)?, plan)));
+        let tasks = plan.tasks.iter().filter_map(|planned| Some(task(planned, containers(planned)?, plan)));
         let others = plan.init_mounts.iter().filter_map(|added| {
             let container = pod.init_containers.get(added.index)?;
             let mounts = Mount::of_container(container).chain(added.mounts.iter().filter_map(mount));

@@ -43,8 +43,7 @@ impl Explanation {
             command: launched_command(container.command.iter().flatten().copied()),
         });
         let tasks = annotation.containers.iter();
-        let tasks =
-            tasks.filter_map(|name| pod.all_containers().find(|container| container.name == name));
+        let tasks = tasks.filter_map(|name| pod.all_containers().find(|container| container.name == name));
         let tasks = tasks.map(|container| task(container, &annotation, &config));
         Ok(Self {
             scheduler: scheduler(&pod, schedulers),

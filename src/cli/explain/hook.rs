@@ -106,10 +106,9 @@ pub(super) fn describe_absent(when: HookWhen, delivery: EnvDelivery, has_handler
         (HookWhen::Auto, EnvDelivery::Sourced) => {
             "hook.when is Auto, and a hook cannot verify an env that the image loads itself"
         }
-        (
-            HookWhen::Auto,
-            EnvDelivery::Secret | EnvDelivery::File | EnvDelivery::Hook | EnvDelivery::None,
-        ) => "hook.when is Auto, and the sources of the profile provide no env",
+        (HookWhen::Auto, EnvDelivery::Secret | EnvDelivery::File | EnvDelivery::Hook | EnvDelivery::None) => {
+            "hook.when is Auto, and the sources of the profile provide no env"
+        }
     };
     format!("no postStart hook: {reason}")
 }

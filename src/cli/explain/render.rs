@@ -58,10 +58,7 @@ fn wait(out: &mut Lines, pod: &Explanation) {
         out.part("init container", names::CONTAINER_WAIT, "waits until the store has:");
         for awaits in &pod.awaits {
             let AwaitedOutput { kind, object, seconds, .. } = awaits;
-            out.detail(&format!(
-                "{}, as {kind} {object}, with a timeout of {seconds} s",
-                awaits.words()
-            ));
+            out.detail(&format!("{}, as {kind} {object}, with a timeout of {seconds} s", awaits.words()));
         }
     }
     if pod.waits_for_volumes {
@@ -171,7 +168,10 @@ fn task(out: &mut Lines, task: &Task, annotation: &InjectedAnnotation) {
     }
     let overrides = &task.overrides;
     if !overrides.kept.is_empty() {
-        out.detail(&format!("variables of the pod that override the boot env: {}", overrides.kept.join(", ")));
+        out.detail(&format!(
+            "variables of the pod that override the boot env: {}",
+            overrides.kept.join(", ")
+        ));
     }
     if overrides.env_from {
         out.detail("its envFrom overrides the boot env, too: boot reads the names");

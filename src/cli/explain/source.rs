@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use crate::boot;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
+use bootlace_core::profile::SourceTarget;
 use bootlace_core::profile::object_store::{ObjectStore, ObjectStoreClient, ObjectStoreCredentials};
 use bootlace_core::profile::remote::{Client, JsonPart, Optimus};
-use bootlace_core::profile::spec::SourceTarget;
 
 /// Describes a source: where it is fetched from, what it provides, and with which credentials.
 pub(super) fn describe(source: &BootSource) -> String {

@@ -255,16 +255,15 @@ fn the_env_delivery_is_explained_without_a_hook() {
 
 #[test]
 fn init_containers_are_explained_as_tasks_or_by_their_mounts() {
-    use bootlace_core::profile::spec::{EnvMode, Position};
+    use bootlace_core::profile::env::EnvMode;
+    use bootlace_core::profile::spec::Position;
     let mut profile = Profile { name: "default".to_owned(), ..Profile::default() };
     profile.spec.boot.position = Position::First;
     profile.spec.env.file.keys = vec!["A".to_owned()];
     let text = |profile: &Profile| {
-        let recipes = PreparedProfiles::new(
-            [profile.clone()].into_iter().collect(),
-            &InstallationSettings::default(),
-        )
-        .unwrap();
+        let recipes =
+            PreparedProfiles::new([profile.clone()].into_iter().collect(), &InstallationSettings::default())
+                .unwrap();
         let pod = json!({
             "metadata": {
                 "name": "etl", "labels": {"bootlace.dev/task": "true"},
@@ -302,9 +301,7 @@ fn a_pod_with_a_later_init_container_is_explained() {
     pod["spec"]["initContainers"].as_array_mut().unwrap().push(json!({"name": "mesh-proxy"}));
     let text = output(pod, &recipes());
     assert!(
-        text.starts_with(
-            "pod etl was injected before; when it is created, boot is moved after mesh-proxy"
-        ),
+        text.starts_with("pod etl was injected before; when it is created, boot is moved after mesh-proxy"),
         "{text}"
     );
 }
