@@ -1,9 +1,10 @@
 //! The codes at the end of the launcher's messages: `BL7101` leads to the section of that name in
 //! docs/troubleshooting.md.
 //!
-//! `bootlace_core::code` adds the codes of the other programs to these. The launcher does not use that package,
-//! which would multiply its size.
+//! `bootlace_core::code` adds the codes of the other programs to these. The launcher does not use that
+//! package, which would multiply its size.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Defines the type `Code` from doc comments, names and codes, in the order of the codes.
@@ -51,8 +52,8 @@ macro_rules! codes_with_launcher {
     ($($others:tt)*) => {
         $crate::codes! {
             $($others)*
-            // The arguments (70xx), the boot env (71xx), the start of a command (72xx), the verification of the
-            // boot env (73xx), the commands of the hook (74xx), outputs (75xx), boot images (76xx).
+            // The arguments (70xx), the boot env (71xx), the start of a command (72xx), the verification of
+            // the boot env (73xx), the commands of the hook (74xx), outputs (75xx), boot images (76xx).
             /// The arguments of the launcher are invalid.
             LauncherArgumentsInvalid = "BL7001",
             /// The boot env cannot be read.
@@ -115,8 +116,67 @@ macro_rules! codes_with_launcher {
 
 codes_with_launcher! {}
 
+/// Shows that a message was truncated.
+const ELLIPSIS: &str = "…";
+
+/// Shortens a message to `max_bytes`. It then ends with `…` and its code, such as ` [BL7101]`, if it has one.
+#[must_use]
+pub fn truncate(message: &str, max_bytes: usize) -> Cow<'_, str> {
+    if message.len() <= max_bytes {
+        return Cow::Borrowed(message);
+    }
+    let code = at_end(message).filter(|code| code.len() <= max_bytes).unwrap_or_default();
+    let room = max_bytes - code.len();
+    let ellipsis = if room > ELLIPSIS.len() { ELLIPSIS } else { "" };
+    let end = message.floor_char_boundary(room - ellipsis.len());
+    let start = message.get(..end).unwrap_or_default().trim_end();
+    Cow::Owned([start, ellipsis, code].concat())
+}
+
+/// The code at the end of a message, of this version or another, with the space before it and a newline after
+/// it.
+pub(crate) fn at_end(message: &str) -> Option<&str> {
+    let bracket = message.bytes().rposition(|byte| byte == b'[')?;
+    let code = message.get(bracket.checked_sub(1)?..)?;
+    let digits = code.strip_suffix('\n').unwrap_or(code).strip_prefix(" [BL")?.strip_suffix(']')?;
+    (digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(code)
+}
+
 /// An error with a code.
 pub(crate) trait Coded: fmt::Display {
     /// The code of the message.
     fn code(&self) -> Code;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncated_message_keeps_its_code() {
+        for (message, max, truncated) in [
+            ("short [BL7101]\n", 15, "short [BL7101]\n"),
+            ("too long [BL7101]\n", 15, "to… [BL7101]\n"),
+            ("some text [BL9999]", 17, "some… [BL9999]"),
+            ("ééé [BL7101]", 14, "é… [BL7101]"),
+            ("text [BL1201]", 10, "t [BL1201]"),
+            (" [BL1201]", 9, " [BL1201]"),
+            (" [BL1201]", 8, " [BL1…"),
+        ] {
+            assert_eq!(truncate(message, max), truncated);
+        }
+    }
+
+    #[test]
+    fn only_a_code_at_the_end_is_kept() {
+        for (message, truncated) in [
+            ("a list [of words]", "a list…"),
+            ("[BL7101] at the start", "[BL7101…"),
+            ("some text [BL12]", "some te…"),
+            ("some [BL1201] text", "some [B…"),
+            ("éééééé", "ééé…"),
+        ] {
+            assert_eq!(truncate(message, 10), truncated);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::args::{Place, UsageError};
-use crate::code::{Code, Coded};
+use crate::code::{self, Code, Coded};
 use crate::termination;
 
 /// Reports a failure of the container that the launcher runs in.
@@ -29,13 +29,36 @@ pub(crate) fn usage(error: &UsageError) {
     write(&format!("bootlace: {error} [{}]\n", error.code()), Path::new(termination::LOG));
 }
 
-/// The whole message. Its code is at the end, where [`termination::write`] keeps it.
+/// The whole message. Its code is at the end, where [`termination::write`] keeps it. The message of another
+/// container already ends with a code, which is more specific.
 pub(crate) fn message(text: &dyn fmt::Display, code: Code, place: &Place) -> String {
-    format!("bootlace: container \"{}\": {text} [{code}]\n", place.container.display())
+    let message = format!("bootlace: container \"{}\": {text}", place.container.display());
+    match code::at_end(&message) {
+        Some(_) => message + "\n",
+        None => format!("{message} [{code}]\n"),
+    }
 }
 
 /// Ignores errors: either destination can be closed or missing, and there is no other one.
 fn write(message: &str, termination_log: &Path) {
     let _ = io::stderr().write_all(message.as_bytes());
     let _ = termination::write(termination_log, message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_message_has_one_code() {
+        let place = Place {
+            container: "base".into(),
+            root: PathBuf::new(),
+            termination_log: PathBuf::from(termination::LOG),
+        };
+        let message = |text: &str| message(&text, Code::TaskOutputsNotStored, &place);
+        assert_eq!(message("no store"), "bootlace: container \"base\": no store [BL7508]\n");
+        assert_eq!(message("no store [BL5401]"), "bootlace: container \"base\": no store [BL5401]\n");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::termination;
+use crate::code;
 
 /// One line without control characters, so that it cannot break the format of a file, a log line or a
 /// terminal.
@@ -17,9 +17,8 @@ impl OneLine {
     /// kept.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let line: String =
-            text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-        Self(termination::truncate(&line, Self::MAX_BYTES).trim_end().to_owned())
+        let line: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+        Self(code::truncate(line.trim(), Self::MAX_BYTES).into_owned())
     }
 
     /// The text of the message.
@@ -46,10 +45,10 @@ mod tests {
 
     #[test]
     fn is_one_line_of_bounded_length() {
-        assert_eq!(OneLine::new(" a\nb\x1b[31m\u{85}c\t").as_str(), "a b [31m c");
-        assert_eq!(OneLine::new(&"é".repeat(1000)).as_str().len(), 1024);
-        assert_eq!(OneLine::new(&format!("{}  x", "y".repeat(1023))).as_str().len(), 1023);
+        assert_eq!(OneLine::new(" \x01a\nb\x1b[31m\u{85}c\t\x01").as_str(), "a b [31m c");
+        assert_eq!(OneLine::new(&"é".repeat(1000)).as_str().len(), 1023);
+        assert_eq!(OneLine::new(&format!("{}  {}", "y".repeat(1019), "x".repeat(9))).as_str().len(), 1022);
         let with_code = OneLine::new(&format!("{} [BL7508]", "é".repeat(1000)));
-        assert!(with_code.as_str().len() <= 1024 && with_code.as_str().ends_with("é [BL7508]"));
+        assert!(with_code.as_str().len() <= 1024 && with_code.as_str().ends_with("é… [BL7508]"));
     }
 }

@@ -188,11 +188,11 @@ impl fmt::Display for ProofError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { names, more, delivery, launched } => {
-                write!(f, "its first process does not have the boot env: {}", names.join(", "))?;
+                write!(f, "its first process does not have the boot env (missing: {}", names.join(", "))?;
                 if *more > 0 {
                     write!(f, " and {more} more")?;
                 }
-                f.write_str(" not found in its env: ")?;
+                f.write_str("): ")?;
                 f.write_str(match delivery {
                     EnvDelivery::Launch if !launched => {
                         "it removed them, or was not started by the launcher: use a command that keeps the env (`env -i`, `su -` \
@@ -286,7 +286,7 @@ mod tests {
         let given = names.iter().map(|name| (OsStr::new(name), OsStr::new("hunter2"))).collect();
         let message = ProofError::missing(&given, EnvDelivery::Launch, true).to_string();
         assert!(message.contains(": N00, N01, "), "{message}");
-        assert!(message.contains("N09 and 2 more not found"), "{message}");
+        assert!(message.contains("N09 and 2 more)"), "{message}");
         assert!(!message.contains("hunter2"), "{message}");
     }
 }

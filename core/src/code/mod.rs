@@ -1,15 +1,18 @@
-//! The stable codes of the messages that users see: `BL1203` at the end of a refusal, a termination message or a log line
-//! leads to the section of that name in docs/troubleshooting.md, whatever the wording of the message becomes.
+//! The stable codes of the messages that users see: `BL1203` at the end of a refusal, a termination message
+//! or a log line leads to the section of that name in docs/troubleshooting.md, whatever the wording of the
+//! message becomes.
 //!
-//! A code is never reused for another meaning. The codes of the launcher are in its package. `tests/messages` checks that each code has a message and a section.
+//! A code is never reused for another meaning. The codes of the launcher are in its package. `tests/messages`
+//! checks that each code has a message and a section.
 
-use crate::input::InputError;
-use crate::plan::{InitImageError, PipesError, PlanError};
-use crate::profile::NoProfile;
+mod coded;
+
+pub use bootlace_launch::code::truncate;
+pub use coded::Coded;
 
 bootlace_launch::codes_with_launcher! {
-    // Admission: the request, the pod (10xx), profiles (11xx), containers (12xx), env and commands (13xx), pods that are injected
-    // already (14xx), boot images (15xx), outputs (16xx), inputs (17xx).
+    // Admission: the request, the pod (10xx), profiles (11xx), containers (12xx), env and commands (13xx),
+    // pods that are injected already (14xx), boot images (15xx), outputs (16xx), inputs (17xx).
     /// The admission review cannot be parsed.
     ReviewMalformed = "BL1001",
     /// A field of the pod has the wrong type.
@@ -142,7 +145,8 @@ bootlace_launch::codes_with_launcher! {
     InputNameTaken = "BL1714",
     /// An input cannot be looked up.
     InputLookupFailed = "BL1715",
-    // Boot: its container (20xx), sources (21xx), servers (22xx), content (23xx), delivery of the env (24xx), the volume (25xx).
+    // Boot: its container (20xx), sources (21xx), servers (22xx), content (23xx), delivery of the env (24xx),
+    // the volume (25xx).
     /// The boot container has no configuration.
     BootSpecMissing = "BL2001",
     /// The configuration of the boot container is invalid.
@@ -247,7 +251,8 @@ bootlace_launch::codes_with_launcher! {
     /// Outputs were not stored before the pod ended.
     OutputsNotStoredInTime = "BL4110",
 
-    // Store: its client (50xx), the calling pod (51xx), the request (52xx), limits (53xx), the API server and Pipes (54xx).
+    // Store: its client (50xx), the calling pod (51xx), the request (52xx), limits (53xx), the API server and
+    // Pipes (54xx).
     /// The store in the injected configuration is invalid.
     StoreEndpointInvalid = "BL5001",
     /// The token for the store cannot be read.
@@ -299,8 +304,8 @@ bootlace_launch::codes_with_launcher! {
     /// The Pipe or its object is being changed or deleted.
     PipeChanged = "BL5405",
 
-    // The command line and the webhook process: files and the cluster (60xx), manifests and profiles (61xx), certificates
-    // (62xx), the start of the webhook (63xx).
+    // The command line and the webhook process: files and the cluster (60xx), manifests and profiles (61xx),
+    // certificates (62xx), the start of the webhook (63xx).
     /// The command failed.
     CommandFailed = "BL6001",
     /// A file cannot be read.
@@ -348,139 +353,11 @@ impl Code {
         Self::ALL.iter().find(|code| code.as_str() == text).copied()
     }
 
-    /// The message with the code at its end, in at most `max_bytes`. The message is truncated if necessary, the code is not.
+    /// The message with the code at its end, in at most `max_bytes`. The message is truncated if necessary,
+    /// the code is not.
     #[must_use]
     pub fn append_to(self, message: &str, max_bytes: usize) -> String {
-        truncate(&format!("{message} [{self}]"), max_bytes)
-    }
-}
-
-/// A message in at most `max_bytes`. A code at its end is kept.
-#[must_use]
-pub fn truncate(message: &str, max_bytes: usize) -> String {
-    if message.len() <= max_bytes {
-        return message.to_owned();
-    }
-    let start = |bytes: usize| message.get(..message.floor_char_boundary(bytes)).unwrap_or_default();
-    let code = message.rfind(" [BL").and_then(|at| message.get(at..)).filter(|code| is_suffix(code));
-    let Some(code) = code.filter(|code| code.len() <= max_bytes) else { return start(max_bytes).to_owned() };
-    let room = max_bytes - code.len();
-    let ellipsis = if room > ELLIPSIS.len() { ELLIPSIS } else { "" };
-    format!("{}{ellipsis}{code}", start(room - ellipsis.len()).trim_end())
-}
-
-const ELLIPSIS: &str = "…";
-
-/// Whether a text is a code as messages end with it, of this version or another.
-fn is_suffix(text: &str) -> bool {
-    let digits = text.strip_prefix(" [BL").and_then(|text| text.strip_suffix(']'));
-    digits.is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// An error with a code.
-pub trait Coded {
-    /// The code of the message.
-    fn code(&self) -> Code;
-}
-
-impl Coded for PlanError {
-    fn code(&self) -> Code {
-        match self {
-            Self::NoContainers => Code::NoContainers,
-            Self::TooManyContainers { .. } => Code::TooManyContainers,
-            Self::UnknownContainer { .. } => Code::UnknownContainer,
-            Self::InitContainer { .. } => Code::InitContainerNotAllowed,
-            Self::NoContainerNamed => Code::NoContainerNamed,
-            Self::NameTaken { .. } => Code::NameTaken,
-            Self::Mounts { .. } => Code::MountConflict,
-            Self::ReservedVolume { .. } => Code::ReservedVolumeMounted,
-            Self::Architecture { .. } => Code::ArchitectureNotSupported,
-            Self::Handler { .. } => Code::HandlerNotSupported,
-            Self::PodMemory { .. } => Code::MemoryLimitTooLow,
-            Self::CommandUnknown { .. } => Code::CommandUnknown,
-            Self::InitCommandUnknown { .. } => Code::InitCommandUnknown,
-            Self::NoHook { .. } => Code::HookInInitContainer,
-            Self::Entrypoint { .. } => Code::EntrypointInvalid,
-            Self::EnvMode { .. } => Code::EnvModeInvalid,
-            Self::TooOldForFile { .. } => Code::FileModeTooOld,
-            Self::NoFileKeys { .. } => Code::FileKeysMissing,
-            Self::NoStore { .. } => Code::StoreMissing,
-            Self::NoReview { .. } => Code::SecretNeedsRequest,
-            Self::NeedsHook { .. } => Code::HookDisabled,
-            Self::CommandUnknownWithoutHook { .. } => Code::EnvNotVerified,
-            Self::SpecTooLarge { .. } => Code::SpecTooLarge,
-            Self::InjectedConfigInvalid { .. } => Code::InjectedSpecUnreadable,
-            Self::InjectedConfigDiffers { .. } => Code::InjectedSpecDiffers,
-            Self::WrongType(_) => Code::PodMalformed,
-            Self::InitImage(error) => error.code(),
-            Self::Pipes(error) => error.code(),
-            Self::Template { .. } => Code::TemplateNotRendered,
-            Self::InvalidTemplate(_) => Code::TemplateInvalid,
-            Self::Serialization(_) => Code::InternalError,
-        }
-    }
-}
-
-impl Coded for InitImageError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Empty => Code::InitImageEmpty,
-            Self::NotAnImage { .. } => Code::InitImageInvalid,
-            Self::NotAllowed { .. } => Code::InitImageNotAllowed,
-        }
-    }
-}
-
-impl Coded for PipesError {
-    fn code(&self) -> Code {
-        match self {
-            Self::NotAList { .. } => Code::OutputsInvalid,
-            Self::InvalidEntry { .. } => Code::OutputInvalid,
-            Self::DuplicateKey { .. } => Code::OutputDuplicate,
-            Self::NotATaskContainer { .. } => Code::OutputContainerUnknown,
-            Self::InitContainer { .. } => Code::OutputInitContainer,
-            Self::AmbiguousContainer { .. } => Code::OutputContainerAmbiguous,
-            Self::TooMany { .. } => Code::TooManyOutputs,
-            Self::NoRun { .. } => Code::OutputsNeedRun,
-            Self::NoStore { .. } => Code::OutputsNeedStore,
-            Self::TooOld { .. } => Code::OutputsTooOld,
-            Self::NotShared { .. } => Code::OutputVolumeNotShared,
-            Self::SubPathExpression { .. } => Code::OutputSubPathExpression,
-            Self::WaitNoStore { .. } => Code::WaitNeedsStore,
-            Self::WaitTooOld { .. } => Code::WaitTooOld,
-            Self::TooLarge { .. } => Code::OutputsTooLarge,
-        }
-    }
-}
-
-impl Coded for InputError {
-    fn code(&self) -> Code {
-        match self {
-            Self::InvalidList { .. } => Code::InputsInvalid,
-            Self::Entry { .. } => Code::InputInvalid,
-            Self::PlaceholderNotAlone { .. } => Code::PlaceholderNotAlone,
-            Self::InvalidPlaceholderKey { .. } => Code::PlaceholderKeyInvalid,
-            Self::PlaceholderNotReplaced { .. } => Code::PlaceholderNotReplaced,
-            Self::UnknownRun { .. } => Code::InputsNeedRun,
-            Self::TooManyRuns { .. } => Code::TooManyRuns,
-            Self::NotStored { .. } => Code::InputNotStored,
-            Self::AmbiguousTask { .. } => Code::InputTaskAmbiguous,
-            Self::AmbiguousIndex { .. } => Code::InputIndexAmbiguous,
-            Self::WrongKind { .. } => Code::InputKindMismatch,
-            Self::KindDiffers { .. } => Code::InputKindDiffers,
-            Self::WhichFile { .. } => Code::InputFileAmbiguous,
-            Self::NameTaken { .. } => Code::InputNameTaken,
-            Self::LookupFailed { .. } => Code::InputLookupFailed,
-        }
-    }
-}
-
-impl Coded for NoProfile {
-    fn code(&self) -> Code {
-        match self {
-            Self::Unknown { .. } => Code::ProfileNotFound,
-            Self::NotInForce { .. } => Code::ProfileNotActive,
-        }
+        truncate(&format!("{message} [{self}]"), max_bytes).into_owned()
     }
 }
 
@@ -512,15 +389,5 @@ mod tests {
         assert_eq!(Code::NoContainers.append_to("no containers", 1000), "no containers [BL1201]");
         let long = Code::NoContainers.append_to(&"é".repeat(1000), 100);
         assert!(long.len() <= 100 && long.ends_with("é… [BL1201]"), "{long}");
-        // Of a newer version.
-        assert_eq!(truncate("some text [BL9999]", 17), "some… [BL9999]");
-        for (text, truncated) in [
-            ("some text [BL12]", "some text "),
-            ("some [BL1201] text", "some [BL12"),
-            (" [BL1201]", " [BL1201]"),
-            ("text [BL1201]", "t [BL1201]"),
-        ] {
-            assert_eq!(truncate(text, 10), truncated);
-        }
     }
 }
