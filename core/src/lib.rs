@@ -4,8 +4,8 @@
 //! ```text
 //! AdmissionReview → selection → profile → identity → input → plan → patch → AdmissionResponse
 //! ```
-//! [`admission::review`] runs these steps once. The webhook, `bootlace inject`, `bootlace explain`, the tests,
-//! the benches and the fuzz targets all call it.
+//! [`admission::review`] runs these steps once. The webhook, `bootlace inject`, `bootlace explain`, the
+//! tests, the benches and the fuzz targets all call it.
 //!
 //! | step | module | question that it answers |
 //! |---|---|---|

@@ -22,8 +22,8 @@ fn utc(time: OffsetDateTime) -> Option<String> {
     time.checked_to_offset(::time::UtcOffset::UTC)?.format(&Rfc3339).ok()
 }
 
-/// Start of the IDs of runs that the scheduler of Airflow created. In the ID of a manual or asset-triggered run,
-/// the time is when the run was requested.
+/// Start of the IDs of runs that the scheduler of Airflow created. In the ID of a manual or asset-triggered
+/// run, the time is when the run was requested.
 const SCHEDULED: &str = "scheduled__";
 
 /// The time for which a run is scheduled, from its ID: `scheduled__2024-01-01T00:00:00+00:00`.
@@ -53,8 +53,8 @@ pub(super) fn airflow_label_time(label: &str) -> Option<String> {
 /// of a `CronJob`. The pattern of the entry contains the same minute.
 const FIRST_MINUTE: i64 = 26_964_000;
 
-/// The time for which a Job of a `CronJob` was scheduled. The controller names the Job after the `CronJob` and
-/// the minute, in minutes since 1970: `report-29412345`.
+/// The time for which a Job of a `CronJob` was scheduled. The controller names the Job after the `CronJob`
+/// and the minute, in minutes since 1970: `report-29412345`.
 /// <https://github.com/kubernetes/kubernetes/blob/v1.36.0/pkg/controller/cronjob/cronjob_controllerv2.go>
 /// (`getJobName`)
 pub(super) fn cron_job_time(job: &str) -> Option<String> {

@@ -1,24 +1,31 @@
 //! Identity of a task: the scheduler that created the pod, and its workflow, run, task and attempt.
 //!
-//! The rules for the pods of each scheduler are in one table, `charts/bootlace/files/schedulers.yaml`, and in the
-//! entries that an installation adds.
+//! The rules for the pods of each scheduler are in one table, `charts/bootlace/files/schedulers.yaml`, and in
+//! the entries that an installation adds.
 //!
 //! | module | content |
 //! |---|---|
 //! | [`spec`] | the format of an entry |
-//! | `table` | the compiled table: matches pods, and evaluates the rules |
+//! | `table` | the table: finds the entry of a pod |
+//! | `scheduler` | an entry: which containers run the task, and the identity of the task |
+//! | `compiled` | its conditions and rules, with compiled patterns |
 //! | `convert` | conversions that no rule can express |
 //! | `run_annotation` | runs that pods name in an annotation |
 
+mod compiled;
 mod convert;
+mod error;
 mod run_annotation;
+mod scheduler;
 pub mod spec;
 mod table;
 
 use serde::{Deserialize, Serialize};
 
+pub use error::InvalidSchedulers;
+pub use scheduler::Scheduler;
+pub use table::Schedulers;
 pub(crate) use table::identify;
-pub use table::{InvalidSchedulers, Scheduler, Schedulers};
 
 /// Identity of a task, as far as its pod contains it. Values are as the scheduler wrote them: label values
 /// may have lost characters that are not allowed in labels.

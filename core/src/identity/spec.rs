@@ -10,6 +10,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::exactly_one::exactly_one;
+
 /// Conditions for the pods of a scheduler, and rules for the identity of the task.
 #[derive(Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -21,12 +23,13 @@ pub struct SchedulerSpec {
     #[serde(default)]
     #[schemars(length(min = 1, max = 100))]
     pub title: Option<String>,
-    /// Conditions that all pods of the scheduler meet. A pod belongs to the scheduler if it meets all of them.
+    /// Conditions that all pods of the scheduler meet. A pod belongs to the scheduler if it meets all of
+    /// them.
     #[serde(rename = "match")]
     #[schemars(length(min = 1, max = 8))]
     pub conditions: Vec<Condition>,
-    /// Whether these pods are tasks in namespaces with bootlace.dev/schedulers=enabled. If not, a pod needs the
-    /// label bootlace.dev/task.
+    /// Whether these pods are tasks in namespaces with bootlace.dev/schedulers=enabled. If not, a pod needs
+    /// the label bootlace.dev/task.
     #[serde(default = "yes")]
     pub opt_in: bool,
     /// The containers that run the task.
@@ -38,12 +41,13 @@ pub struct SchedulerSpec {
     /// Why a field of the identity is undefined, for messages.
     #[serde(default)]
     pub unknown: BTreeMap<IdentityField, String>,
-    /// Kinds of objects that represent the run. If one of them controls the pod, it owns the Pipes of the task.
+    /// Kinds of objects that represent the run. If one of them controls the pod, it owns the Pipes of the
+    /// task.
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub run_owners: Vec<OwnerKind>,
-    /// The env mode that Auto selects. Secret: for schedulers that start the task with exec, because such a process
-    /// does not inherit the env of the launcher.
+    /// The env mode that Auto selects. Secret: for schedulers that start the task with exec, because such a
+    /// process does not inherit the env of the launcher.
     #[serde(default)]
     pub env: Option<DefaultEnvMode>,
     /// A warning for the creator of each pod.
@@ -59,8 +63,9 @@ fn yes() -> bool {
     true
 }
 
-/// A condition. Exactly one of label, annotation, env, container and owner is set. With value, contains or pattern, a
-/// label, annotation or variable must also have this value; with absent, the pod must not have the label.
+/// A condition. Exactly one of label, annotation, env, container and owner is set. With value, contains or
+/// pattern, a label, annotation or variable must also have this value; with absent, the pod must not have the
+/// label.
 #[derive(Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Condition {
@@ -100,8 +105,27 @@ pub struct Condition {
     pub pattern: Option<String>,
 }
 
-/// The containers that run the task. If several rules are set, the first one that finds a container is used, in
-/// the order annotation, names, prefix, all, index. If none does, it is the first container that is not ignored.
+impl Condition {
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let Self { label, annotation, env, container, owner, absent, value, contains, pattern } = self;
+        let [label, annotation, env] = [label.is_some(), annotation.is_some(), env.is_some()];
+        if !exactly_one([label, annotation, env, container.is_some(), owner.is_some()]) {
+            return Err("is invalid: must set exactly one of label, annotation, env, container and owner");
+        }
+        let has_value = value.is_some() || contains.is_some() || pattern.is_some();
+        if has_value && !(label || annotation || env) {
+            return Err("is invalid: value, contains and pattern must be used with label, annotation or env");
+        }
+        if *absent && (has_value || !label) {
+            return Err("is invalid: absent must be used with label, without value, contains and pattern");
+        }
+        Ok(())
+    }
+}
+
+/// The containers that run the task. If several rules are set, the first one that finds a container is used,
+/// in the order annotation, names, prefix, all, index. If none does, it is the first container that is not
+/// ignored.
 #[derive(Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ContainerRules {
@@ -127,14 +151,23 @@ pub struct ContainerRules {
     #[serde(default)]
     #[schemars(length(max = 32))]
     pub ignore: Vec<String>,
-    /// Whether these rules override the annotation kubectl.kubernetes.io/default-container, because the scheduler
-    /// sets it on all pods.
+    /// Whether these rules override the annotation kubectl.kubernetes.io/default-container, because the
+    /// scheduler sets it on all pods.
     #[serde(default)]
     pub override_default_container: bool,
 }
 
-/// Where the pod contains the fields of the identity. Each is a rule, or a list of rules of which the first that
-/// finds a value is used.
+impl ContainerRules {
+    pub(super) fn ignores(&self, name: &str) -> bool {
+        self.ignore.iter().any(|ignored| match ignored.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == ignored,
+        })
+    }
+}
+
+/// Where the pod contains the fields of the identity. Each is a rule, or a list of rules of which the first
+/// that finds a value is used.
 #[derive(Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct IdentityRules {
@@ -156,6 +189,21 @@ pub struct IdentityRules {
     /// Time for which the run is scheduled. The value must be in RFC 3339 format.
     #[serde(default)]
     pub scheduled_time: Rules,
+}
+
+impl IdentityRules {
+    /// The rules of a field.
+    #[must_use]
+    pub fn rules(&self, field: IdentityField) -> &Rules {
+        match field {
+            IdentityField::Workflow => &self.workflow,
+            IdentityField::Run => &self.run,
+            IdentityField::Task => &self.task,
+            IdentityField::Attempt => &self.attempt,
+            IdentityField::MapIndex => &self.map_index,
+            IdentityField::ScheduledTime => &self.scheduled_time,
+        }
+    }
 }
 
 /// One rule or a list of rules.
@@ -234,8 +282,8 @@ pub struct Rule {
     #[serde(default)]
     #[schemars(length(max = 317))]
     pub after_label: Option<String>,
-    /// A regular expression. The result is its first group, or the whole match if it has no group. If the text does not
-    /// contain a match, the rule finds no value.
+    /// A regular expression. The result is its first group, or the whole match if it has no group. If the
+    /// text does not contain a match, the rule finds no value.
     #[serde(default)]
     #[schemars(length(max = 256))]
     pub pattern: Option<String>,
@@ -246,6 +294,29 @@ pub struct Rule {
     /// A conversion that no pattern can express.
     #[serde(default)]
     pub code: Option<Conversion>,
+}
+
+impl Rule {
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let has_container = self.env.is_some() || self.command_line;
+        let sources = [
+            self.label.is_some(),
+            self.annotation.is_some(),
+            self.env.is_some(),
+            self.owner.is_some(),
+            self.pod.is_some(),
+            self.command_line,
+        ];
+        if !exactly_one(sources) {
+            return Err(
+                "is invalid: must set exactly one of label, annotation, env, owner, pod and commandLine",
+            );
+        }
+        if self.container.is_some() && !has_container {
+            return Err("is invalid: container must be used with env or commandLine");
+        }
+        Ok(())
+    }
 }
 
 /// A field of the identity.

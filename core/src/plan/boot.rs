@@ -3,9 +3,8 @@
 use k8s_openapi::api::core::v1 as core;
 
 use super::container_parts::{memory_volume, read_only_mount, run_as_user, security_context, writable_mount};
-use super::{InstallationSettings, PlanError, env_secret, mounts};
+use super::{InstallationSettings, env_secret, mounts};
 use crate::names;
-use crate::pod::Pod;
 use crate::profile::spec::BootProfileSpec;
 
 /// The volumes of the boot container.
@@ -46,24 +45,4 @@ fn volume_mounts(profile: &BootProfileSpec, settings: &InstallationSettings) -> 
     let sources = mounts::all(profile);
     let sources = sources.into_iter().map(|mount| read_only_mount(&mount.volume.name, &mount.path));
     [writable_mount(names::VOLUME, names::MOUNT)].into_iter().chain(token).chain(sources).collect()
-}
-
-/// Refuses a pod that uses a name that is reserved for Bootlace. Otherwise, merging by name would silently
-/// combine two containers or volumes.
-pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> Result<(), PlanError> {
-    let taken = |field, name: &str| PlanError::NameTaken { field, name: name.to_owned() };
-    if let Some(container) = pod.all_containers().find(|container| names::is_own_container(container.name)) {
-        return Err(taken("container", container.name));
-    }
-    let data = profile.assets.writable().is_some();
-    let is_reserved = |name: &str| {
-        [names::VOLUME, names::VOLUME_RUN, names::VOLUME_STORE].contains(&name)
-            || (data && name == names::VOLUME_DATA)
-            || mounts::is_source_volume(profile, name)
-            || mounts::is_init_image_volume(name)
-    };
-    match pod.volumes.iter().flatten().find(|volume| is_reserved(volume.name)) {
-        Some(volume) => Err(taken("volume", volume.name)),
-        None => Ok(()),
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bootlace-install   Bootlace image: copies the launcher to the volume
-//! bootlace-init      image of the pod, started by the launcher, which stops it after the timeout of the profile
+//! bootlace-init      image of the pod, started by the launcher, which stops it after the timeout
 //! bootlace-boot      Bootlace image: checks the output of the image, and boots as usual
 //! ```
 //!

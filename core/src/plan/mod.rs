@@ -7,7 +7,8 @@
 //! | `containers` | the task containers of the pod |
 //! | `entrypoint`, `image_lookup` | their commands, from the pod, the profile or the registry |
 //! | `env_mode` | how the boot env is delivered to them |
-//! | `task`, `hook`, `paths` | the changes to them: command, postStart hook, mounts |
+//! | `task`, `hook`, `task_mounts` | the changes to them: command, postStart hook, mounts |
+//! | `mount_conflicts`, `reserved_names` | the conflicts with mounts and names of the pod |
 //! | `boot`, `mounts` | the boot container and its volumes |
 //! | [`boot_spec`], `boot_config`, `sources` | its configuration |
 //! | `env_names`, `env_from`, `references` | the variables in which the pod and the boot env meet |
@@ -35,17 +36,19 @@ mod image_lookup;
 mod init_container;
 mod init_image;
 mod injected;
+mod mount_conflicts;
 mod mounts;
-mod paths;
 mod pipes;
 mod planner;
 mod prepared;
 mod pull_secrets;
 mod references;
+mod reserved_names;
 mod resources;
 mod signed;
 mod sources;
 mod task;
+mod task_mounts;
 mod version;
 
 use std::sync::Arc;
@@ -172,7 +175,7 @@ pub fn task_containers<'p, 'a>(
     pod: &'p Pod<'a>,
     prepared: &PreparedProfile,
 ) -> Result<Vec<&'p Container<'a>>, PlanError> {
-    paths::check_volumes_are_not_mounted(pod)?;
+    reserved_names::check_volumes_are_not_mounted(pod)?;
     containers::tasks(pod, &prepared.profile, prepared.schedulers.detect(pod))
 }
 
@@ -190,7 +193,7 @@ pub fn plan<'p>(
     inputs: &'p BootInputs,
 ) -> Result<PlanOutcome<'p>, PlanError> {
     let profile = &prepared.profile;
-    boot::check_names_are_free(pod, &profile.spec)?;
+    reserved_names::check_names_are_free(pod, &profile.spec)?;
     check_architecture(pod, profile)?;
     let init_image = init_image::choose(pod, prepared)?;
     let prepared = init_image.as_ref().map_or(prepared, ChosenInitImage::prepared);

@@ -9,7 +9,7 @@ use super::entrypoint::{self, ContainerCommand, EntrypointAnnotation};
 use super::env_from::{self, EnvFromMirror};
 use super::env_mode::RequestedMode;
 use super::init_image::ChosenInitImage;
-use super::paths::{self, Volumes};
+use super::mount_conflicts::{self, Volumes};
 use super::pipes::{self, Outputs, Sidecar, StoreContainer, TaskOutputs};
 use super::resources::{self, PodLimits};
 use super::{
@@ -92,7 +92,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             containers,
             mode,
             outputs,
-            volumes: paths::volumes(pod),
+            volumes: mount_conflicts::volumes(pod),
         })
     }
 

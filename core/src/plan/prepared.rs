@@ -11,7 +11,7 @@ use super::container_parts::{json, run_as_user, shared_json, writable_mount};
 use super::env_names::BootEnvNames;
 use super::pull_secrets::PullSecrets;
 use super::resources::BootMemory;
-use super::{InstallationSettings, PlanError, Version, boot, init_container, paths, sources};
+use super::{InstallationSettings, PlanError, Version, boot, init_container, sources, task_mounts};
 use crate::identity::Schedulers;
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 use crate::names;
@@ -66,7 +66,7 @@ impl PreparedProfile {
         let spec = &profile.spec;
         let sources = sources::all(spec);
         let volumes = boot::volumes(spec, settings);
-        let mounts = paths::task_volume_mounts(spec);
+        let mounts = task_mounts::task_volume_mounts(spec);
         let prepared = Self {
             boot: json(&boot::container(spec, settings))?,
             memory: BootMemory::new(spec, &sources),

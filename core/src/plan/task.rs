@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::entrypoint::ContainerCommand;
 use super::env_mode::RequestedMode;
 use super::env_names::BootEnvNames;
-use super::paths::{self, AddedMount, Volumes};
+use super::mount_conflicts::{self, Volumes};
 use super::pipes::{self, Outputs};
 use super::references::{self, Text};
+use super::task_mounts::{self, AddedMount};
 use super::{EnvDelivery, PlanError, PreparedProfile, Version, container_parts, hook};
 use crate::names;
 use crate::pod::{Container, List, Pod};
@@ -124,8 +125,8 @@ pub(super) fn plan(
     };
     let has_outputs = !handover.is_empty();
     let added: Vec<_> =
-        paths::task_mounts(&profile.spec).chain(has_outputs.then_some(paths::HANDOVER)).collect();
-    let checked = paths::check(container, &added, volumes, &profile.name);
+        task_mounts::task_mounts(&profile.spec).chain(has_outputs.then_some(task_mounts::HANDOVER)).collect();
+    let checked = mount_conflicts::check(container, &added, volumes, &profile.name);
     let mut warnings = checked.map_err(|conflict| conflict.into_error(container))?;
     let hook = if container.ends_before_tasks() {
         check_needs_no_hook(container, delivery, &reason, &command, prepared)?;
@@ -273,12 +274,12 @@ pub(super) fn init_mounts(
     if profile.spec.boot.position == Position::Last {
         return Ok(Vec::new());
     }
-    let assets = [paths::assets(&profile.spec)];
+    let assets = [task_mounts::assets(&profile.spec)];
     let value = container_parts::json(&assets.each_ref().map(AddedMount::to_volume_mount))?;
     let is_task = |index| tasks.iter().any(|task| task.list == List::Init && task.index == index);
     let mut init_mounts = Vec::new();
     for container in pod.init_containers.iter().filter(|container| !is_task(container.index)) {
-        match paths::check(container, &assets, volumes, &profile.name) {
+        match mount_conflicts::check(container, &assets, volumes, &profile.name) {
             Ok(found) => {
                 warnings.extend(found);
                 let mounts = value.as_array().cloned().unwrap_or_default();

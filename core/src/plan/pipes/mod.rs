@@ -26,7 +26,7 @@ pub(super) use outputs::Outputs;
 pub(super) use sidecar::{Sidecar, TaskOutputs, run_owners};
 pub(super) use store_container::StoreContainer;
 
-use super::paths::HANDOVER;
+use super::task_mounts::HANDOVER;
 use crate::names;
 use crate::profile::BootProfileSpec;
 use crate::profile::pipes::OnFailure;

@@ -120,8 +120,8 @@ impl<'r> Sidecar<'r> {
     }
 }
 
-/// Kinds of objects that own the outputs of a pod of `scheduler` if one of them controls it, as `GROUP/KIND`. It
-/// is the default where the controller of the pod makes no difference, so that a store which does not know
+/// Kinds of objects that own the outputs of a pod of `scheduler` if one of them controls it, as `GROUP/KIND`.
+/// It is the default where the controller of the pod makes no difference, so that a store which does not know
 /// these kinds accepts the configuration, and an older configuration does not differ.
 pub(in crate::plan) fn run_owners(pod: &Pod<'_>, scheduler: Option<&Arc<Scheduler>>) -> Vec<String> {
     let owners = scheduler.into_iter().flat_map(|scheduler| scheduler.run_owners());

@@ -1,4 +1,4 @@
-//! The mounts that Bootlace adds to containers, and conflicts with the mounts of the pod.
+//! Conflicts between the mounts of the pod and those that Bootlace adds to its containers.
 //!
 //! The container runtime creates the mount point, a folder or a file, if it does not exist in the container.
 //! It cannot create it in a read-only mount. The runtime then fails to create the container again and again,
@@ -15,93 +15,12 @@
 //! If several mounts are above a path, the innermost one counts. Block devices and the file of the
 //! termination message are mounts too, and the runtime adds its own mounts.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-
-use k8s_openapi::api::core::v1 as core;
+use std::collections::BTreeMap;
 
 use super::PlanError;
+use super::task_mounts::AddedMount;
 use crate::names;
 use crate::pod::{Container, Keeps, Pod, Volume};
-use crate::profile::BootProfileSpec;
-
-/// A mount that Bootlace adds to a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AddedMount<'p> {
-    /// Name of the volume.
-    pub(super) volume: &'static str,
-    /// Mount path.
-    pub(super) path: Cow<'p, str>,
-    /// The mounted folder of the volume; `None` for the whole volume.
-    pub(super) sub_path: Option<&'static str>,
-    /// Whether it is read-only.
-    pub(super) read_only: bool,
-    /// Whether `assets.mountPath` sets the path.
-    pub(super) movable: bool,
-}
-
-impl AddedMount<'_> {
-    pub(super) fn to_volume_mount(&self) -> core::VolumeMount {
-        core::VolumeMount {
-            name: self.volume.to_owned(),
-            mount_path: self.path.as_ref().to_owned(),
-            read_only: self.read_only.then_some(true),
-            sub_path: self.sub_path.map(str::to_owned),
-            ..core::VolumeMount::default()
-        }
-    }
-}
-
-/// The output of boot except the assets: the launcher, the boot env, the identity of the task.
-pub(super) const BOOTED: AddedMount<'static> = AddedMount {
-    volume: names::VOLUME,
-    path: Cow::Borrowed(names::MOUNT),
-    sub_path: None,
-    read_only: true,
-    movable: false,
-};
-
-/// The volume in which a task passes its outputs to the sidecar. Each container mounts its own folder.
-pub(super) const HANDOVER: AddedMount<'static> = AddedMount {
-    volume: names::VOLUME_RUN,
-    path: Cow::Borrowed(names::MOUNT_RUN),
-    sub_path: None,
-    read_only: false,
-    movable: false,
-};
-
-/// The files that boot fetches. They are mounted by `subPath`, so that the container only gets these files,
-/// at the path that its image expects.
-pub(super) fn assets(profile: &BootProfileSpec) -> AddedMount<'_> {
-    AddedMount {
-        volume: names::VOLUME,
-        path: profile.assets.files(),
-        sub_path: Some(names::DIR_ASSETS),
-        read_only: true,
-        movable: true,
-    }
-}
-
-/// The writable parent folder of the assets, in layouts that have one.
-pub(super) fn data(profile: &BootProfileSpec) -> Option<AddedMount<'_>> {
-    profile.assets.writable().map(|path| AddedMount {
-        volume: names::VOLUME_DATA,
-        path: path.into(),
-        sub_path: None,
-        read_only: false,
-        movable: true,
-    })
-}
-
-/// The mounts of each task container, as Kubernetes type.
-pub(super) fn task_volume_mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
-    task_mounts(profile).map(|mount| mount.to_volume_mount()).collect()
-}
-
-/// The mounts of each task container.
-pub(super) fn task_mounts(profile: &BootProfileSpec) -> impl Iterator<Item = AddedMount<'_>> {
-    [BOOTED, assets(profile)].into_iter().chain(data(profile))
-}
 
 /// A conflict between two mounts of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -302,39 +221,14 @@ fn conflict(above: &Place<'_>, below: &Place<'_>, same: bool, profile: &str) -> 
     MountConflict { problem, remedy: remedies.join(", or ") }
 }
 
-/// Refuses a pod that mounts volumes of Bootlace: they contain the token of the pod, the Secrets of its
-/// sources, and files that only boot may write. `pod` is the original pod, which does not have these volumes.
-pub(super) fn check_volumes_are_not_mounted(pod: &Pod<'_>) -> Result<(), PlanError> {
-    let is_reserved = |name: &str| {
-        name.strip_prefix(names::VOLUME).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    };
-    let mut declared = None;
-    for container in pod.all_containers() {
-        let mounts = container.mounts.iter().flatten().map(|mount| (mount.volume, mount.path));
-        let devices = container.devices.iter().map(|device| (device.volume, device.path));
-        for (volume, path) in mounts.chain(devices).filter(|(volume, _)| is_reserved(volume)) {
-            let declared = declared.get_or_insert_with(|| {
-                pod.volumes.iter().flatten().map(|volume| volume.name).collect::<BTreeSet<_>>()
-            });
-            // A volume that the pod declares is not from Bootlace, or is refused because of its name.
-            if !declared.contains(volume) {
-                return Err(PlanError::ReservedVolume {
-                    container: container.name.to_owned(),
-                    volume: volume.to_owned(),
-                    path: path.to_owned(),
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::plan::task_mounts::task_mounts;
     use crate::pod::Json;
+    use crate::profile::BootProfileSpec;
     use crate::profile::spec::Layout;
 
     /// Checks a container with these fields, in a pod with a volume of each kind.
@@ -351,7 +245,7 @@ mod tests {
         ]}});
         let pod = Json::from(&pod);
         let pod = Pod::read(&pod).unwrap();
-        let added: Vec<_> = [BOOTED, assets(&profile)].into_iter().chain(data(&profile)).collect();
+        let added: Vec<_> = task_mounts(&profile).collect();
         check(&pod.containers[0], &added, &volumes(&pod), "etl")
             .map_err(|conflict| conflict.into_error(&pod.containers[0]).to_string())
     }
