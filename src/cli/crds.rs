@@ -182,12 +182,9 @@ mod tests {
     fn the_chart_contains_the_generated_definitions() {
         let differs = "differs from the types: run `make manifests` and commit the result";
         let chart = include_str!("../../charts/bootlace/crds/bootprofiles.yaml");
-        assert!(
-            chart == yaml(Resource::BootProfiles).unwrap(),
-            "the CRD of core/src/profile {differs}"
-        );
+        assert!(chart == yaml(Resource::BootProfiles).unwrap(), "the CRD of core/src/profile {differs}");
         let chart = include_str!("../../charts/bootlace/crds/pipes.yaml");
-        assert!(chart == yaml(Resource::Pipes).unwrap(), "the CRD of core/src/output/record.rs {differs}");
+        assert!(chart == yaml(Resource::Pipes).unwrap(), "the CRD of core/src/output/pipe.rs {differs}");
     }
 
     #[test]

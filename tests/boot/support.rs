@@ -174,8 +174,8 @@ impl Outcome {
         self.log
     }
 
-    /// Exit code and message of a boot that failed. The message, with its code, is the last line of the log and the
-    /// termination message.
+    /// Exit code and message of a boot that failed. The message, with its code, is the last line of the log
+    /// and the termination message.
     pub(crate) fn failure(self) -> (u8, String) {
         let error = self.result.unwrap_err();
         let message = format!("bootlace: {error} [{}]", error.code());

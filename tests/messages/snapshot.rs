@@ -1,11 +1,12 @@
-//! The snapshot of all messages, `tests/messages.txt`. The tests of three packages include this file, and each
-//! compares and writes the lines of the programs in its package.
+//! The snapshot of all messages, `tests/messages.txt`. The tests of three packages include this file, and
+//! each compares and writes the lines of the programs in its package.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Compares `messages`, as `CODE  MESSAGE`, with the lines of the file for which `is_ours` is true. With
-/// `UPDATE_MESSAGES` in the env, it replaces these lines first. `test` runs the calling test, for the failure.
+/// `UPDATE_MESSAGES` in the env, it replaces these lines first. `test` runs the calling test, for the
+/// failure.
 pub(super) fn check(messages: &BTreeSet<String>, is_ours: impl Fn(&str) -> bool, test: &str) {
     assert!(messages.iter().all(|line| !line.contains('\n')), "a message has several lines: {messages:?}");
     let path = Path::new(env!("BOOTLACE_ROOT")).join("tests/messages.txt");

@@ -1,4 +1,5 @@
-//! The imports of the modules that run in pods: no server code may get into boot, the containers that wait or the sidecar.
+//! The imports of the modules that run in pods: no server code may get into boot, the containers that wait or
+//! the sidecar.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,8 @@ fn imports(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn find(folder: &Path, files: &mut Vec<PathBuf>) {
+/// Adds the Rust files below a folder.
+pub(crate) fn find(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -1,5 +1,5 @@
 //! The generated reference pages in `docs/`: the custom resources, the metrics, the command line and the
-//! schedulers; and the links and imports of the repository.
+//! schedulers; and the links, imports and sizes of files of the repository.
 //!
 //! Each page is rendered from the definitions that the programs use and compared with the file.
 //! `make references` writes the files.
@@ -13,6 +13,7 @@ mod metrics;
 mod names;
 mod resources;
 mod schedulers;
+mod sources;
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! The parts of an API server that the store needs: UIDs, optimistic concurrency, preconditions, pages, and a garbage
-//! collector that runs on demand. The client of a replica can be cut off at any request, before or after it takes effect.
+//! The parts of an API server that the store needs: UIDs, optimistic concurrency, preconditions, pages, and a
+//! garbage collector that runs on demand. The client of a replica can be cut off at any request, before or
+//! after it takes effect.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -77,7 +78,8 @@ impl Cluster {
         self.replica(None, Vec::new())
     }
 
-    /// The client of a replica that is killed. Before each request, it yields to other tasks as often as `pauses` defines.
+    /// The client of a replica that is killed. Before each request, it yields to other tasks as often as
+    /// `pauses` defines.
     pub(crate) fn replica(&self, cut: Option<Cut>, pauses: Vec<u8>) -> Client {
         let (cluster, asked) = (self.clone(), Arc::new(Mutex::new(0)));
         let service = tower::service_fn(move |request: Request| {
@@ -105,8 +107,9 @@ impl Cluster {
         Client::new(service, "default")
     }
 
-    /// Serves it over HTTP for a program, and returns its address. What is read in a namespace whose name begins with
-    /// `hostile` is written once: many read it at once, and a program that is built for debugging writes slowly.
+    /// Serves it over HTTP for a program, and returns its address. What is read in a namespace whose name
+    /// begins with `hostile` is written once: many read it at once, and a program that is built for debugging
+    /// writes slowly.
     pub(crate) async fn serve(&self) -> std::net::SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -259,7 +262,8 @@ impl Cluster {
                 match state.check(&of_object, &change["metadata"]) {
                     Err(response) => *response,
                     Ok(mut object) => {
-                        // The status subresource only changes the status, and the main resource everything else.
+                        // The status subresource only changes the status, and the main resource everything
+                        // else.
                         let fields = change.as_object_mut().unwrap();
                         fields.retain(|field, _| (field == "status") == status);
                         json_patch::merge(&mut object, &change);
@@ -303,8 +307,8 @@ impl State {
         object
     }
 
-    /// The review of a token. In this cluster, the token of a pod is its name, optionally after its namespace and before its
-    /// UID.
+    /// The review of a token. In this cluster, the token of a pod is its name, optionally after its namespace
+    /// and before its UID.
     fn review(&self, token: &Value) -> Value {
         let text = token.as_str().unwrap();
         let (namespace, text) = text.split_once('/').unwrap_or(("etl", text));

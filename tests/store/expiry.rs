@@ -59,8 +59,8 @@ async fn expired_pipes_are_removed_page_by_page_and_others_are_kept() {
     pipe(&cluster, "young", Some("2026-11-21T11:30:00.000000Z"));
     pipe(&cluster, "owned", None);
     let mut sweeper = sweeper(&cluster, "a", &metrics);
-    // Pages are determined by position here, so a removal moves the following Pipes: some remain for the next sweep, as
-    // if another client created Pipes at the same time.
+    // Pages are determined by position here, so a removal moves the following Pipes: some remain for the next
+    // sweep, as if another client created Pipes at the same time.
     let mut removed = 0;
     for _ in 0..5 {
         removed += sweeper.sweep(time("11:00:00")).await.unwrap();

@@ -1,6 +1,6 @@
-//! The worst known requests of pods, against the real program with the memory limit of the chart, while a well-behaved pod of
-//! another namespace stores outputs. `cargo test --test store hostile -- --nocapture` prints the table of
-//! docs/hostile.md; `BOOTLACE_BIN` names another binary, such as that of the image.
+//! The worst known requests of pods, against the real program with the memory limit of the chart, while a
+//! well-behaved pod of another namespace stores outputs. `cargo test --test store hostile -- --nocapture`
+//! prints the table of docs/hostile.md; `BOOTLACE_BIN` names another binary, such as that of the image.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -25,8 +25,8 @@ use crate::support::{sign, signed};
 
 /// The interval between two requests of the well-behaved pod.
 const EVERY: Duration = Duration::from_millis(50);
-/// The maximum duration of its requests: the deadline of a sidecar. The table shows the actual duration, which is much shorter
-/// in a release build.
+/// The maximum duration of its requests: the deadline of a sidecar. The table shows the actual duration,
+/// which is much shorter in a release build.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The timeout of a hostile request. The store ends each request before.
 const AT_LAST: Duration = Duration::from_secs(30);
@@ -260,7 +260,8 @@ async fn honest(address: SocketAddr, tls: Arc<ClientConfig>, over: Arc<AtomicBoo
     longest
 }
 
-/// Sends a request from all hostile pods concurrently, while the well-behaved pod sends requests; returns the longest duration of each.
+/// Sends a request from all hostile pods concurrently, while the well-behaved pod sends requests; returns the
+/// longest duration of each.
 async fn attack(running: &Running, hostile: &Hostile) -> (Duration, Duration) {
     let (address, over) = (running.address, Arc::new(AtomicBool::new(false)));
     let honest = tokio::spawn(honest(address, Arc::clone(&running.tls), Arc::clone(&over)));

@@ -74,7 +74,8 @@ async fn without_a_retry_the_output_is_stored_or_removed_within_ten_minutes() {
         };
         sweeper.sweep(time("10:04:00")).await.unwrap();
         consistent(&cluster);
-        // The default interval after the default grace period, and the same time again for another replica to acquire the Lease.
+        // The default interval after the default grace period, and the same time again for another replica to
+        // acquire the Lease.
         let removed = sweeper.sweep(time("10:09:00")).await.unwrap();
         cluster.collect();
         match removed {
@@ -133,7 +134,8 @@ proptest! {
         });
     }
 
-    /// Two attempts of a task with different content: one has the name, and the Pipe with the name has its content.
+    /// Two attempts of a task with different content: one has the name, and the Pipe with the name has its
+    /// content.
     #[test]
     fn of_two_contents_one_is_had_under_the_name(one in pauses(), two in pauses(), late in 0..12_usize) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,5 +1,5 @@
-//! Tests of the store with an in-memory API server: the order of its writes, what is left behind if a replica is killed at
-//! any request, and what is removed. The cluster scenarios test what needs a real API server.
+//! Tests of the store with an in-memory API server: the order of its writes, what is left behind if a replica
+//! is killed at any request, and what is removed. The cluster scenarios test what needs a real API server.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -30,7 +30,8 @@ async fn readers_get_the_newest_attempt() {
         let attempt = Attempt { number, content, ..Attempt::default() };
         attempt.store(cluster.client(), now).await.unwrap();
     }
-    // The first and the third attempt have the same content, from two pods; the second one is repeated by the same pod.
+    // The first and the third attempt have the same content, from two pods; the second one is repeated by the
+    // same pod.
     let pipes = pipes(&cluster);
     assert_eq!(pipes.len(), 2);
     let newest = pipes.iter().max_by(|one, other| one.by_age(other)).unwrap();

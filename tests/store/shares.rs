@@ -78,7 +78,8 @@ async fn each_namespace_has_its_own_limit() {
     assert_eq!(put(&router, "other/p0", good()).await, 200);
 }
 
-/// The largest Pipe that a client can write: with the maximum number of file names, each of the maximum length.
+/// The largest Pipe that a client can write: with the maximum number of file names, each of the maximum
+/// length.
 pub(crate) fn large_pipe(number: usize, run: &str, annotation: usize) -> Value {
     let files: Vec<_> = (0..100).map(|file| format!("{file:0253}")).collect();
     json!({

@@ -1,8 +1,8 @@
 //! Roles of two versions: pods of the previous version with this store, and pods of a future version.
 //!
-//! `versions/*.json` are pods of the webhook of the previous version (commit 9c1baa8, without signatures). Pods of
-//! this version are in `core/tests/admission/snapshots`. No binary of the previous version is built, because that would need as
-//! much time as all tests together.
+//! `versions/*.json` are pods of the webhook of the previous version (commit 9c1baa8, without signatures).
+//! Pods of this version are in `core/tests/admission/snapshots`. No binary of the previous version is built,
+//! because that would need as much time as all tests together.
 
 use std::collections::BTreeSet;
 
@@ -83,7 +83,8 @@ fn cluster(mut pod: Value) -> Cluster {
     cluster
 }
 
-/// Whether the store accepts their requests, and the containers of this version can parse their configuration.
+/// Whether the store accepts their requests, and the containers of this version can parse their
+/// configuration.
 async fn are_served(outputs: Value, waits: Value, keys: impl Fn() -> Keys) {
     let _: SidecarConfig<'_> = serde_json::from_str(&specs(&outputs).pipes).unwrap();
     let told: WaitSpec<'_> = serde_json::from_str(&specs(&waits).wait).unwrap();

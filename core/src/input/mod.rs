@@ -2,7 +2,8 @@
 //! arguments and results, so this needs no I/O.
 //!
 //! ```text
-//! fields and annotation of the pod, sources of the profile → what to look up → the newest match → changes to the pod
+//! fields and annotation of the pod, sources of the profile → what to look up → the newest match
+//!     → changes to the pod
 //! ```
 //!
 //! | module | question that it answers |
@@ -14,8 +15,9 @@
 //! | `edits` | how does the pod change, as data |
 //! | `error` | why an input cannot be resolved, and whether a retry can help |
 //!
-//! [`crate::patch`] writes the changes in front of those of the plan. The plan then sees a pod that names its objects itself:
-//! the pod's env wins, its paths are used, and [`crate::plan`] needs to know nothing else about inputs.
+//! [`crate::patch`] writes the changes in front of those of the plan. The plan then sees a pod that names its
+//! objects itself: the pod's env wins, its paths are used, and [`crate::plan`] needs to know nothing else
+//! about inputs.
 
 mod annotation;
 mod edits;

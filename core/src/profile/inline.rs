@@ -25,8 +25,8 @@ pub struct Inline {
 
 impl Validated for Inline {
     const RULES: &'static [Rule<Self>] = &[Rule {
-        // The length of map keys cannot be limited, so a regular expression would exceed the cost budget of the
-        // API server.
+        // The length of map keys cannot be limited, so a regular expression would exceed the cost budget of
+        // the API server.
         cel: "!has(self.files) || self.files.all(p, p != '' && p != '.' && p != '..' && !p.startsWith('/') && \
               !p.endsWith('/') && !p.startsWith('../') && !p.startsWith('./') && !p.endsWith('/..') && !p.endsWith('/.'))",
         message: "the keys of files must be paths relative to the assets folder: write them without a leading \

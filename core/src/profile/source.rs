@@ -1,5 +1,6 @@
-//! A source in a profile, and the kinds of sources. Only this module maps the fields of [`Source`], of which a
-//! profile sets exactly one, to an enum. The compiler checks that every `match` on the enum covers all kinds.
+//! A source in a profile, and the kinds of sources. Only this module maps the fields of [`Source`], of which
+//! a profile sets exactly one, to an enum. The compiler checks that every `match` on the enum covers all
+//! kinds.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
-//! Every message that a refusal can have, with its code: `tests/messages.txt` shows them, so that a change of wording is one
-//! difference in one file. Other tests compare codes or variants. `src/messages` does the same for the other programs.
+//! Every message that a refusal can have, with its code: `tests/messages.txt` shows them, so that a change of
+//! wording is one difference in one file. Other tests compare codes or variants. `src/messages` does the same
+//! for the other programs.
 //!
 //! `UPDATE_MESSAGES=1 cargo test -p bootlace-core --test messages` writes this part of the file.
 #![allow(

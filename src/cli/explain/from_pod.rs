@@ -128,8 +128,8 @@ fn task(
     })
 }
 
-/// How the boot env is delivered to a task container. The annotation only contains the weakest delivery of all
-/// containers.
+/// How the boot env is delivered to a task container. The annotation only contains the weakest delivery of
+/// all containers.
 fn delivery(
     container: &Container<'_>,
     hook: Option<&Hook>,
@@ -149,8 +149,8 @@ fn delivery(
         Some("home") => EnvDelivery::Hook,
         Some("file") => EnvDelivery::File,
         Some("sourced") => EnvDelivery::Sourced,
-        // A container without a hook. The mode `File` is that of all containers, and with this layout, an image
-        // that is not launched sources the env.
+        // A container without a hook. The mode `File` is that of all containers, and with this layout, an
+        // image that is not launched sources the env.
         None if annotation.env_mode == EnvDelivery::File => EnvDelivery::File,
         None if layout == Layout::Optimus => EnvDelivery::Sourced,
         _ => EnvDelivery::None,

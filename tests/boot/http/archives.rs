@@ -190,7 +190,8 @@ fn entries_of_a_zip_have_the_same_rules() {
         (&[(REGULAR, &long, b"")], "BL2306", "archive entry \"xxx"),
         (&[(SYMLINK, "a", b"")], "BL2303", "archive entry \"a\" is a symbolic link"),
         (&[(REGULAR, "a", b""), (REGULAR, "a/b", b"")], "BL2307", "file \"a/b\": "),
-        // The writer refuses a name that it has already, so the second one is changed in the bytes of the archive.
+        // The writer refuses a name that it has already, so the second one is changed in the bytes of the
+        // archive.
         (&[(REGULAR, "twice", b"1"), (REGULAR, "twicf", b"2")], "BL2307", "archive entry \"twice\": "),
     ];
     for (entries, expected, start) in cases {

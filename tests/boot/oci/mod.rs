@@ -102,8 +102,8 @@ impl Client {
         files.map(|(path, content)| format!("{path}={}", String::from_utf8(content).unwrap())).collect()
     }
 
-    /// Exit code and message of a boot that fails and leaves nothing behind: the message without the name of the source,
-    /// and with `HOST` in place of the registry's address.
+    /// Exit code and message of a boot that fails and leaves nothing behind: the message without the name of
+    /// the source, and with `HOST` in place of the registry's address.
     fn failure(&self, source: &Value) -> (u8, String) {
         let (exit_code, message) = self.boot(source).failure();
         assert!(!self.container.at("env/environ").exists());

@@ -102,7 +102,8 @@ async fn find(commit: &str) -> Result<()> {
     bail!("commit {commit} in {FILE:?} not found: {reason}: run `{remedy}`");
 }
 
-/// Git, in the clone. It refuses a clone of another user unless that is allowed, and the harness runs as root.
+/// Git, in the clone. It refuses a clone of another user unless that is allowed, and the harness runs as
+/// root.
 fn git() -> tokio::process::Command {
     let mut git = command("git");
     git.arg("-C").arg(images::root()).args(["-c", "safe.directory=*"]);

@@ -98,7 +98,8 @@ async fn a_task_boots_from_a_get_and_a_post_with_its_projected_token() -> Result
         .await
 }
 
-/// Each pod has its own identity: a token for another audience, or a missing right, fails it with an error message.
+/// Each pod has its own identity: a token for another audience, or a missing right, fails it with an error
+/// message.
 #[tokio::test]
 async fn whom_the_server_does_not_let_in_is_told_what_to_change() -> Result<()> {
     for (audience, name, status) in
