@@ -4,18 +4,17 @@
 
 mod run;
 
-use std::error::Error;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::code::{Code, Coded};
 use crate::hook::handler::Handler;
 use crate::hook::http::{Header, Request};
 use crate::hook::url::Url;
-use crate::hook::{EnvDelivery, OnUnreadable};
+use crate::invocation::{
+    EnvDelivery, ExecInvocation, HookInvocation, InitInvocation, OnUnreadable, Place, UsageError,
+};
 
 pub(crate) use run::{RunInvocation, Task};
 
@@ -76,74 +75,6 @@ pub(crate) enum Invocation {
     Task(Task),
     Help,
     Version,
-}
-
-/// Run the command of a boot image with a timeout.
-#[derive(Debug)]
-pub(crate) struct InitInvocation {
-    pub(crate) place: Place,
-    pub(crate) timeout: Duration,
-    /// The directory for the results of the command.
-    pub(crate) out: PathBuf,
-    /// Never empty.
-    pub(crate) argv: Vec<OsString>,
-}
-
-/// Load the boot env and execute a command.
-#[derive(Debug)]
-pub(crate) struct ExecInvocation {
-    pub(crate) place: Place,
-    /// Never empty.
-    pub(crate) argv: Vec<OsString>,
-    /// The number of words at its start that belong to the launcher, not to the task.
-    pub(crate) own: usize,
-}
-
-/// Verify that the task has the boot env, then run the postStart handler of the pod.
-#[derive(Debug)]
-pub(crate) struct HookInvocation {
-    pub(crate) place: Place,
-    /// For the verification, the commands and the handler together.
-    pub(crate) timeout: Duration,
-    pub(crate) env: EnvDelivery,
-    pub(crate) unreadable: OnUnreadable,
-    /// Commands with their arguments. None is empty.
-    pub(crate) commands: Vec<Vec<OsString>>,
-    pub(crate) handler: Option<Handler>,
-}
-
-/// The container that the launcher runs in.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Place {
-    pub(crate) container: OsString,
-    /// The mount path of the boot volume.
-    pub(crate) root: PathBuf,
-    /// The `terminationMessagePath` of the container.
-    pub(crate) termination_log: PathBuf,
-}
-
-/// Invalid arguments. The message contains names of flags, never their values: a header can be a secret.
-#[derive(Debug)]
-pub(crate) struct UsageError(String);
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid arguments: {}: see `launch --help`", self.0)
-    }
-}
-
-impl Error for UsageError {}
-
-impl UsageError {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
-}
-
-impl Coded for UsageError {
-    fn code(&self) -> Code {
-        Code::LauncherArgumentsInvalid
-    }
 }
 
 /// Parses the arguments after the name of the program.

@@ -8,8 +8,8 @@ use std::{fmt, fs, io};
 use crate::environ::{self, ParseError};
 use crate::{layout, pod_env, references};
 
-use crate::args::Place;
 use crate::code::{Code, Coded};
+use crate::invocation::Place;
 use crate::merge::{self, Merged};
 use crate::resolve::{self, Resolved};
 

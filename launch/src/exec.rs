@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::{env, fmt};
 
-use crate::args::ExecInvocation;
 use crate::boot_env::{BootEnv, LoadError};
 use crate::code::{Code, Coded};
 use crate::exit;
+use crate::invocation::ExecInvocation;
 use crate::mark;
 use crate::program::{self, StartError};
 

@@ -15,68 +15,18 @@ pub(crate) mod proof;
 pub(crate) mod url;
 
 use std::error::Error;
-use std::ffi::OsStr;
 use std::{env, fmt};
 
-use crate::args::{HookInvocation, UsageError};
 use crate::boot_env::{BootEnv, LoadError};
 use crate::code::{Code, Coded};
 use crate::deadline::Deadline;
+use crate::invocation::{EnvDelivery, HookInvocation};
 use crate::report;
 use crate::tls::Tls;
 use handler::HandlerError;
 use home::HomeError;
 use process::Proc;
 use proof::{Proof, ProofError};
-
-/// How the boot env is delivered to the task process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum EnvDelivery {
-    /// The launcher loads it and executes the command of the task.
-    #[default]
-    Launch,
-    /// Not at all, because the command of the container is unknown.
-    None,
-    /// The kubelet reads it from a file when it starts the container.
-    File,
-    /// The entrypoint of the task sources the file that the hook writes.
-    Home,
-    /// The entrypoint of the image sources a file in the assets at any time, which cannot be verified.
-    Sourced,
-}
-
-impl EnvDelivery {
-    pub(crate) fn parse(word: &OsStr) -> Result<Self, UsageError> {
-        match word.as_encoded_bytes() {
-            b"launch" => Ok(Self::Launch),
-            b"none" => Ok(Self::None),
-            b"file" => Ok(Self::File),
-            b"home" => Ok(Self::Home),
-            b"sourced" => Ok(Self::Sourced),
-            _ => Err(UsageError::new("--env is invalid: must be launch, none, file, home or sourced")),
-        }
-    }
-}
-
-/// What to do if the env of the first process cannot be read, so that the boot env cannot be verified.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum OnUnreadable {
-    /// Fail the container.
-    #[default]
-    Fail,
-    /// Let the container run, with a warning in its termination message.
-    Warn,
-}
-
-impl OnUnreadable {
-    pub(crate) fn parse(word: &OsStr) -> Result<Self, UsageError> {
-        match word.as_encoded_bytes() {
-            b"fail" => Ok(Self::Fail),
-            b"warn" => Ok(Self::Warn),
-            _ => Err(UsageError::new("--unreadable is invalid: must be fail or warn")),
-        }
-    }
-}
 
 /// The warning for a container whose command is not the launcher. The command of a container cannot change
 /// after its pod was created, so it was replaced before.

@@ -11,11 +11,11 @@ use std::{env, fmt, fs, io};
 
 use crate::layout;
 
-use crate::args::InitInvocation;
 use crate::child::{self, ChildError, Ended};
 use crate::code::{Code, Coded};
 use crate::deadline::Deadline;
 use crate::exit;
+use crate::invocation::InitInvocation;
 use crate::merge;
 use crate::report;
 

@@ -14,7 +14,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::args::{self, ExecInvocation, Invocation};
+use crate::args::{self, Invocation};
+use crate::invocation::ExecInvocation;
 use crate::tls::Tls;
 use crate::{exec, exit, hook, init, report, run, supervise};
 

@@ -36,6 +36,7 @@ mod exit;
 pub mod fuzzing;
 mod hook;
 mod init;
+mod invocation;
 mod mark;
 mod merge;
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::args::{Place, UsageError};
 use crate::code::{self, Code, Coded};
+use crate::invocation::{Place, UsageError};
 use crate::termination;
 
 /// Reports a failure of the container that the launcher runs in.

@@ -15,7 +15,8 @@
 use std::env;
 use std::ffi::OsString;
 
-use crate::args::{ExecInvocation, RunInvocation};
+use crate::args::RunInvocation;
+use crate::invocation::ExecInvocation;
 
 /// The command that `run` executes.
 pub(crate) fn supervise(run: RunInvocation) -> ExecInvocation {

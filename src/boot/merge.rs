@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::BootError;
-use super::event::{Amount, LogEvent};
+use super::amount::Amount;
+use super::event::LogEvent;
 use super::fetch::Fetched;
 use super::report::BootLog;
 use super::source::EntryName;
@@ -74,7 +75,7 @@ impl MergedContent<'_> {
 
     /// The amount of content.
     pub(crate) fn amount(&self) -> Amount {
-        let files = self.files.iter().map(|(_, from)| &from.value);
+        let files = self.files.iter().map(|(_, from)| from.value.size());
         Amount::new(self.env.values().map(|from| &from.value), files)
     }
 }

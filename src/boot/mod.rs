@@ -16,8 +16,9 @@
 //! | | `memory` | checks the memory limit of the container, because the volume counts as its memory |
 //! | | `layout` | the env files that the images of the task expect among the assets |
 //! | store | `env_secret` | lets the store create the Secret with the env, for tasks that read it from there |
-//! | write | `volume` | writes everything to the volume atomically, also over the files of an earlier run |
-//! | report | `event` | the events of a boot and their text |
+//! | write | `volume` | the volume, whose files appear atomically, also over those of an earlier run |
+//! | | `write` | writes everything to it |
+//! | report | `event`, `amount` | the events of a boot and their text |
 //! | | `report` | writes them to the log and to the termination message |
 //! | | `env_secret` | reports the result as an Event on the pod |
 //!
@@ -26,6 +27,7 @@
 //! never written to the log, an error or an argument: the types that contain one (`entry::EnvValue`) cannot
 //! print it.
 
+mod amount;
 mod archive;
 mod env_file;
 mod env_secret;
@@ -44,6 +46,7 @@ mod report;
 mod sink;
 mod source;
 mod volume;
+mod write;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -58,9 +61,7 @@ pub(crate) use source::address;
 #[cfg(test)]
 pub(crate) use {
     env_file::NotInFile,
-    env_secret::InvalidReason,
-    error::SourceFailure,
-    layout::LayoutError,
+    error::{InvalidReason, LayoutError, SourceFailure},
     source::{EntryError, EntryName, SourceError},
     volume::VolumeError,
 };
@@ -71,7 +72,7 @@ use bootlace_core::code::Coded as _;
 use bootlace_core::injected_config::ProfileRef;
 use bootlace_core::names;
 use bootlace_core::plan::BootSpec;
-pub(crate) use env_secret::EnvSecretError;
+pub(crate) use error::EnvSecretError;
 use event::LogEvent;
 use memory::MemoryBudget;
 use report::BootLog;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::event::Amount;
+use super::amount::Amount;
 use super::source::{EntryError, EntryName, SourceError};
 use super::volume::{Scratch, Staged, StagedFile, Volume};
 use bootlace_core::entry::{self, AssetPath, EnvError, EnvName, EnvValue, FileTree, Rename};
@@ -60,7 +60,7 @@ pub(crate) struct SourceContent {
 impl SourceContent {
     /// The amount of content.
     pub(crate) fn amount(&self) -> Amount {
-        Amount::new(self.env.values(), self.files.iter().map(|(_, file)| file))
+        Amount::new(self.env.values(), self.files.iter().map(|(_, file)| file.size()))
     }
 }
 

@@ -21,28 +21,16 @@
 //! without following links, and after that, this run has created every folder.
 
 use std::cell::Cell;
-use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use bootlace_launch::{environ, pod_env};
-
-use super::BootError;
-use super::event::Bytes;
-use super::layout::EnvFile;
+use super::amount::Bytes;
 use super::memory::{MemoryBudget, MemoryExhausted};
-use super::merge::MergedContent;
-use super::per_container::ContainerFiles;
 use bootlace_core::code::{Code, Coded};
-use bootlace_core::entry::check_name;
-use bootlace_core::identity::Identity;
-use bootlace_core::injected_config::ProfileRef;
 use bootlace_core::names;
-use bootlace_core::plan::BootSpec;
 
 /// The staging folder, below the root of the volume.
 const DIR_STAGING: &str = ".staging";
@@ -182,100 +170,37 @@ impl Volume {
         Ok(Scratch { staged: self.stage()? })
     }
 
-    /// Writes everything to its final path: the launcher, the assets, the identity of the task, and the env
-    /// last.
-    pub(crate) fn write(
-        &self,
-        content: &MergedContent<'_>,
-        env_files: &[EnvFile],
-        spec: &BootSpec<'_>,
-        containers: &[ContainerFiles<'_>],
-        launcher: &Path,
-    ) -> Result<(), BootError> {
-        self.write_launcher(launcher)?;
-        self.write_assets(content)?;
-        for EnvFile { name, content } in env_files {
-            self.write_file(&self.root.join(names::DIR_ASSETS).join(name), content)?;
-        }
-        self.write_task(spec)?;
-        self.write_containers(containers)?;
-        self.write_env(content)?;
-        Ok(self.remove(&self.root.join(DIR_STAGING))?)
+    /// The path of a file or folder on the volume.
+    pub(super) fn at(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
-    fn write_launcher(&self, launcher: &Path) -> Result<(), BootError> {
-        let unreadable = |error| BootError::Launcher { path: launcher.to_owned(), error };
-        let mut program = File::open(launcher).map_err(unreadable)?;
-        self.has_memory(program.metadata().map_err(unreadable)?.len())?;
+    /// Copies a program to the staging folder.
+    pub(super) fn stage_program(&self, program: &mut File) -> Result<Staged, VolumeError> {
         let mut staged = self.stage()?;
-        staged.size = io::copy(&mut program, &mut staged.file).map_err(self.failed(&staged.path.0))?;
-        Ok(self.rename(&staged.seal_as(MODE_PROGRAM)?, &self.root.join(names::FILE_LAUNCHER))?)
+        staged.size = io::copy(program, &mut staged.file).map_err(self.failed(&staged.path.0))?;
+        staged.seal_as(MODE_PROGRAM)
     }
 
-    fn write_assets(&self, content: &MergedContent<'_>) -> Result<(), VolumeError> {
-        let assets = self.root.join(names::DIR_ASSETS);
-        let mut made = HashSet::new();
-        for (path, from) in content.files.iter() {
-            for folder in path.folders() {
-                if made.insert(folder) {
-                    self.make_folder(&assets.join(folder))?;
-                }
-            }
-            self.rename(&from.value, &assets.join(path.as_path()))?;
-        }
-        Ok(())
+    /// Removes the staging folder, when all files have their final paths.
+    pub(super) fn remove_staging(&self) -> Result<(), VolumeError> {
+        self.remove(&self.root.join(DIR_STAGING))
     }
 
-    fn write_task(&self, spec: &BootSpec<'_>) -> Result<(), BootError> {
-        #[derive(serde::Serialize)]
-        struct Task<'a> {
-            task: &'a Identity,
-            profile: &'a ProfileRef,
-        }
-        let target = self.root.join(names::FILE_TASK);
-        let mut json = serde_json::to_vec(&Task { task: &spec.task, profile: &spec.profile })
-            .map_err(|error| self.failed(&target)(error.into()))?;
-        json.push(b'\n');
-        Ok(self.write_file(&target, &json)?)
-    }
-
-    fn write_containers(&self, containers: &[ContainerFiles<'_>]) -> Result<(), BootError> {
-        let [keep, references, file] = [names::DIR_ENV_KEEP, names::DIR_ENV_REFERENCES, names::DIR_ENV_FILE]
-            .map(|dir| self.root.join(dir));
-        self.make_folder(&keep)?;
-        for container in containers {
-            check_name(container.name)
-                .map_err(|error| BootError::Container { container: container.name.to_owned(), error })?;
-            let kept = pod_env::encode(container.keep.iter().map(OsStr::new));
-            self.write_file(&keep.join(container.name), &kept)?;
-            for (folder, content) in [(&references, &container.references), (&file, &container.env_file)] {
-                if let Some(content) = content {
-                    self.make_folder(folder)?;
-                    self.write_file(&folder.join(container.name), content)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn write_env(&self, content: &MergedContent<'_>) -> Result<(), BootError> {
-        let records = content.env.iter().map(|(name, from)| from.value.record(name));
-        let records = records.collect::<Result<Vec<_>, _>>()?;
-        Ok(self.write_file(&self.root.join(names::FILE_ENV), &environ::encode(records))?)
-    }
-
-    fn write_file(&self, target: &Path, content: &[u8]) -> Result<(), VolumeError> {
+    /// Writes a file to its final path.
+    pub(super) fn write_file(&self, target: &Path, content: &[u8]) -> Result<(), VolumeError> {
         let mut staged = self.stage()?;
         staged.write(content)?;
         self.rename(&staged.seal()?, target)
     }
 
-    fn rename(&self, staged: &Staged, target: &Path) -> Result<(), VolumeError> {
+    /// Moves a file from the staging folder to its final path.
+    pub(super) fn rename(&self, staged: &Staged, target: &Path) -> Result<(), VolumeError> {
         fs::rename(&staged.path.0, target).map_err(self.failed(target))
     }
 
     /// Creates a folder in an existing one. It may exist already, but not as a link.
-    fn make_folder(&self, path: &Path) -> Result<(), VolumeError> {
+    pub(super) fn make_folder(&self, path: &Path) -> Result<(), VolumeError> {
         match fs::create_dir(path) {
             Ok(()) => {
                 fs::set_permissions(path, Permissions::from_mode(MODE_FOLDER)).map_err(self.failed(path))
@@ -306,7 +231,8 @@ impl Volume {
         removed.map_err(self.failed(path))
     }
 
-    fn failed(&self, path: &Path) -> impl Fn(io::Error) -> VolumeError {
+    /// The error of an operation on `path`.
+    pub(super) fn failed(&self, path: &Path) -> impl Fn(io::Error) -> VolumeError {
         move |error| VolumeError::new(path, &self.profile, error)
     }
 }

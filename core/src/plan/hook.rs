@@ -1,7 +1,7 @@
 //! The postStart hook of a task container: whether it has one, and its command.
 
 use super::entrypoint::ContainerCommand;
-use super::{EnvDelivery, PlanError, PreparedProfile, task};
+use super::{EnvDelivery, PlanError, PreparedProfile, launcher};
 use crate::pod::{Container, HttpGet, PostStart};
 use crate::profile::hook::{Hook, HookWhen, UnreadableProcess};
 
@@ -68,7 +68,7 @@ fn hook_command(
     delivery: EnvDelivery,
     hook: &Hook,
 ) -> Result<Vec<String>, PlanError> {
-    let mut words = task::role_command("hook", container);
+    let mut words = launcher::role_command("hook", container);
     match delivery {
         // With a Secret, the kubelet sets the env of the hook and of the task, so nothing else must be
         // verified.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TaskContainer;
+use super::{EnvDelivery, TaskContainer};
 use crate::input::AwaitedOutput;
 use crate::profile::Profile;
 use crate::profile::hook::HookWhen;
@@ -79,40 +79,5 @@ impl From<&AwaitedOutput> for AwaitedPipe {
     fn from(awaits: &AwaitedOutput) -> Self {
         let AwaitedOutput { key, object, seconds, .. } = awaits.clone();
         Self { key, object, seconds }
-    }
-}
-
-/// How the boot env is delivered to the task containers of a pod.
-///
-/// From the strongest to the weakest: with the launcher, a task can never run without its env.
-#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(rename_all = "camelCase")]
-pub enum EnvDelivery {
-    /// The launcher, which starts their commands.
-    Launch,
-    /// A Secret that the store creates, for at least one container.
-    Secret,
-    /// A file that the kubelet reads.
-    File,
-    /// A file that the entrypoint of at least one image sources, with the layout `Optimus`.
-    Sourced,
-    /// A file that the hook writes to the home directory and the entrypoint sources.
-    Hook,
-    /// Not delivered to at least one container, because its command is unknown.
-    None,
-}
-
-impl EnvDelivery {
-    /// The value in the annotation.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Launch => "launch",
-            Self::Secret => "secret",
-            Self::File => "file",
-            Self::Sourced => "sourced",
-            Self::Hook => "hook",
-            Self::None => "none",
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bootlace_launch::{expansion, termination};
+use bootlace_launch::expansion;
 use serde_json::{Value, json};
 
 use super::entrypoint::ContainerCommand;
@@ -12,7 +12,7 @@ use super::mount_conflicts::{self, Volumes};
 use super::pipes::{self, Outputs};
 use super::references::{self, Text};
 use super::task_mounts::{self, AddedMount};
-use super::{EnvDelivery, PlanError, PreparedProfile, Version, container_parts, hook};
+use super::{EnvDelivery, PlanError, PreparedProfile, Version, container_parts, hook, launcher};
 use crate::names;
 use crate::pod::{Container, List, Pod};
 use crate::profile::Profile;
@@ -139,11 +139,11 @@ pub(super) fn plan(
         (EnvDelivery::Launch, ContainerCommand::Image { words, .. }) => {
             let image_words = words.len();
             // The kubelet expands references in `command`, but not in the command of the image.
-            let words = launcher_command(container, handover).into_iter().chain(words);
+            let words = launcher::command(container, handover).into_iter().chain(words);
             TaskCommand::Explicit { words: words.map(|word| expansion::escape(&word)).collect(), image_words }
         }
         (EnvDelivery::Launch, _) => {
-            let words = launcher_command(container, handover);
+            let words = launcher::command(container, handover);
             TaskCommand::Prefixed(words.iter().map(|word| expansion::escape(word)).collect())
         }
         _ => TaskCommand::Unchanged,
@@ -296,25 +296,4 @@ pub(super) fn init_mounts(
         }
     }
     Ok(init_mounts)
-}
-
-/// The command of the launcher, which stores outputs if `handover` contains flags for them.
-fn launcher_command(container: &Container<'_>, handover: Vec<String>) -> Vec<String> {
-    let mut words = role_command(if handover.is_empty() { "exec" } else { "run" }, container);
-    words.extend(handover);
-    words.push("--".to_owned());
-    words
-}
-
-/// The first words of all commands of the launcher: `launch exec --container=base`.
-pub(super) fn role_command(role: &str, container: &Container<'_>) -> Vec<String> {
-    let mut words = vec![
-        format!("{}/{}", names::MOUNT, names::FILE_LAUNCHER),
-        role.to_owned(),
-        format!("--container={}", container.name),
-    ];
-    if let Some(path) = container.termination_message_path.filter(|path| *path != termination::LOG) {
-        words.push(format!("--termination-log={path}"));
-    }
-    words
 }

@@ -9,7 +9,7 @@
 //! | [`rules`], `entries`, [`templates`] | what is checked when a profile is read |
 //! | [`address`], [`image`], [`size`] | the formats of values |
 //! | `set`, `defaults` | the active profiles, and the default of each namespace |
-//! | `status` | the status of the custom resource |
+//! | `status`, `validity` | the status of the custom resource, and how it is computed |
 
 pub mod address;
 mod defaults;
@@ -35,6 +35,7 @@ pub mod spec;
 mod status;
 mod targets;
 pub mod templates;
+mod validity;
 
 pub use defaults::NamespaceDefaults;
 pub use entries::{MAX_SPEC_BYTES, is_object_key};

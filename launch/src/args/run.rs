@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::handover::{Kind, MAX_OUTPUTS, is_data_key};
 
-use super::{Place, PlaceFlags, UsageError, flags, seconds, split_once};
+use super::{PlaceFlags, flags, seconds, split_once};
+use crate::invocation::{Place, UsageError};
 use crate::outputs::Declared;
 
 /// Run the task as a child process and pass its outputs to the sidecar.

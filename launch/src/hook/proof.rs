@@ -14,7 +14,7 @@ use crate::code::{Code, Coded};
 use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::hook::process::{Init, Proc, Process};
-use crate::hook::{EnvDelivery, OnUnreadable};
+use crate::invocation::{EnvDelivery, OnUnreadable};
 use crate::merge::Merged;
 
 /// The time between two checks. `/proc` has no notification for an exec. Usually the first check suffices,

@@ -15,9 +15,10 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, getpid, setpgid, setsid, tcgetpgrp, tcsetpgrp};
 
-use crate::args::{Place, Task};
+use crate::args::Task;
 use crate::code::{Code, Coded};
 use crate::exit;
+use crate::invocation::Place;
 use crate::merge;
 use crate::program::{self, StartError};
 

@@ -11,7 +11,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::time::Instant;
 
-use super::{SourceError, read_object};
+use super::SourceError;
+use super::mounted::read_object;
 use crate::http::{FetchProgress, HttpClient, HttpError};
 use bootlace_core::plan::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
 use bootlace_core::profile::remote;

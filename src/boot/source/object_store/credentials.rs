@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::service::Connector;
 use super::{azure, errors, gcs, s3};
-use crate::boot::source::{Keys, SourceError, read_object};
+use crate::boot::source::SourceError;
+use crate::boot::source::mounted::{Keys, read_object};
 use crate::http::{ErrorMapping, HttpClient, HttpError, Transport};
 use bootlace_core::plan::boot_spec::DIR_CREDENTIALS;
 use bootlace_core::profile::object_store::ObjectStore;

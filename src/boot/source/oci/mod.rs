@@ -17,7 +17,8 @@ use reqwest::StatusCode;
 
 use self::selection::PathSelection;
 use super::attempts::fetch_by;
-use super::{FetchSource, SourceError, client, read_object};
+use super::mounted::read_object;
+use super::{FetchSource, SourceError, client};
 use crate::boot::sink::Sink;
 use crate::http::{self, Body, FetchProgress, HttpClient, HttpError};
 use crate::registry::{

@@ -1,6 +1,10 @@
 //! Why a profile cannot be applied to a pod.
 
-use super::{InitImageError, PipesError, Version};
+mod init_image;
+
+pub use init_image::InitImageError;
+
+use super::{PipesError, Version};
 use crate::names;
 use crate::pod::WrongType;
 use crate::profile::env::EnvMode;

@@ -1,11 +1,15 @@
 //! Errors of a boot, with their exit codes.
 
+mod env_secret;
+mod layout;
+
 use std::io;
 use std::path::PathBuf;
 
+pub use env_secret::{EnvSecretError, InvalidReason};
+pub use layout::LayoutError;
+
 use super::env_file::NotInFile;
-use super::env_secret::EnvSecretError;
-use super::layout::LayoutError;
 use super::source::SourceError;
 use super::volume::VolumeError;
 use bootlace_core::code::{Code, Coded};
