@@ -4,8 +4,8 @@
 //! ```text
 //! AdmissionReview → selection → profile → identity → input → plan → patch → AdmissionResponse
 //! ```
-//! [`admission::review`] runs these steps once. The webhook, `bootlace inject`, `bootlace explain`, the
-//! tests, the benches and the fuzz targets all call it.
+//! [`admission`] runs these steps once, for the webhook, `bootlace inject`, `bootlace explain`, the tests, the
+//! benches and the fuzz targets.
 //!
 //! | step | module | question that it answers |
 //! |---|---|---|

@@ -80,6 +80,7 @@ pub(super) fn env(content: &MergedContent<'_>) -> Result<EnvRequest, BootError> 
 mod tests {
     use super::*;
     use crate::boot::merge::FromSource;
+    use crate::store_client::protocol::MAX_NAME_BYTES;
     use bootlace_core::entry::{EnvName, EnvValue, FileTree, Rename};
 
     fn content(name: &str, value: &[u8]) -> MergedContent<'static> {

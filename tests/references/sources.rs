@@ -18,7 +18,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     for folder in FOLDERS {
         super::imports::find(&root.join(folder), &mut files);
     }
-    // The fuzz targets and the cluster tests have target folders of their own.
+    // Packages outside of the workspace have their own target folder.
     files.retain(|file| !file.components().any(|part| part.as_os_str() == "target"));
     assert!(files.len() > 300, "{} files", files.len());
     files.into_iter().map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect()

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::resources::Amount;
+use super::amount::Amount;
 use super::{Fields, Json};
 use crate::quantity::Quantity;
 

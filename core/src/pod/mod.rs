@@ -3,6 +3,7 @@
 //! Only the fields that Bootlace needs are parsed. The rest of the JSON does not change, no matter if this
 //! version of Bootlace knows it. A typed `Pod` would drop fields that are newer than its types.
 
+mod amount;
 mod apply;
 mod container;
 mod env_value;
@@ -12,9 +13,11 @@ mod json;
 mod node;
 mod operation;
 mod path;
+mod pod_resources;
 mod resources;
 mod volume;
 
+pub use amount::Amount;
 pub use apply::{DoesNotApply, apply};
 pub use container::{Container, Device, EnvFrom, HttpGet, List, Mount, PostStart, Variable};
 pub use env_value::{UnknownValue, Unresolved};
@@ -23,7 +26,8 @@ pub use image::{Image, InvalidImage};
 pub use json::{Fields, Json};
 pub use operation::{Op, Operation};
 pub use path::{FieldPath, PathStep};
-pub use resources::{Amount, Class, PodResources, Resource, Resources, Share};
+pub use pod_resources::PodResources;
+pub use resources::{Class, Resource, Resources, Share};
 pub use volume::{Keeps, Volume};
 
 use field::Object;

@@ -8,7 +8,7 @@ use bootlace_core::profile::SourceTarget;
 use bootlace_core::profile::object_store::{ObjectStore, ObjectStoreClient, ObjectStoreCredentials};
 use bootlace_core::profile::remote::{Client, JsonPart, Optimus};
 
-/// Describes a source: where it is fetched from, what it provides, and with which credentials.
+/// Describes a source: its address, its content and its credentials.
 pub(super) fn describe(source: &BootSource) -> String {
     let address = match boot::address(&source.from) {
         Some(Ok(address)) => address,
