@@ -19,8 +19,8 @@
 //! | [`registry`] | OCI registries | webhook, boot |
 //! | `http` | requests to servers that a profile or a pod names | webhook, boot |
 //!
-//! Boot, wait and sidecar run in pods and import nothing of the servers; `tests/references/imports.rs` checks this. The package
-//! `bootlace-launch` runs in the container of the task.
+//! Boot, wait and sidecar run in pods and import nothing of the servers; `tests/references/imports.rs` checks
+//! this. The package `bootlace-launch` runs in the container of the task.
 
 pub mod boot;
 pub mod cli;

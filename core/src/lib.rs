@@ -4,8 +4,8 @@
 //! ```text
 //! AdmissionReview → selection → profile → identity → input → plan → patch → AdmissionResponse
 //! ```
-//! [`admission`] runs these steps once, for the webhook, `bootlace inject`, `bootlace explain`, the tests, the
-//! benches and the fuzz targets.
+//! [`admission`] runs these steps once, for the webhook, `bootlace inject`, `bootlace explain`, the tests,
+//! the benches and the fuzz targets.
 //!
 //! | step | module | question that it answers |
 //! |---|---|---|

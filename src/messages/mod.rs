@@ -1,6 +1,6 @@
-//! Every message with a code that Bootlace's programs in a pod, its servers and its command line print: `tests/messages.txt`
-//! shows them, so that a change of wording is one difference in one file. The refusals of the webhook are in the same file, by
-//! `core/tests/messages`. Other tests compare codes or variants.
+//! Every message with a code that Bootlace's programs in a pod, its servers and its command line print:
+//! `tests/messages.txt` shows them, so that a change of wording is one difference in one file. The refusals
+//! of the webhook are in the same file, by `core/tests/messages`. Other tests compare codes or variants.
 //!
 //! `UPDATE_MESSAGES=1 cargo test -p bootlace --lib messages` writes this part of the file.
 #![allow(clippy::disallowed_methods, reason = "a test reads the environment and its own files")]

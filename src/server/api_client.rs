@@ -1,7 +1,8 @@
 //! The client of the API server, with a timeout for every request.
 //!
-//! kube has no timeout for responses, because it would also end watches. Without one, a single connection to a host that no
-//! longer exists blocks the loop that waits for it until the kernel closes the connection, after 15 minutes or never.
+//! kube has no timeout for responses, because it would also end watches. Without one, a single connection to
+//! a host that no longer exists blocks the loop that waits for it until the kernel closes the connection,
+//! after 15 minutes or never.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,8 +21,8 @@ use tower::{BoxError, Layer, Service};
 
 use super::watch_errors;
 
-/// Timeout of a request, until its response is read. A busy API server lets a request wait for up to a quarter of the
-/// timeout of 60 seconds before it starts to process it.
+/// Timeout of a request, until its response is read. A busy API server lets a request wait for up to a
+/// quarter of the timeout of 60 seconds before it starts to process it.
 pub const API_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Timeout of the TCP and TLS handshakes.
@@ -67,7 +68,8 @@ pub async fn version(client: &Client) -> ServerVersion {
     }
 }
 
-/// Adds a timeout to requests. For a watch, it ends when the response starts: kube's watcher limits how long a watch may be idle.
+/// Adds a timeout to requests. For a watch, it ends when the response starts: kube's watcher limits how long
+/// a watch may be idle.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeoutLayer(pub Duration);
 

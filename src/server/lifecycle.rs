@@ -31,7 +31,8 @@ pub fn serve_status(listener: TcpListener, app: Router, stage: ShutdownSignal) {
         transport: Transport::Plain,
         app,
         limits: Limits::of_status(),
-        // Not registered: the callers are the kubelet and Prometheus, and would distort the metrics of the main port.
+        // Not registered: the callers are the kubelet and Prometheus, and would distort the metrics of the
+        // main port.
         metrics: ServerMetrics::default(),
         stage,
     };

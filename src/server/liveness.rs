@@ -1,8 +1,9 @@
-//! Detects loops that have stopped, although they should run until the process ends: `/healthz` then fails, and the kubelet
-//! restarts the container.
+//! Detects loops that have stopped, although they should run until the process ends: `/healthz` then fails,
+//! and the kubelet restarts the container.
 //!
-//! Errors of a loop do not matter here. While the API server is down, all loops continue with errors, and a restart would not
-//! help. But a loop that panicked or waits forever does nothing until the process is restarted.
+//! Errors of a loop do not matter here. While the API server is down, all loops continue with errors, and a
+//! restart would not help. But a loop that panicked or waits forever does nothing until the process is
+//! restarted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a loop may have no heartbeat. An iteration of the longest one makes a few requests, each of which has a timeout
-/// ([`super::api_client::API_REQUEST_TIMEOUT`]).
+/// How long a loop may have no heartbeat. An iteration of the longest one makes a few requests, each of which
+/// has a timeout ([`super::api_client::API_REQUEST_TIMEOUT`]).
 const MAX_SILENCE: Duration = Duration::from_mins(3);
 
 /// The loops that must run.
@@ -59,7 +60,8 @@ impl Liveness {
     }
 }
 
-/// A loop shows with this that it runs. Dropping it changes nothing, because a loop that ended has stopped too.
+/// A loop shows with this that it runs. Dropping it changes nothing, because a loop that ended has stopped
+/// too.
 #[derive(Debug)]
 pub struct Heartbeat {
     liveness: Arc<Liveness>,

@@ -1,4 +1,5 @@
-//! Limits on the memory of each role, in bytes, and their sums, which must not exceed the memory limit of the chart.
+//! Limits on the memory of each role, in bytes, and their sums, which must not exceed the memory limit of the
+//! chart.
 //!
 //! The webhook:
 //!
@@ -18,8 +19,8 @@
 //! | Pipes of a run | [`PAGES`] × 3 × [`PAGE_BYTES`] | if a page is larger, a smaller one is requested; others wait. A growing page needs twice its size, and one parsed Pipe is in memory in addition to it |
 //! | calling pods | [`PODS`] × 2 × [`POD_BYTES`] | larger pods are refused; others wait. Afterwards, only a small part of a pod is kept |
 //!
-//! `tests/webhook/hostile` and `tests/store/hostile` test this with the worst known cases, under a memory limit of the kernel
-//! that is equal to that of the chart.
+//! `tests/webhook/hostile` and `tests/store/hostile` test this with the worst known cases, under a memory
+//! limit of the kernel that is equal to that of the chart.
 
 use crate::store_client::protocol::MAX_BODY_BYTES;
 use bootlace_core::review::{MAX_BYTES, MAX_VALUES};
@@ -27,17 +28,19 @@ use bootlace_core::review::{MAX_BYTES, MAX_VALUES};
 /// The memory limit in the default values of the chart.
 pub const LIMIT: usize = 64 << 20;
 
-/// The memory of an idle process, with 512 connections of 8 KiB each. The measured value is 9 MB (docs/figures.md).
+/// The memory of an idle process, with 512 connections of 8 KiB each. The measured value is 9 MB
+/// (docs/figures.md).
 pub const IDLE: usize = 16 << 20;
 
-/// Bodies of requests without a response, of all connections: two of the largest reviews, or 400 of typical pods.
+/// Bodies of requests without a response, of all connections: two of the largest reviews, or 400 of typical
+/// pods.
 pub const BODIES: usize = 8 << 20;
 
 /// Large reviews that are processed concurrently. Processing one needs milliseconds.
 pub const LARGE_REVIEWS: usize = 1;
 
-/// The memory of one large review: its body, and each value in the original pod, in the changed pod and in the patch. The
-/// measured maximum is 160 bytes per value.
+/// The memory of one large review: its body, and each value in the original pod, in the changed pod and in
+/// the patch. The measured maximum is 160 bytes per value.
 pub const LARGE_REVIEW: usize = MAX_BYTES + MAX_VALUES * 240;
 
 /// The memory of an idle store, with the same number of connections. It has no profiles.
@@ -52,7 +55,8 @@ pub const LARGE_BODY: usize = 4 * MAX_BODY_BYTES;
 /// Pages of Pipes that the store reads concurrently.
 pub const PAGES: usize = 2;
 
-/// Maximum size of a page. If it is larger, fewer Pipes are requested, and at last a single one: etcd limits an object to 1.5 MiB.
+/// Maximum size of a page. If it is larger, fewer Pipes are requested, and at last a single one: etcd limits
+/// an object to 1.5 MiB.
 pub const PAGE_BYTES: usize = 2 << 20;
 
 /// Pods that the store reads concurrently.

@@ -13,11 +13,11 @@
 //! | errors | [`OutputError`] | the message and code of an output that is not stored |
 //! | run | [`mod@run`] | the process: its configuration, and when it ends |
 //!
-//! The kubelet sends SIGTERM to the sidecar after the task containers have ended, so all outputs are complete by then. The
-//! sidecar stores them and exits, at the latest before its grace period ends. If the pod is complete when its tasks are, the
-//! sidecar exits together with them ([`SidecarLifetime`]), so that the kubelet sees all of them end at the same time. Its exit code
-//! is always 0, because schedulers also evaluate the exit codes of sidecars. The result for the launcher and the Event
-//! contain the error.
+//! The kubelet sends SIGTERM to the sidecar after the task containers have ended, so all outputs are complete
+//! by then. The sidecar stores them and exits, at the latest before its grace period ends. If the pod is
+//! complete when its tasks are, the sidecar exits together with them ([`SidecarLifetime`]), so that the
+//! kubelet sees all of them end at the same time. Its exit code is always 0, because schedulers also evaluate
+//! the exit codes of sidecars. The result for the launcher and the Event contain the error.
 
 pub(crate) mod handover_watcher;
 mod output_error;
@@ -47,16 +47,18 @@ use bootlace_core::code::{Code, Coded};
 use bootlace_core::output::SidecarLifetime;
 use handover_watcher::HandoverWatcher;
 
-/// How often a handover folder is polled, which can delay the end of a task. Polling needs a few system calls on a volume in
-/// memory. inotify would have no delay, but the number of its instances is limited (128 for all containers of a user on a
-/// node), and sandboxed runtimes do not deliver its events from one container to another.
+/// How often a handover folder is polled, which can delay the end of a task. Polling needs a few system calls
+/// on a volume in memory. inotify would have no delay, but the number of its instances is limited (128 for
+/// all containers of a user on a node), and sandboxed runtimes do not deliver its events from one container
+/// to another.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often the sidecar checks whether a launcher with a result has exited, usually within a few milliseconds.
+/// How often the sidecar checks whether a launcher with a result has exited, usually within a few
+/// milliseconds.
 const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Serves the handover folders of `containers` in `root` until all of them have ended and will not restart, or until
-/// `termination`, and then for at most `grace_period`.
+/// Serves the handover folders of `containers` in `root` until all of them have ended and will not restart,
+/// or until `termination`, and then for at most `grace_period`.
 ///
 /// Returns whether they have ended and will not restart.
 ///
@@ -102,10 +104,12 @@ impl Shutdown {
         self.notify.notify_waiters();
     }
 
-    /// Serves a container until no more outputs can follow. Returns whether it has ended and will not restart.
+    /// Serves a container until no more outputs can follow. Returns whether it has ended and will not
+    /// restart.
     async fn serve(&self, mut watcher: HandoverWatcher<'_>, store: &impl OutputStore) -> bool {
         loop {
-            // Read before the poll, so that one more poll follows the signal and sees all outputs from before it.
+            // Read before the poll, so that one more poll follows the signal and sees all outputs from before
+            // it.
             let is_last = self.begun.get();
             watcher.poll(store).await;
             let has_ended = watcher.has_ended();

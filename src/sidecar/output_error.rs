@@ -6,8 +6,8 @@ use bootlace_launch::handover::OneLine;
 
 use bootlace_core::code::{Code, Coded};
 
-/// Maximum size of a message with its code. The Event about it also contains the name of the container, and the store
-/// truncates the message of an Event to 1,000 bytes.
+/// Maximum size of a message with its code. The Event about it also contains the name of the container, and
+/// the store truncates the message of an Event to 1,000 bytes.
 const MAX_MESSAGE_BYTES: usize = 900;
 
 /// A message and its code. The message does not contain the content of outputs.

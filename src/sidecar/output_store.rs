@@ -43,11 +43,11 @@ impl fmt::Debug for OutputObject {
 
 /// Stores outputs.
 pub trait OutputStore {
-    /// Stores an output. Storing the same output again changes nothing, so a restarted sidecar can repeat the request.
-    /// The implementation retries by itself, with a deadline.
+    /// Stores an output. Storing the same output again changes nothing, so a restarted sidecar can repeat the
+    /// request. The implementation retries by itself, with a deadline.
     fn put(&self, object: OutputObject) -> impl Future<Output = Result<(), OutputError>>;
 
-    /// Records an Event on the pod that outputs of a container are not stored. It has a timeout, and a failure is only logged,
-    /// because the termination message of the task has the same text.
+    /// Records an Event on the pod that outputs of a container are not stored. It has a timeout, and a
+    /// failure is only logged, because the termination message of the task has the same text.
     fn report_failure(&self, container: &str, message: &OneLine) -> impl Future<Output = ()>;
 }

@@ -17,8 +17,8 @@ use bootlace_core::code::{Code, Coded};
 use bootlace_core::output::SidecarConfig;
 use bootlace_core::{json_error, names};
 
-/// The command line of `bootlace pipe`. The configuration is in the env (`BOOTLACE_PIPES`); the flags are for use outside of a
-/// pod.
+/// The command line of `bootlace pipe`. The configuration is in the env (`BOOTLACE_PIPES`); the flags are for
+/// use outside of a pod.
 #[derive(clap::Args, Clone, Debug)]
 pub struct SidecarArgs {
     /// Folder of the volume with the handover folders of the launchers.
@@ -34,8 +34,9 @@ pub struct SidecarArgs {
     logs: LogArgs,
 }
 
-/// Stores the outputs of the pod until SIGTERM, or until no more outputs can follow. The exit code is always 0, because
-/// schedulers evaluate exit codes of sidecars like those of tasks. The launcher and an Event report errors.
+/// Stores the outputs of the pod until SIGTERM, or until no more outputs can follow. The exit code is always
+/// 0, because schedulers evaluate exit codes of sidecars like those of tasks. The launcher and an Event
+/// report errors.
 #[must_use]
 pub fn run(args: &SidecarArgs) -> ExitCode {
     logs::start(&args.logs);

@@ -1,8 +1,8 @@
-//! Outputs of tasks that are not started by a launcher. The sidecar reads them from the volumes of the pod, after the tasks have
-//! ended.
+//! Outputs of tasks that are not started by a launcher. The sidecar reads them from the volumes of the pod,
+//! after the tasks have ended.
 //!
-//! The sidecar has access to files that the tasks cannot read, such as its token, so it follows no links and only reads files
-//! on the volume itself.
+//! The sidecar has access to files that the tasks cannot read, such as its token, so it follows no links and
+//! only reads files on the volume itself.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -43,8 +43,8 @@ use bootlace_core::json_error;
 use bootlace_core::output::{DataError, data, run_label};
 use bootlace_core::signature::Specs;
 
-/// Requests that are processed concurrently, not counting those whose body is still being received; others wait. Most of the
-/// time, a request waits for the API server.
+/// Requests that are processed concurrently, not counting those whose body is still being received; others
+/// wait. Most of the time, a request waits for the API server.
 const MAX_CONCURRENT: usize = 64;
 /// How long a request waits for a slot.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,7 +68,8 @@ pub struct StoreService {
 }
 
 impl StoreService {
-    /// Processes requests with the permissions of `client`, for pods whose configuration is signed with one of `keys`.
+    /// Processes requests with the permissions of `client`, for pods whose configuration is signed with one
+    /// of `keys`.
     #[must_use]
     pub fn new(client: Client, metrics: Arc<StoreMetrics>, keys: VerificationKeys) -> Arc<Self> {
         Arc::new(Self {
@@ -120,7 +121,8 @@ impl StoreService {
         result.unwrap_or_else(|error| error_response(&error))
     }
 
-    /// Writes the audit line. Only a sample of the requests without a valid token is logged, because anyone can send them.
+    /// Writes the audit line. Only a sample of the requests without a valid token is logged, because anyone
+    /// can send them.
     fn log(&self, audit: &Audit, error: Option<&ApiError>) {
         let unauthenticated = error.is_some_and(|error| error.status == StatusCode::UNAUTHORIZED);
         if !unauthenticated {
@@ -176,8 +178,8 @@ impl StoreService {
         authorize::specs(pod, &id.namespace, &self.keys.get())
     }
 
-    /// Reads and parses the body, and acquires a slot to process it. The slot is acquired after the body was received, so that
-    /// a slow sender does not use one.
+    /// Reads and parses the body, and acquires a slot to process it. The slot is acquired after the body was
+    /// received, so that a slow sender does not use one.
     async fn parse<T: DeserializeOwned>(&self, body: Body) -> Result<(T, Slot<'_>), ApiError> {
         let bytes = read_body(body).await?;
         let is_large = bytes.len() > body::LARGE_BODY_BYTES;
@@ -241,8 +243,9 @@ impl StoreService {
         Ok(json(StatusCode::OK, &OutputStored { pipe: name, created }))
     }
 
-    /// The state of an output that the pod waits for. Each waiting pod polls every few seconds, and the response is computed
-    /// from the Pipes of the run, page by page: a request that waited for a change would need a slot or a watch per pod.
+    /// The state of an output that the pod waits for. Each waiting pod polls every few seconds, and the
+    /// response is computed from the Pipes of the run, page by page: a request that waited for a change would
+    /// need a slot or a watch per pod.
     async fn awaited(
         &self,
         headers: &HeaderMap,
@@ -253,7 +256,8 @@ impl StoreService {
         let awaits = pipe::authorize::awaited_output(&self.specs(&id, &pod)?, object)?;
         drop(pod);
         audit.object.clone_from(&awaits.object);
-        // Needs no slot: the limit on pages bounds the memory, and requests that wait for a page must not use up all slots.
+        // Needs no slot: the limit on pages bounds the memory, and requests that wait for a page must not use
+        // up all slots.
         let mut search = AwaitedSearch::new(&awaits);
         let visit = |pipe| {
             search.add(pipe);

@@ -1,4 +1,5 @@
-//! The error responses of the store: a status, a reason, a code and a message. No message contains a value or a token.
+//! The error responses of the store: a status, a reason, a code and a message. No message contains a value or
+//! a token.
 
 use axum::http::StatusCode;
 
@@ -36,7 +37,8 @@ impl ApiError {
         is_final(self.status)
     }
 
-    /// The API server refused or did not answer the request that `problem` describes, such as `failed to read pod "a"`.
+    /// The API server refused or did not answer the request that `problem` describes, such as `failed to read
+    /// pod "a"`.
     #[must_use]
     pub fn from_api(problem: &str, error: &kube::Error) -> Self {
         let code = match error {

@@ -21,19 +21,19 @@ pub struct StoreArgs {
         value_name = "ADDRESS:PORT"
     )]
     pub(super) metrics_listen: SocketAddr,
-    /// Folder with tls.crt and tls.key, which are reloaded when they change. The CA that the webhook gives to pods must have
-    /// issued them.
+    /// Folder with tls.crt and tls.key, which are reloaded when they change. The CA that the webhook gives to
+    /// pods must have issued them.
     #[arg(long, env = "BOOTLACE_TLS_DIR", value_name = "DIR")]
     pub(super) tls_dir: PathBuf,
-    /// Folder with the keys that verify the configuration of pods, which are reloaded when they change. The webhook manages
-    /// them in the Secret of its --signing-secret.
+    /// Folder with the keys that verify the configuration of pods, which are reloaded when they change. The
+    /// webhook manages them in the Secret of its --signing-secret.
     #[arg(long, env = "BOOTLACE_SIGNING_DIR", value_name = "DIR")]
     pub(super) signing_dir: PathBuf,
     /// Seconds to continue serving after SIGTERM, while the cluster removes this replica from its endpoints.
     #[arg(long, env = "BOOTLACE_DRAIN_DELAY", value_name = "SECONDS", value_parser = seconds, default_value = "5")]
     pub(super) drain_delay: Duration,
-    /// Seconds after that in which requests that were already received are completed. Both together must be less than the
-    /// terminationGracePeriodSeconds of the pod.
+    /// Seconds after that in which requests that were already received are completed. Both together must be
+    /// less than the terminationGracePeriodSeconds of the pod.
     #[arg(long, env = "BOOTLACE_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = seconds, default_value = "20")]
     pub(super) drain_timeout: Duration,
     /// Lease in the namespace of the store. The replica that has acquired it removes expired Pipes.
@@ -45,7 +45,8 @@ pub struct StoreArgs {
     /// Seconds between two searches for expired Pipes.
     #[arg(long, env = "BOOTLACE_EXPIRY_INTERVAL", value_name = "SECONDS", value_parser = seconds, default_value = "60")]
     pub(super) expiry_interval: Duration,
-    /// Seconds after which an incomplete Pipe is removed, whose object was never created because the replica was killed.
+    /// Seconds after which an incomplete Pipe is removed, whose object was never created because the replica
+    /// was killed.
     #[arg(long, env = "BOOTLACE_PATIENCE", value_name = "SECONDS", value_parser = seconds, default_value = "300")]
     pub(super) patience: Duration,
     #[command(flatten)]

@@ -1,8 +1,8 @@
 //! What a pod may request: what the webhook configured for it. Pure functions.
 //!
-//! The webhook writes the configuration into the env of the injected containers, which is immutable after the pod is created,
-//! and signs it together with the namespace and the name of the pod ([`bootlace_core::signature`]). A forged pod that looks the
-//! same may request nothing.
+//! The webhook writes the configuration into the env of the injected containers, which is immutable after the
+//! pod is created, and signs it together with the namespace and the name of the pod
+//! ([`bootlace_core::signature`]). A forged pod that looks the same may request nothing.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt as _;
@@ -14,7 +14,8 @@ use bootlace_core::code::Code;
 use bootlace_core::names;
 use bootlace_core::signature::{self, Invalid, Keys, Signature, Specs};
 
-/// The part of `plan::BootSpec` that the store needs. Only this part, so that a store of another version can parse it.
+/// The part of `plan::BootSpec` that the store needs. Only this part, so that a store of another version can
+/// parse it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BootConfig {
@@ -74,7 +75,8 @@ fn env<'p>(pod: &'p Pod, container: &str, name: &str) -> Option<&'p str> {
     found.env.iter().flatten().find(|env| env.name == name).and_then(|env| env.value.as_deref())
 }
 
-/// Parses the configuration of a container. It is signed, so if it is invalid, a webhook of another version wrote it.
+/// Parses the configuration of a container. It is signed, so if it is invalid, a webhook of another version
+/// wrote it.
 pub(super) fn parse<T: DeserializeOwned>(text: &str, container: &str) -> Result<T, ApiError> {
     serde_json::from_str(text).map_err(|_| {
         ApiError::new(

@@ -1,7 +1,8 @@
 //! Identifies the caller: a pod, by the token that the kubelet projected into its injected containers.
 //!
-//! The API server verifies the token (`TokenReview`): its signature, expiration and audience, and that the pod to which it is
-//! bound exists. The store then reads the pod, so that its current state decides what it may request.
+//! The API server verifies the token (`TokenReview`): its signature, expiration and audience, and that the
+//! pod to which it is bound exists. The store then reads the pod, so that its current state decides what it
+//! may request.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -20,7 +21,8 @@ use bootlace_core::names;
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 
-/// Maximum size of a token. A projected token has about a thousand bytes, so larger ones are not sent to the API server.
+/// Maximum size of a token. A projected token has about a thousand bytes, so larger ones are not sent to the
+/// API server.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Identifies callers.
@@ -75,7 +77,8 @@ impl CallerVerifier {
         identity(reviewed.status.unwrap_or_default())
     }
 
-    /// Reads the pod, which may be in the grace period before its deletion; see [`Caller::check_not_deleted`].
+    /// Reads the pod, which may be in the grace period before its deletion; see
+    /// [`Caller::check_not_deleted`].
     ///
     /// # Errors
     /// The pod does not exist, or another pod has its name.
@@ -92,7 +95,8 @@ impl Caller {
     /// Checks that the pod is not being deleted.
     ///
     /// # Errors
-    /// The pod is being deleted. It may then only store outputs, because its tasks can still succeed in their grace period.
+    /// The pod is being deleted. It may then only store outputs, because its tasks can still succeed in their
+    /// grace period.
     pub fn check_not_deleted(&self) -> Result<(), ApiError> {
         if self.pod.metadata.deletion_timestamp.is_none() {
             return Ok(());
@@ -134,7 +138,8 @@ fn unauthenticated(message: impl Into<String>) -> ApiError {
 /// The identity in a reviewed token.
 pub(crate) fn identity(status: TokenReviewStatus) -> Result<PodIdentity, ApiError> {
     if status.authenticated != Some(true) {
-        // The message of the API server: the token has expired, is for another audience, or its pod does not exist.
+        // The message of the API server: the token has expired, is for another audience, or its pod does not
+        // exist.
         let reason = status.error.filter(|error| !error.is_empty()).unwrap_or_else(|| "no reason".to_owned());
         return Err(unauthenticated(format!("the API server rejected the token: {reason}")));
     }

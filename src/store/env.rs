@@ -12,7 +12,8 @@ use crate::store_client::protocol::{EnvRequest, MAX_ENV_BYTES, MAX_NAME_BYTES, i
 use bootlace_core::code::Code;
 use bootlace_core::names;
 
-/// Validates an env. Boot has validated it already, with messages that name the source; this check is for other clients.
+/// Validates an env. Boot has validated it already, with messages that name the source; this check is for
+/// other clients.
 ///
 /// # Errors
 /// The kubelet could not pass the env to a process, or a Secret cannot contain it.
@@ -80,7 +81,8 @@ fn owner(pod: &Pod) -> OwnerReference {
         kind: "Pod".to_owned(),
         name: pod.metadata.name.clone().unwrap_or_default(),
         uid: pod.metadata.uid.clone().unwrap_or_default(),
-        // Not a controller, and not blocking the deletion of the pod, which would need a permission for finalizers of pods.
+        // Not a controller, and not blocking the deletion of the pod, which would need a permission for
+        // finalizers of pods.
         ..OwnerReference::default()
     }
 }

@@ -1,5 +1,5 @@
-//! The Events about boot, wait and outputs. They are recorded on the pod, where `kubectl describe`, Airflow and others show
-//! them. Pure functions.
+//! The Events about boot, wait and outputs. They are recorded on the pod, where `kubectl describe`, Airflow
+//! and others show them. Pure functions.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,8 @@ use bootlace_core::names;
 const MAX_INSTANCE_BYTES: usize = 128;
 /// Leaves space for the hash in the name of an object, which can have 253 bytes.
 const MAX_BASE_BYTES: usize = 230;
-/// Later boots of a pod share the Event of this boot, so that a task that never boots successfully creates few Events.
+/// Later boots of a pod share the Event of this boot, so that a task that never boots successfully creates
+/// few Events.
 const MAX_BOOTS: u32 = 7;
 
 impl EventKind {
@@ -58,7 +59,8 @@ const MAX_NOTES: usize = 16;
 /// The notes of this many pods are remembered, those of the newest.
 const MAX_PODS: usize = 4096;
 
-/// Remembers which notes pods have sent, and limits the Events of each pod to [`MAX_NOTES`] per replica and outcome.
+/// Remembers which notes pods have sent, and limits the Events of each pod to [`MAX_NOTES`] per replica and
+/// outcome.
 #[derive(Debug, Default)]
 pub struct EventQuota {
     sent: Mutex<SentNotes>,
@@ -105,7 +107,8 @@ impl EventQuota {
     }
 }
 
-/// The Event of a report. The same boot and outcome have the same name, so that a report that is sent twice is recorded once.
+/// The Event of a report. The same boot and outcome have the same name, so that a report that is sent twice
+/// is recorded once.
 #[must_use]
 pub fn event(report: &EventRequest, id: &PodIdentity, pod: &Pod, now: Timestamp) -> Event {
     let EventRequest { outcome, note } = report;

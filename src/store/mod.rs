@@ -1,10 +1,12 @@
 //! The role that creates objects which task pods may not create themselves: `bootlace store`.
 //!
 //! ```text
-//! token → caller (a pod) → authorization (by its signed configuration) → body → object, owned by the pod or by a Pipe
+//! token → caller (a pod) → authorization (by its signed configuration) → body
+//!       → object, owned by the pod or by a Pipe
 //! ```
-//! A task pod has no permissions in the API. The store has permission to create objects, but not to read or change them. So
-//! neither can do much alone. What a pod may request was decided at admission and is in its annotation and its spec.
+//! A task pod has no permissions in the API. The store has permission to create objects, but not to read or
+//! change them. So neither can do much alone. What a pod may request was decided at admission and is in its
+//! annotation and its spec.
 //!
 //! | step | module | content |
 //! |---|---|---|
@@ -21,10 +23,11 @@
 //! | | [`api_error`] | error responses |
 //! | clean up | [`garbage_collector`] | removes expired Pipes, in one replica, which holds a Lease |
 //!
-//! [`crate::store_client`] has the protocol and the client. [`args`], [`mod@run`] and [`metrics`] are the process.
+//! [`crate::store_client`] has the protocol and the client. [`args`], [`mod@run`] and [`metrics`] are the
+//! process.
 //!
-//! Every request is idempotent: the name of an object is determined before the object is created, and an object that exists
-//! already is not an error. So a client can retry, with any replica.
+//! Every request is idempotent: the name of an object is determined before the object is created, and an
+//! object that exists already is not an error. So a client can retry, with any replica.
 
 pub mod api;
 pub mod api_error;

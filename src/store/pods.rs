@@ -1,5 +1,5 @@
-//! Reads pods in bounded memory, because anyone who creates a pod decides how large it is. Only the parts of the spec that
-//! Bootlace wrote are kept.
+//! Reads pods in bounded memory, because anyone who creates a pod decides how large it is. Only the parts of
+//! the spec that Bootlace wrote are kept.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -25,8 +25,8 @@ const CONTAINERS: [&str; 3] = [names::CONTAINER_BOOT, names::CONTAINER_PIPE, nam
 const CONFIG_VARIABLES: [&str; 4] =
     [names::ENV_BOOT_SPEC, names::ENV_SIGNATURE, names::ENV_PIPES, names::ENV_WAIT];
 
-/// Reads pods, a few concurrently, and one of each namespace at a time: large pods of one namespace do not delay other
-/// namespaces for long.
+/// Reads pods, a few concurrently, and one of each namespace at a time: large pods of one namespace do not
+/// delay other namespaces for long.
 pub(super) struct Pods {
     client: Client,
     permits: Semaphore,

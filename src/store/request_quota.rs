@@ -8,13 +8,14 @@ use super::api_error::ApiError;
 use super::caller::PodIdentity;
 use bootlace_core::code::Code;
 
-/// Maximum concurrent requests of one pod. Its sidecar stores outputs one after another, and its other containers can send
-/// requests at the same time.
+/// Maximum concurrent requests of one pod. Its sidecar stores outputs one after another, and its other
+/// containers can send requests at the same time.
 const MAX_OF_POD: usize = 4;
 /// Maximum concurrent requests of one namespace: a quarter of what the store processes concurrently.
 pub(super) const MAX_OF_NAMESPACE: usize = 16;
 
-/// Counts the requests in progress of each pod and namespace, including those whose body is still being received.
+/// Counts the requests in progress of each pod and namespace, including those whose body is still being
+/// received.
 #[derive(Debug, Default)]
 pub(crate) struct RequestQuota {
     counts: Mutex<Counts>,

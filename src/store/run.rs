@@ -29,7 +29,8 @@ const API_SERVER_RETRY_DELAY: Duration = Duration::from_secs(2);
 /// Serves pods until SIGTERM or SIGINT, and drains.
 ///
 /// # Errors
-/// The process cannot start: an address is in use, the certificate is unreadable, or there is no configuration for a cluster.
+/// The process cannot start: an address is in use, the certificate is unreadable, or there is no
+/// configuration for a cluster.
 pub fn run(args: &StoreArgs) -> anyhow::Result<()> {
     logs::start(&args.logs);
     process::runtime()?.block_on(store(args))

@@ -1,5 +1,5 @@
-//! The keys with which the store verifies the configuration of a pod. The webhook manages them in a Secret, which the store
-//! mounts.
+//! The keys with which the store verifies the configuration of a pod. The webhook manages them in a Secret,
+//! which the store mounts.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};

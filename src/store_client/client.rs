@@ -1,7 +1,7 @@
 //! The client of the store, for boot, the sidecar and the containers that wait.
 //!
-//! The token identifies the pod, so a request contains only what to store or report. Requests are idempotent, so the client
-//! retries until its deadline, unless the store's response is final.
+//! The token identifies the pod, so a request contains only what to store or report. Requests are idempotent,
+//! so the client retries until its deadline, unless the store's response is final.
 
 use std::fs;
 use std::io;
@@ -59,7 +59,8 @@ impl<'a> StoreClient<'a> {
             .tls_backend_preconfigured(tls(store)?)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
-            // Only the webhook decides where the token is sent: not a response, and not the env of the container.
+            // Only the webhook decides where the token is sent: not a response, and not the env of the
+            // container.
             .redirect(redirect::Policy::none())
             .no_proxy()
             // This module retries by itself.

@@ -1,4 +1,5 @@
-//! The protocol of the store and its client: what boot, the sidecar and the containers that wait share with [`crate::store`].
+//! The protocol of the store and its client: what boot, the sidecar and the containers that wait share with
+//! [`crate::store`].
 //!
 //! This module runs in every injected pod, so it imports nothing of the server.
 

@@ -7,11 +7,11 @@
 //! | `GET /v1/awaited/{object}` | the containers that wait | | 200 [`AwaitedResponse`] |
 //! | `POST /v1/events` | all of them | [`EventRequest`] | 204 |
 //!
-//! Any other response is an [`ErrorResponse`]. A client retries after 408, 429 and 5xx, and if there is no response; other
-//! errors are final ([`is_final`]). A request cannot choose a namespace, a pod or an object: the token and the configuration of
-//! the injected containers determine them.
-//! Both sides ignore unknown fields, because store and pods can have different versions, and no task must fail for that. A
-//! feature that must not be ignored needs a new path.
+//! Any other response is an [`ErrorResponse`]. A client retries after 408, 429 and 5xx, and if there is no
+//! response; other errors are final ([`is_final`]). A request cannot choose a namespace, a pod or an object:
+//! the token and the configuration of the injected containers determine them. Both sides ignore unknown
+//! fields, because store and pods can have different versions, and no task must fail for that. A feature that
+//! must not be ignored needs a new path.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +31,8 @@ use bootlace_core::output::{ObjectData, ObjectKind};
 pub const PATH_ENV: &str = "/v1/env";
 /// Stores an output of a task of the calling pod; the key follows.
 pub const PATH_PIPES: &str = "/v1/pipes/";
-/// Gets the state of an output that the calling pod waits for; the name of the object in the spec of the pod follows.
+/// Gets the state of an output that the calling pod waits for; the name of the object in the spec of the pod
+/// follows.
 pub const PATH_AWAITED: &str = "/v1/awaited/";
 /// Reports an Event of the calling pod.
 pub const PATH_EVENTS: &str = "/v1/events";
@@ -48,7 +49,8 @@ pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Maximum number of variables. Processes have far fewer, and other readers of the Secret have to list them.
 const MAX_VARIABLES: usize = 20_000;
-/// Maximum number of files in a request. More than an output may have, so that the error message can contain the limit.
+/// Maximum number of files in a request. More than an output may have, so that the error message can contain
+/// the limit.
 const MAX_FILES: usize = 1_000;
 
 /// Bytes of an Event's note that are kept: the API server accepts 1 KiB.
@@ -62,8 +64,8 @@ pub struct EnvRequest {
     pub env: BTreeMap<String, ByteString>,
 }
 
-/// Deserializes a map of at most `MAX` entries. An entry needs much more memory than its JSON text, so the number of entries
-/// is limited before they are allocated.
+/// Deserializes a map of at most `MAX` entries. An entry needs much more memory than its JSON text, so the
+/// number of entries is limited before they are allocated.
 fn at_most<'de, const MAX: usize, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, ByteString>, D::Error> {
@@ -99,7 +101,8 @@ pub struct EnvStored {
     pub secret: String,
     /// Whether this request created it. If not, a Secret of that name existed, which the store cannot read.
     pub created: bool,
-    /// Whether the status of the pod shows an earlier run of the boot container, which may have stored the Secret.
+    /// Whether the status of the pod shows an earlier run of the boot container, which may have stored the
+    /// Secret.
     pub booted_before: bool,
 }
 
@@ -116,8 +119,8 @@ pub struct OutputRequest {
 }
 
 impl OutputRequest {
-    /// The request body; the files have `size` bytes in total. The files are encoded directly into the body, so that there are
-    /// never more than two copies of a large output: the sidecar has little memory.
+    /// The request body; the files have `size` bytes in total. The files are encoded directly into the body,
+    /// so that there are never more than two copies of a large output: the sidecar has little memory.
     #[must_use]
     pub fn encode(self, size: u32) -> Vec<u8> {
         let mut body = Vec::with_capacity(size as usize / 3 * 4 + 16 * 1024);
@@ -205,7 +208,8 @@ pub struct ErrorResponse {
     pub reason: String,
     /// Human-readable message: what is wrong, and what to change.
     pub message: String,
-    /// The code of the message, such as `BL5106`, which is not part of `message`. Stores of earlier versions do not send it.
+    /// The code of the message, such as `BL5106`, which is not part of `message`. Stores of earlier versions
+    /// do not send it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
 }

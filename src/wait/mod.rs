@@ -1,7 +1,8 @@
 //! `bootlace wait`, the program of the init containers that wait for an output of an earlier task.
 //!
 //! ```text
-//! BOOTLACE_WAIT → the store, until the output is stored → (exit: the kubelet syncs the volumes) → the volumes
+//! BOOTLACE_WAIT → the store, until the output is stored
+//!               → (exit: the kubelet syncs the volumes) → the volumes
 //! ```
 //!
 //! | step | module | responsibility |

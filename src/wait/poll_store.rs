@@ -13,9 +13,9 @@ use crate::store_client::protocol::{AwaitedResponse, PATH_AWAITED};
 use bootlace_core::input::AwaitedOutput;
 
 /// The initial delay between two requests, and the maximum, which is reached after about a minute; jitter up
-/// to doubles it. The store needs a `TokenReview`, a pod and a page of Pipes for a request: a hundred pods that
-/// have waited for long send about 13 requests per second together, and find an output after 4 seconds on
-/// average.
+/// to doubles it. The store needs a `TokenReview`, a pod and a page of Pipes for a request: a hundred pods
+/// that have waited for long send about 13 requests per second together, and find an output after 4 seconds
+/// on average.
 const FIRST_DELAY: Duration = Duration::from_millis(300);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// The factor between two delays.

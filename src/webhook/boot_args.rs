@@ -35,7 +35,8 @@ pub struct BootArgs {
         default_value_t
     )]
     run_as_user: RunAsUser,
-    /// File with more schedulers, as in the chart value schedulers.extra. Pods are compared with these before the built-in ones.
+    /// File with more schedulers, as in the chart value schedulers.extra. Pods are compared with these before
+    /// the built-in ones.
     #[arg(long, env = "BOOTLACE_SCHEDULERS", value_name = "FILE", value_parser = schedulers)]
     schedulers: Option<Arc<Schedulers>>,
 }
@@ -56,7 +57,8 @@ impl BootArgs {
     }
 }
 
-/// Reads the file when the command line is parsed, so that an invalid entry is reported before anything starts.
+/// Reads the file when the command line is parsed, so that an invalid entry is reported before anything
+/// starts.
 fn schedulers(path: &str) -> Result<Arc<Schedulers>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("failed to read the file: {error}"))?;
     Schedulers::with_extra(&text).map_err(|error| error.to_string())

@@ -24,8 +24,8 @@ pub(super) async fn fetch_by<T>(
     in_time(client, attempt(client, send, receive), || client.progress().describe()).await
 }
 
-/// Runs `fetch` within the time limit of the source, and describes with `in_progress` what was in progress at the
-/// limit.
+/// Runs `fetch` within the time limit of the source, and describes with `in_progress` what was in progress at
+/// the limit.
 pub(super) async fn in_time<T>(
     client: &HttpClient<'_>,
     fetch: impl Future<Output = Result<T, SourceError>>,

@@ -1,9 +1,9 @@
 //! Sources of env and files, with a file for each kind.
 //!
 //! To add a kind, add a variant to [`SourceKind`] with its configuration, a file here that implements
-//! [`FetchSource`], and a line to [`source_for`]. A source writes its content to a [`Sink`](super::sink::Sink), which checks
-//! every name, path and size. The time limit, the merge, the volume and the log are the same for all sources.
-//! `docs/sources.md` has an example.
+//! [`FetchSource`], and a line to [`source_for`]. A source writes its content to a
+//! [`Sink`](super::sink::Sink), which checks every name, path and size. The time limit, the merge, the volume
+//! and the log are the same for all sources. `docs/sources.md` has an example.
 
 mod attempts;
 mod client;

@@ -79,7 +79,8 @@ pub(super) async fn accept(
 async fn send_use_https(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(USE_HTTPS).await?;
     stream.shutdown().await?;
-    // If unread bytes remained, closing would reset the connection, and the caller would not get the response.
+    // If unread bytes remained, closing would reset the connection, and the caller would not get the
+    // response.
     tokio::io::copy(&mut stream.take(MAX_PLAIN_REQUEST_BYTES), &mut tokio::io::sink()).await?;
     Ok(())
 }

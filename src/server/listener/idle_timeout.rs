@@ -1,7 +1,8 @@
 //! The timeouts of a connection: a stalled request is ended soon, but an idle connection is kept.
 //!
-//! The `header_read_timeout` of hyper also applies to idle connections. A short one would close connections that the API server
-//! wants to reuse, and a long one would let a caller send the head of a request byte by byte.
+//! The `header_read_timeout` of hyper also applies to idle connections. A short one would close connections
+//! that the API server wants to reuse, and a long one would let a caller send the head of a request byte by
+//! byte.
 
 use std::io;
 use std::net::IpAddr;
@@ -120,15 +121,16 @@ impl IdleTimer {
         self.release();
     }
 
-    /// Since when the connection has waited for its caller; `None` if a request is being processed, or the connection is being
-    /// closed.
+    /// Since when the connection has waited for its caller; `None` if a request is being processed, or the
+    /// connection is being closed.
     pub(super) fn waits_for_caller(&self) -> Option<Waits> {
         let (phase, since) = *self.lock();
         let waits = phase != Phase::Answer && !self.is_closed();
         waits.then_some(Waits { since, in_request: matches!(phase, Phase::Head | Phase::Body) })
     }
 
-    /// Closes the connection. Its bytes are released at once, so that no other connection is closed because of them.
+    /// Closes the connection. Its bytes are released at once, so that no other connection is closed because
+    /// of them.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.release();
@@ -157,8 +159,8 @@ impl IdleTimer {
         since + limit
     }
 
-    /// Waits until the connection exceeds its timeout. Polls instead of resetting a timer in each phase, which would make every
-    /// request slower. So it can be late by the shortest timeout.
+    /// Waits until the connection exceeds its timeout. Polls instead of resetting a timer in each phase,
+    /// which would make every request slower. So it can be late by the shortest timeout.
     pub(super) async fn stalled(&self) {
         let interval = self.limits.head.min(self.limits.request).max(Duration::from_millis(1));
         loop {

@@ -1,7 +1,7 @@
 //! The accept loop.
 //!
-//! Implemented here, because `axum::serve` has no timeout for handshakes and no limit on connections, and does not ask callers to
-//! reconnect before it stops.
+//! Implemented here, because `axum::serve` has no timeout for handshakes and no limit on connections, and
+//! does not ask callers to reconnect before it stops.
 
 mod connection;
 mod handshake;
@@ -93,7 +93,8 @@ impl ConnectionSlots {
 }
 
 impl Server {
-    /// Serves until [`ShutdownStage::Closing`], and then until every connection has ended, or [`ShutdownStage::Over`].
+    /// Serves until [`ShutdownStage::Closing`], and then until every connection has ended, or
+    /// [`ShutdownStage::Over`].
     pub async fn serve(self, listener: TcpListener) {
         let server = Arc::new(self);
         let slots = ConnectionSlots::new(server.limits);
@@ -121,7 +122,8 @@ impl Server {
     /// Accepts the connections that the kernel has opened already: closing the listener would reset them.
     fn accept_backlog(server: &Arc<Self>, listener: TcpListener, slots: &ConnectionSlots) -> JoinSet<()> {
         let mut late = JoinSet::new();
-        // The listener of the standard library, because tokio's only calls accept after it was notified of a connection.
+        // The listener of the standard library, because tokio's only calls accept after it was notified of a
+        // connection.
         let Ok(listener) = listener.into_std() else { return late };
         while let Ok((stream, peer)) = listener.accept() {
             let (server, connections) = (Arc::clone(server), Arc::clone(&slots.connections));

@@ -1,8 +1,10 @@
-//! The open connections, and the selection of one to close if there are too many of them, or if their requests have too many bytes.
+//! The open connections, and the selection of one to close if there are too many of them, or if their
+//! requests have too many bytes.
 //!
-//! Anyone who reaches the port can open connections and send half a request on each. To wait until they end would block the API
-//! server and the probes of the kubelet. So a connection that waits for its caller is closed instead: the oldest one of the
-//! address that uses the most. A caller that uses little is not affected by one that uses much.
+//! Anyone who reaches the port can open connections and send half a request on each. To wait until they end
+//! would block the API server and the probes of the kubelet. So a connection that waits for its caller is
+//! closed instead: the oldest one of the address that uses the most. A caller that uses little is not
+//! affected by one that uses much.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -67,8 +69,8 @@ impl Connections {
         self.close_one("too many connections", |_| 1);
     }
 
-    /// Adds received bytes to the sum and to those of their connection. If the limit is exceeded, connections with pending bytes
-    /// are closed.
+    /// Adds received bytes to the sum and to those of their connection. If the limit is exceeded, connections
+    /// with pending bytes are closed.
     pub(super) fn received(&self, bytes: usize, of_connection: &AtomicUsize) {
         // The sum first, so that it is never less than its parts.
         self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -83,8 +85,9 @@ impl Connections {
         self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Closes a connection of the address whose connections have the greatest `weight` in total: the one that has waited
-    /// longest, but those between requests before those in a request. Returns whether there was one.
+    /// Closes a connection of the address whose connections have the greatest `weight` in total: the one that
+    /// has waited longest, but those between requests before those in a request. Returns whether there was
+    /// one.
     fn close_one(&self, reason: &'static str, weight: impl Fn(&IdleTimer) -> usize) -> bool {
         let table = self.table();
         let mut weights: HashMap<IpAddr, usize> = HashMap::new();

@@ -8,8 +8,8 @@ pub enum ShutdownStage {
     /// Requests are served.
     #[default]
     Serving,
-    /// Requests are still served, but responses ask callers to open a new connection, which the Service routes to another
-    /// replica.
+    /// Requests are still served, but responses ask callers to open a new connection, which the Service
+    /// routes to another replica.
     Draining,
     /// New connections are not accepted, requests in progress are completed, and idle connections are closed.
     Closing,
@@ -45,7 +45,8 @@ impl ShutdownSignal {
         *self.0.borrow()
     }
 
-    /// Waits until `stage` or a later one. Returns too if the controller was dropped, because the program then ends.
+    /// Waits until `stage` or a later one. Returns too if the controller was dropped, because the program
+    /// then ends.
     pub async fn reached(&mut self, stage: ShutdownStage) {
         let _ = self.0.wait_for(|now| *now >= stage).await;
     }

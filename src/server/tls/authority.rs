@@ -1,4 +1,5 @@
-//! Issues the CA and the serving certificate. Pure functions, except for the randomness of keys: the time is an argument.
+//! Issues the CA and the serving certificate. Pure functions, except for the randomness of keys: the time is
+//! an argument.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -37,7 +38,8 @@ pub struct Ca {
     pub key: String,
 }
 
-/// A CA and a serving certificate that it signed, all in PEM format. Not `Debug`, because it contains the keys.
+/// A CA and a serving certificate that it signed, all in PEM format. Not `Debug`, because it contains the
+/// keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Issued {
     /// The certificates of all trusted CAs; the first one is the signing CA.
@@ -48,10 +50,11 @@ pub struct Issued {
     pub cert: String,
     /// The key of the serving certificate, PKCS #8.
     pub key: String,
-    /// The next signing CA, which does not sign until all clients trust it. Its certificate is in `ca_cert` too.
+    /// The next signing CA, which does not sign until all clients trust it. Its certificate is in `ca_cert`
+    /// too.
     pub next: Option<Ca>,
-    /// The signing CA, signed by the previous CA, and so on. With these, a client that only trusts an earlier CA can verify the
-    /// serving certificate. Empty before the first rotation of the CA.
+    /// The signing CA, signed by the previous CA, and so on. With these, a client that only trusts an earlier
+    /// CA can verify the serving certificate. Empty before the first rotation of the CA.
     pub cross: String,
 }
 
@@ -77,7 +80,8 @@ pub enum IssueError {
 /// # Errors
 /// The library failed, which is not known to happen.
 pub fn ca(now: OffsetDateTime, lifetimes: Lifetimes) -> Result<Ca, IssueError> {
-    // The name contains the time, so that a client that trusts two generations of CAs finds the right one by its name.
+    // The name contains the time, so that a client that trusts two generations of CAs finds the right one by
+    // its name.
     let mut params = ca_params(&format!("bootlace CA {}", now.unix_timestamp_nanos() / 1_000_000));
     params.not_before = now - CLOCK_SKEW;
     params.not_after = now + lifetimes.ca;
@@ -148,7 +152,8 @@ pub fn reissue(
     Ok(Issued { cert, key: key.serialize_pem(), ..issued.clone() })
 }
 
-/// Signs the certificate of `next` with the signing CA of `issued`. The result expires when the first of the two does.
+/// Signs the certificate of `next` with the signing CA of `issued`. The result expires when the first of the
+/// two does.
 ///
 /// # Errors
 /// One of them is invalid.

@@ -1,7 +1,9 @@
-//! Configures the API server to trust the CA: sets the `caBundle` of every webhook in the `MutatingWebhookConfiguration`.
+//! Configures the API server to trust the CA: sets the `caBundle` of every webhook in the
+//! `MutatingWebhookConfiguration`.
 //!
-//! It uses server-side apply and owns only this field. Helm and GitOps tools own the rest of the object, and there is no conflict,
-//! because the chart never sets `caBundle`. If another program changes it, it is restored.
+//! It uses server-side apply and owns only this field. Helm and GitOps tools own the rest of the object, and
+//! there is no conflict, because the chart never sets `caBundle`. If another program changes it, it is
+//! restored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,8 +181,8 @@ impl CaBundleController {
         self.missing(error);
     }
 
-    /// Reports the reason in `/readyz` until the bundle was in place once. Later errors are only logged: reviews still work, and a
-    /// replica that is not ready would make it worse.
+    /// Reports the reason in `/readyz` until the bundle was in place once. Later errors are only logged:
+    /// reviews still work, and a replica that is not ready would make it worse.
     fn missing(&self, reason: String) {
         if self.readiness.is_missing(Part::CaBundle) {
             self.readiness.missing(Part::CaBundle, reason);
@@ -195,7 +197,8 @@ fn differing(found: &MutatingWebhookConfiguration, bundle: &[u8]) -> Option<Valu
     if !webhooks.iter().any(|webhook| differs(&webhook.client_config.ca_bundle)) {
         return None;
     }
-    // All webhooks, not only those that differ: server-side apply removes fields that an earlier apply set and this one does not.
+    // All webhooks, not only those that differ: server-side apply removes fields that an earlier apply set
+    // and this one does not.
     let bundle = ByteString(bundle.to_vec());
     let webhooks: Vec<_> = webhooks
         .iter()

@@ -1,7 +1,8 @@
 //! Manages the CA and the serving certificate of the webhook in one Secret that all replicas share.
 //!
-//! The first replica creates it. Every write uses the optimistic concurrency control of the API server: if two replicas write at
-//! the same time, the second write is refused, and that replica reads what the first one wrote.
+//! The first replica creates it. Every write uses the optimistic concurrency control of the API server: if
+//! two replicas write at the same time, the second write is refused, and that replica reads what the first
+//! one wrote.
 
 use std::sync::Arc;
 
@@ -77,7 +78,8 @@ impl CaSecretController {
         let mut ticks = tokio::time::interval(self.timing.look);
         let mut known = SecretState::Unknown;
         let mut listed = None;
-        // If the Secret is lost, the served one is restored, because a new CA would first have to reach every API server.
+        // If the Secret is lost, the served one is restored, because a new CA would first have to reach every
+        // API server.
         let mut served: Option<Secret> = None;
         loop {
             self.beat.now();

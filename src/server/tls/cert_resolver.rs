@@ -1,4 +1,5 @@
-//! The certificate of the next handshake. It can be replaced while serving: open connections keep the old certificate.
+//! The certificate of the next handshake. It can be replaced while serving: open connections keep the old
+//! certificate.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -46,7 +47,8 @@ impl CertResolver {
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         // The API server uses HTTP/1.1 for Services.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // The API server never resumes a session (Go's client only does if it is configured to), so none is stored.
+        // The API server never resumes a session (Go's client only does if it is configured to), so none is
+        // stored.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)

@@ -1,5 +1,5 @@
-//! Certificates of callers. A certificate of the configured CA identifies a caller by its names. A connection without one is
-//! accepted too; the role decides what each caller may request.
+//! Certificates of callers. A certificate of the configured CA identifies a caller by its names. A connection
+//! without one is accepted too; the role decides what each caller may request.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};

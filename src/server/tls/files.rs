@@ -1,7 +1,8 @@
-//! A certificate in files that another program writes and renews, for example cert-manager, through a mounted Secret.
+//! A certificate in files that another program writes and renews, for example cert-manager, through a mounted
+//! Secret.
 //!
-//! The files are read every few seconds and compared. An update of a mounted Secret replaces the symlink `..data`, and an inotify
-//! watch on a file would only see the first update.
+//! The files are read every few seconds and compared. An update of a mounted Secret replaces the symlink
+//! `..data`, and an inotify watch on a file would only see the first update.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -72,7 +73,8 @@ impl CertificateFiles {
     }
 }
 
-/// Calls `changed` with each new valid certificate, forever; invalid ones are ignored. `current` is the current content.
+/// Calls `changed` with each new valid certificate, forever; invalid ones are ignored. `current` is the
+/// current content.
 pub async fn watch(
     folder: &Path,
     every: Duration,

@@ -1,7 +1,8 @@
-//! Manages the serving certificate of another role in a separate Secret. The CA is that of [`super::ca_secret`].
+//! Manages the serving certificate of another role in a separate Secret. The CA is that of
+//! [`super::ca_secret`].
 //!
-//! The webhook has the key of the CA and signs for other roles, so that they need no permission for Secrets: the store mounts its
-//! Secret.
+//! The webhook has the key of the CA and signs for other roles, so that they need no permission for Secrets:
+//! the store mounts its Secret.
 
 use std::time::Duration;
 

@@ -13,7 +13,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of a Service. The API server uses `<service>.<namespace>.svc`; other clients can use the longer name.
+    /// The names of a Service. The API server uses `<service>.<namespace>.svc`; other clients can use the
+    /// longer name.
     #[must_use]
     pub fn of_service(service: &str, namespace: &str) -> Self {
         let short = format!("{service}.{namespace}.svc");

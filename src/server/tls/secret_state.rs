@@ -1,4 +1,5 @@
-//! The content of a Secret, and whether it is valid. Pure functions, except for the log: the time is an argument.
+//! The content of a Secret, and whether it is valid. Pure functions, except for the log: the time is an
+//! argument.
 
 use std::collections::BTreeMap;
 
@@ -138,7 +139,8 @@ pub enum Leaf {
     Foreign,
 }
 
-/// Evaluates a Secret that should contain a certificate for `names` of the CA in `authority`, but not the key of the CA.
+/// Evaluates a Secret that should contain a certificate for `names` of the CA in `authority`, but not the key
+/// of the CA.
 ///
 /// # Errors
 /// A new certificate is required, but cannot be issued.
@@ -200,7 +202,8 @@ fn check_leaf(
     Ok(())
 }
 
-/// The content of a Secret, if it is complete. If an earlier version wrote it, it has no next CA and no earlier ones.
+/// The content of a Secret, if it is complete. If an earlier version wrote it, it has no next CA and no
+/// earlier ones.
 #[must_use]
 pub fn content(secret: &Secret) -> Option<Issued> {
     let data = secret.data.as_ref()?;

@@ -1,7 +1,7 @@
 //! Elects the replica that collects garbage, by a Lease.
 //!
-//! Implemented here, because the crates for this need another client or a background task for a few lines of code. Correctness
-//! does not depend on a single holder: at worst, two replicas do the same work.
+//! Implemented here, because the crates for this need another client or a background task for a few lines of
+//! code. Correctness does not depend on a single holder: at worst, two replicas do the same work.
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -20,8 +20,9 @@ pub struct LeaderLease {
     holder: String,
     /// How long the Lease is valid after a renewal.
     duration: Duration,
-    /// The last resource version, and when this process saw it first. If a holder does not renew the Lease for its duration,
-    /// another process can acquire it. The time is measured with the clock of this process, because clocks of machines differ.
+    /// The last resource version, and when this process saw it first. If a holder does not renew the Lease
+    /// for its duration, another process can acquire it. The time is measured with the clock of this process,
+    /// because clocks of machines differ.
     seen: Option<(Option<String>, Instant)>,
 }
 

@@ -1,7 +1,8 @@
-//! Removes Pipes that have expired, and Pipes that were never completed. The API server removes their objects.
+//! Removes Pipes that have expired, and Pipes that were never completed. The API server removes their
+//! objects.
 //!
-//! One replica does it, elected by a [`lease`]. A deletion requires that the Pipe is unchanged, so a Pipe that was stored or
-//! updated in the meantime is kept.
+//! One replica does it, elected by a [`lease`]. A deletion requires that the Pipe is unchanged, so a Pipe
+//! that was stored or updated in the meantime is kept.
 
 pub mod lease;
 

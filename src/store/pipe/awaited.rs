@@ -1,7 +1,7 @@
 //! Whether an output that a pod waits for is stored, under the name in the spec of the pod. Pure functions.
 //!
-//! If it can never be stored under this name, the pod gets an error at once: a user should not wait for a deadline to learn of a
-//! missing field in a manifest.
+//! If it can never be stored under this name, the pod gets an error at once: a user should not wait for a
+//! deadline to learn of a missing field in a manifest.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -18,8 +18,8 @@ const MAX_LISTED: usize = 10;
 /// How many characters of each key.
 const MAX_LISTED_CHARS: usize = 253;
 
-/// Searches the Pipes of a run for the output that a pod waits for, in bounded memory: it keeps only the newest Pipe and a few
-/// names.
+/// Searches the Pipes of a run for the output that a pod waits for, in bounded memory: it keeps only the
+/// newest Pipe and a few names.
 pub struct AwaitedSearch<'a> {
     awaits: &'a AwaitedOutput,
     /// The newest Pipe with the awaited key and map index.

@@ -48,6 +48,7 @@ pub(super) fn describe(problem: &str, error: &kube::Error) -> String {
 
 /// Helm installs CRDs only once, so after an upgrade the CRD of Pipes can be missing.
 fn is_crd_missing(error: &kube::Error) -> bool {
-    // If the API server has the resource, the message contains the quoted name of the object that it did not find.
+    // If the API server has the resource, the message contains the quoted name of the object that it did not
+    // find.
     matches!(error, kube::Error::Api(status) if status.code == 404 && !status.message.contains('"'))
 }

@@ -77,7 +77,8 @@ impl OutputObjectBody {
     }
 }
 
-/// The object with the content of an output, which is immutable and is deleted with its Pipe. The Pipe must exist already.
+/// The object with the content of an output, which is immutable and is deleted with its Pipe. The Pipe must
+/// exist already.
 #[must_use]
 pub fn object(pipe: &Pipe, files: ObjectData) -> OutputObjectBody {
     let metadata = ObjectMeta {
@@ -118,7 +119,8 @@ pub fn object(pipe: &Pipe, files: ObjectData) -> OutputObjectBody {
     }
 }
 
-/// A time in the format of Pipes. All have the same length, so that their lexical order is their order in time.
+/// A time in the format of Pipes. All have the same length, so that their lexical order is their order in
+/// time.
 #[must_use]
 pub fn time(at: Timestamp) -> String {
     format!("{at:.6}")

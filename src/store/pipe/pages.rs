@@ -1,4 +1,5 @@
-//! Lists Pipes page by page, in bounded memory, because anyone with permission to write Pipes decides how large they are.
+//! Lists Pipes page by page, in bounded memory, because anyone with permission to write Pipes decides how
+//! large they are.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -49,9 +50,9 @@ impl PipePages {
         Self { client, permits: Arc::new(Semaphore::new(memory::PAGES)) }
     }
 
-    /// Calls `visit` with each Pipe of `namespace`, or of all namespaces, and of the run with the label value `run`, or of all
-    /// runs, until it breaks. Without a resource version, the API server returns the newest state. Besides the page, only one
-    /// parsed Pipe is in memory at a time.
+    /// Calls `visit` with each Pipe of `namespace`, or of all namespaces, and of the run with the label value
+    /// `run`, or of all runs, until it breaks. Without a resource version, the API server returns the newest
+    /// state. Besides the page, only one parsed Pipe is in memory at a time.
     pub(in crate::store) async fn each(
         &self,
         namespace: Option<&str>,
@@ -63,7 +64,8 @@ impl PipePages {
         Ok(())
     }
 
-    /// Visits the page at `cursor`, which is moved to the next page. Breaks if there is no next page, or `visit` breaks.
+    /// Visits the page at `cursor`, which is moved to the next page. Breaks if there is no next page, or
+    /// `visit` breaks.
     pub(in crate::store) async fn page(
         &self,
         namespace: Option<&str>,

@@ -4,17 +4,18 @@
 //! 2. The object, owned by the Pipe, so that it is deleted with the Pipe.
 //! 3. `status.stored` of the Pipe. Only then does the sidecar get a response.
 //!
-//! A Pipe that stays at the first or second step is removed later ([`crate::store::garbage_collector`]), and the API server
-//! removes its object.
+//! A Pipe that stays at the first or second step is removed later ([`crate::store::garbage_collector`]), and
+//! the API server removes its object.
 //!
-//! The store has no permission to read objects, not even its own. So it can only be sure of an object that the current request
-//! created. If an object with the name exists, another request that was killed may have created it, a deleted Pipe may have
-//! left it behind, or it may have nothing to do with Bootlace. Then the Pipe is removed, and with it the object if the Pipe owns it,
-//! and the sidecar retries.
+//! The store has no permission to read objects, not even its own. So it can only be sure of an object that
+//! the current request created. If an object with the name exists, another request that was killed may have
+//! created it, a deleted Pipe may have left it behind, or it may have nothing to do with Bootlace. Then the
+//! Pipe is removed, and with it the object if the Pipe owns it, and the sidecar retries.
 //!
-//! An output that is declared as awaited has a second object at the second step, whose name does not depend on the content
-//! ([`bootlace_core::output::awaited`]). If another Pipe has the name, this Pipe is stored nevertheless, and its status shows that
-//! it is not available under that name. Pods that wait then fail with an error, and never get what an earlier attempt wrote.
+//! An output that is declared as awaited has a second object at the second step, whose name does not depend
+//! on the content ([`bootlace_core::output::awaited`]). If another Pipe has the name, this Pipe is stored
+//! nevertheless, and its status shows that it is not available under that name. Pods that wait then fail with
+//! an error, and never get what an earlier attempt wrote.
 
 use std::ops::ControlFlow;
 
@@ -52,13 +53,13 @@ impl PipeWriter {
         &self.pages
     }
 
-    /// Stores an output as the Pipe `wanted` of [`objects::pipe`], and returns whether anything was created. Storing the same
-    /// output again changes nothing. If another attempt of the task wrote the same content, the Pipe names that attempt from
-    /// then on.
+    /// Stores an output as the Pipe `wanted` of [`objects::pipe`], and returns whether anything was created.
+    /// Storing the same output again changes nothing. If another attempt of the task wrote the same content,
+    /// the Pipe names that attempt from then on.
     ///
     /// # Errors
-    /// The API server or a quota refuses the request. Or another request stores the same output at the same time, or objects of
-    /// an earlier request must be removed first; then the caller can retry.
+    /// The API server or a quota refuses the request. Or another request stores the same output at the same
+    /// time, or objects of an earlier request must be removed first; then the caller can retry.
     pub async fn write(
         &self,
         namespace: &str,
@@ -182,9 +183,10 @@ impl Write<'_> {
         Err(self.remove_leftover(pipe, name).await)
     }
 
-    /// Creates the awaited object of an output that is stored already: an earlier attempt wrote the same bytes and did not
-    /// declare the output as awaited. Pods can use the first object, so the Pipe is never removed here. If an object with the
-    /// name exists, it can be of something else: pods that wait then fail, and never get other content.
+    /// Creates the awaited object of an output that is stored already: an earlier attempt wrote the same
+    /// bytes and did not declare the output as awaited. Pods can use the first object, so the Pipe is never
+    /// removed here. If an object with the name exists, it can be of something else: pods that wait then
+    /// fail, and never get other content.
     async fn add_awaited_object(&self, pipe: Pipe, files: ObjectData) -> Result<(), ApiError> {
         let pipe = self.declare_awaited(pipe).await?;
         let Some(name) = &pipe.spec.awaited else { return Ok(()) };
@@ -210,7 +212,8 @@ impl Write<'_> {
         }
     }
 
-    /// Creates an object, and returns whether one with its name existed already. If it can never be created, the Pipe is removed.
+    /// Creates an object, and returns whether one with its name existed already. If it can never be created,
+    /// the Pipe is removed.
     async fn exists_already(
         &self,
         pipe: &Pipe,
@@ -232,8 +235,8 @@ impl Write<'_> {
         not_created(&self.object(pipe, name), error)
     }
 
-    /// Removes the Pipe, because an object with its name exists, probably of an earlier attempt. Returns the error of the
-    /// request.
+    /// Removes the Pipe, because an object with its name exists, probably of an earlier attempt. Returns the
+    /// error of the request.
     async fn remove_leftover(&self, pipe: &Pipe, name: &str) -> ApiError {
         if let Err(error) = self.remove(pipe).await {
             return error;
@@ -241,7 +244,8 @@ impl Write<'_> {
         leftover(&self.object(pipe, name))
     }
 
-    /// Whether another Pipe of the run is awaited under this name: then it is of the same task, with other content.
+    /// Whether another Pipe of the run is awaited under this name: then it is of the same task, with other
+    /// content.
     async fn is_of_another_pipe(&self, pipe: &Pipe, name: &str) -> Result<bool, ApiError> {
         let run = pipe.labels().get(names::LABEL_PIPE_RUN).map_or("", String::as_str);
         let is_another = |other: &Pipe| {
@@ -354,8 +358,8 @@ pub(crate) fn not_created(object: &str, error: &kube::Error) -> ApiError {
     }
 }
 
-/// Whether an existing Pipe describes the output that is being stored. The names of other outputs end with another hash, but
-/// anyone with permission to write Pipes can use any name.
+/// Whether an existing Pipe describes the output that is being stored. The names of other outputs end with
+/// another hash, but anyone with permission to write Pipes can use any name.
 fn is_same(found: &Pipe, wanted: &Pipe) -> bool {
     fn facts(spec: &PipeSpec) -> (&str, ObjectKind, &str, u32, &str) {
         (&spec.key, spec.kind, &spec.object, spec.size, &spec.hash)

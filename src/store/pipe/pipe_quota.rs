@@ -7,8 +7,8 @@ use bootlace_core::output::Quota;
 
 /// Checks that the number of Pipes, including the one that is being stored, does not exceed the quota.
 ///
-/// The caller creates the Pipe first, so that tasks that end at the same time cannot exceed the quota together. If only one
-/// more Pipe fits, two concurrent requests can therefore both be refused.
+/// The caller creates the Pipe first, so that tasks that end at the same time cannot exceed the quota
+/// together. If only one more Pipe fits, two concurrent requests can therefore both be refused.
 pub(super) async fn check(
     pages: &PipePages,
     namespace: &str,

@@ -47,7 +47,8 @@ impl Cas {
         all.map(|(der, _)| certificate::pem(der)).collect()
     }
 
-    /// The certificates of `cross`, which are CAs that an earlier CA has signed, whose issuer is still trusted.
+    /// The certificates of `cross`, which are CAs that an earlier CA has signed, whose issuer is still
+    /// trusted.
     pub(super) fn still_trusted(&self, cross: &str) -> String {
         let is_trusted = |der: &CertificateDer<'_>| {
             let issuer = certificate::facts(der).ok().map(|facts| facts.issuer);
