@@ -46,7 +46,7 @@ fn a_task_without_the_launcher_fails_with_the_names_and_the_remedy() {
     let (code, message) = run(&boot, &format!(r#"export POD=x; {hook} exec cat "$fifo""#));
     assert_eq!(code, "1\n");
     assert!(
-        has_code(&message, Code::TaskEnvMissing) && message.contains(": ALPHA, BETA not found"),
+        has_code(&message, Code::TaskEnvMissing) && message.contains("(missing: ALPHA, BETA)"),
         "{message}"
     );
     assert_eq!(boot.termination_message(), message);
@@ -164,7 +164,7 @@ fn the_wait_ends_at_the_timeout() {
         run(&boot, r#"( $launch_hook --timeout=1 --env=none; echo $? > "$fifo" ) & exec cat "$fifo""#);
     assert_eq!(code, "1\n");
     assert!(
-        has_code(&message, Code::TaskEnvMissing) && message.contains(": ALPHA, BETA, POD not found"),
+        has_code(&message, Code::TaskEnvMissing) && message.contains("(missing: ALPHA, BETA, POD)"),
         "{message}"
     );
 }
@@ -309,7 +309,7 @@ fn a_kubelet_that_did_not_read_the_env_file_is_reported() {
     let (code, message) = run(&boot, &format!(r#"export ALPHA= BETA= POD=; {hook} exec cat "$fifo""#));
     assert_eq!(code, "1\n");
     assert!(has_code(&message, Code::TaskEnvMissing), "{message}");
-    assert!(message.contains(": ALPHA, BETA not found") && message.contains("1.35"), "{message}");
+    assert!(message.contains("(missing: ALPHA, BETA)") && message.contains("1.35"), "{message}");
 }
 
 #[test]
