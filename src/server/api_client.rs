@@ -163,56 +163,59 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
+    use bootlace_test_api_server::{ApiServer, Slow};
     use futures::{StreamExt as _, TryStreamExt as _};
     use k8s_openapi::api::core::v1::{Pod, Secret};
     use kube::Api;
     use kube::api::WatchParams;
+    use serde_json::json;
     use tokio::time::Instant;
 
     use super::*;
 
-    /// A client of an API server that sends `head`, and `rest` a second later; it never sends what is `None`.
-    fn client(head: Option<&'static str>, rest: Option<&'static str>) -> Client {
-        let service = tower::service_fn(move |_: Request<kube::client::Body>| async move {
-            let Some(head) = head else { return std::future::pending().await };
-            let later = futures::stream::once(async move {
-                sleep(Duration::from_secs(1)).await;
-                match rest {
-                    Some(rest) => rest,
-                    None => std::future::pending().await,
-                }
-            });
-            let parts = futures::stream::iter([head]).chain(later).map(Ok::<_, Infallible>);
-            Ok::<_, Infallible>(Response::new(axum::body::Body::from_stream(parts)))
-        });
-        ClientBuilder::new(service, "default").with_layer(&TimeoutLayer(API_REQUEST_TIMEOUT)).build()
+    fn client(api: &ApiServer) -> Client {
+        ClientBuilder::new(api.service(), "default").with_layer(&TimeoutLayer(API_REQUEST_TIMEOUT)).build()
     }
 
-    const SECRET: [&str; 2] = [r#"{"metadata": "#, r#"{"name": "a"}}"#];
+    /// An API server with a Secret.
+    fn with_secret() -> ApiServer {
+        let api = ApiServer::new();
+        api.put("/api/v1/namespaces/default/secrets/a", json!({"metadata": {"name": "a"}}));
+        api
+    }
+
+    fn sends_slowly(pause: Option<Duration>) -> ApiServer {
+        let api = with_secret();
+        api.set_slow(Slow { first: 10, pause });
+        api
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_response_that_does_not_start_or_end_is_an_error() {
-        for (head, rest) in [(None, None), (Some(SECRET[0]), None)] {
+        let silent = with_secret();
+        silent.set_silent(true);
+        for (api, case) in [(silent, "no response"), (sends_slowly(None), "a part of a response")] {
             let begun = Instant::now();
-            let secrets: Api<Secret> = Api::default_namespaced(client(head, rest));
+            let secrets: Api<Secret> = Api::default_namespaced(client(&api));
             let error = secrets.get("a").await.unwrap_err();
             let message = watch_errors::describe_api_error("failed to read Secret a", &error);
-            assert!(message.contains("after 15 s"), "{message}");
-            assert_eq!(begun.elapsed().as_secs(), API_REQUEST_TIMEOUT.as_secs(), "{head:?}");
+            assert!(message.contains(" 15 s"), "{case}: {message}");
+            assert_eq!(begun.elapsed().as_secs(), API_REQUEST_TIMEOUT.as_secs(), "{case}");
         }
-        let secrets: Api<Secret> = Api::default_namespaced(client(Some(SECRET[0]), Some(SECRET[1])));
+        let slow = sends_slowly(Some(Duration::from_secs(1)));
+        let secrets: Api<Secret> = Api::default_namespaced(client(&slow));
         assert_eq!(secrets.get("a").await.unwrap().metadata.name.as_deref(), Some("a"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_has_a_timeout_until_it_starts() {
         let begun = Instant::now();
-        let pods: Api<Pod> = Api::default_namespaced(client(None, None));
+        let api = ApiServer::new();
+        api.set_silent(true);
+        let pods: Api<Pod> = Api::default_namespaced(client(&api));
         pods.watch(&WatchParams::default(), "0").await.map(drop).unwrap_err();
         assert_eq!(begun.elapsed().as_secs(), API_REQUEST_TIMEOUT.as_secs());
-        let pods: Api<Pod> = Api::default_namespaced(client(Some(""), None));
+        api.set_silent(false);
         let mut events = pods.watch(&WatchParams::default(), "0").await.unwrap().boxed();
         let idle = timeout(API_REQUEST_TIMEOUT * 10, events.try_next()).await;
         assert!(idle.is_err(), "the watch ended: {idle:?}");

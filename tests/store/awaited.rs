@@ -5,11 +5,11 @@ use axum::http::Request;
 use bootlace_core::code::Code;
 use bootlace_core::input::AwaitedOutput;
 use bootlace_core::output::ObjectKind;
+use bootlace_test_api_server::ApiServer;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::cluster::Cluster;
 use crate::support::{Attempt, consistent, service, signed, stored_once};
 
 fn awaits() -> AwaitedOutput {
@@ -18,30 +18,30 @@ fn awaits() -> AwaitedOutput {
 }
 
 /// A pod that waits, and one that does not.
-fn with_pods() -> Cluster {
-    let cluster = Cluster::default();
+fn with_pods() -> ApiServer {
+    let cluster = ApiServer::new();
     waiting(&cluster, "waits", &awaits());
     pod(&cluster, "other", &json!([]));
     cluster
 }
 
 /// A pod that waits for this.
-pub(crate) fn waiting(cluster: &Cluster, name: &str, awaits: &AwaitedOutput) {
-    let told = json!({
+pub(crate) fn waiting(cluster: &ApiServer, name: &str, awaits: &AwaitedOutput) {
+    let config = json!({
         "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""}, "awaits": [awaits],
     });
     pod(
         cluster,
         name,
-        &json!([{"name": "bootlace-wait", "env": [{"name": "BOOTLACE_WAIT", "value": told.to_string()}]}]),
+        &json!([{"name": "bootlace-wait", "env": [{"name": "BOOTLACE_WAIT", "value": config.to_string()}]}]),
     );
 }
 
-fn pod(cluster: &Cluster, name: &str, init: &Value) {
+fn pod(cluster: &ApiServer, name: &str, init: &Value) {
     cluster.put(&format!("/api/v1/namespaces/etl/pods/{name}"), signed("etl", name, init));
 }
 
-pub(crate) async fn ask(cluster: &Cluster, token: &str, object: &str) -> (u16, Value) {
+pub(crate) async fn ask(cluster: &ApiServer, token: &str, object: &str) -> (u16, Value) {
     let service = service(cluster);
     let request = Request::get(format!("/v1/awaited/{object}"));
     let request = request.header("authorization", format!("Bearer {token}")).body(Body::empty());
@@ -74,16 +74,19 @@ async fn a_pod_that_waits_gets_the_state_and_not_the_content() {
 async fn a_pod_may_only_query_the_outputs_that_it_waits_for() {
     let (cluster, object) = (with_pods(), awaits().object);
     attempt("1", "hunter2", true).store(cluster.client(), "10:00:00").await.unwrap();
-    for (token, object, status, code) in [
-        ("stranger", &*object, 401, Code::CallerNotAuthenticated),
-        ("other", &object, 403, Code::RequestNotAllowed),
-        ("waits", "db-login", 403, Code::RequestNotAllowed),
-        ("waits", "..%2Fsecrets", 403, Code::RequestNotAllowed),
+    for (token, object, status, code, detail) in [
+        ("stranger", &*object, 401, Code::CallerNotAuthenticated, ""),
+        // The pod has no container that waits.
+        ("other", &object, 403, Code::RequestNotAllowed, "container \"bootlace-wait\""),
+        ("waits", "db-login", 403, Code::RequestNotAllowed, "\"db-login\""),
+        ("waits", "..%2Fsecrets", 403, Code::RequestNotAllowed, "\"../secrets\""),
     ] {
         let (given, answer) = ask(&cluster, token, object).await;
         assert!(
-            given == status && answer["code"] == code.as_str(),
-            "not {status} {code}, but {given} {answer}"
+            given == status
+                && answer["code"] == code.as_str()
+                && answer["message"].as_str().unwrap().contains(detail),
+            "not {status} {code} {detail}, but {given} {answer}"
         );
     }
 }
@@ -95,7 +98,7 @@ async fn the_content_of_a_later_attempt_is_not_available_under_the_name_of_the_f
     attempt("2", "B", true).store(cluster.client(), "10:01:00").await.unwrap();
     consistent(&cluster);
     let (_, answer) = ask(&cluster, "waits", &object).await;
-    assert!(answer["why"].as_str().unwrap().contains("recreate the pod"), "{answer}");
+    assert!(answer["state"] == "Never" && answer["why"].as_str().unwrap().contains(&object), "{answer}");
     // The content of the first attempt again: the name has the newest content.
     attempt("3", "A", true).store(cluster.client(), "10:02:00").await.unwrap();
     assert_eq!(ask(&cluster, "waits", &object).await.1["state"], "Stored");
@@ -104,7 +107,7 @@ async fn the_content_of_a_later_attempt_is_not_available_under_the_name_of_the_f
 #[tokio::test]
 async fn an_older_crd_is_reported_instead_of_dropping_a_field() {
     let cluster = with_pods();
-    cluster.does_not_know("awaited");
+    cluster.drop_field("awaited");
     let denial = attempt("1", "A", true).store(cluster.client(), "10:00:00").await.unwrap_err();
     assert!(denial.is_final() && denial.code == Code::PipeCrdOutdated, "{denial}");
     attempt("1", "A", false).store(cluster.client(), "10:00:01").await.unwrap();

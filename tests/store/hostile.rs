@@ -13,11 +13,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bootlace_core::input::AwaitedOutput;
 use bootlace_core::output::{ObjectKind, run_label};
+use bootlace_test_api_server::{ApiServer, kubeconfig};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 
 use crate::client::{Connection, trusting};
-use crate::cluster::Cluster;
 use crate::limited::{Group, forget_peak, memory_limit, peak, row};
 use crate::requests::{body, pod_in};
 use crate::shares::large_pipe;
@@ -45,7 +45,7 @@ struct Running {
 }
 
 impl Running {
-    async fn start(cluster: &Cluster) -> Self {
+    async fn start(cluster: &ApiServer) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -56,13 +56,11 @@ impl Running {
         std::fs::write(file("tls/tls.key"), made.signing_key.serialize_pem()).unwrap();
         std::fs::write(file("keys/key-1700000000"), [7; 32]).unwrap();
         std::fs::write(file("keys/since"), "1700000000").unwrap();
-        let server = format!("http://{}", cluster.serve().await);
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {"server": server}}], "users": [{"name": "u", "user": {}}],
-        });
-        std::fs::write(file("kubeconfig"), kubeconfig.to_string()).unwrap();
+        cluster.set_version(37);
+        let is_read_often = |path: &str| {
+            path.contains("/namespaces/hostile") && (path.ends_with("/pipes") || path.contains("/pods/"))
+        };
+        std::fs::write(file("kubeconfig"), kubeconfig(cluster.serve(is_read_often).await)).unwrap();
         let binary =
             std::env::var("BOOTLACE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootlace").to_owned());
         let mut child = Command::new(binary)
@@ -167,7 +165,8 @@ fn all() -> Vec<Hostile> {
         },
         get("a run of 250 Pipes with 100 file names each", "w"),
         put("", json!({}).to_string()).by("large", "a pod of 75,000 variables that nobody signed"),
-        unfinished(put("", megabyte()), "").by("told", "a pod that is told 60 KB, and a body but for a byte"),
+        unfinished(put("", megabyte()), "")
+            .by("configured", "a pod with 60 KB of configuration, and a body but for a byte"),
     ]
 }
 
@@ -178,7 +177,7 @@ impl Hostile {
 }
 
 /// The pods of a namespace, and the Pipes of the run that some wait for.
-fn namespace(cluster: &Cluster, namespace: &str) {
+fn namespace(cluster: &ApiServer, namespace: &str) {
     let outputs = json!([{"key": "A", "kind": "Secret", "container": "main"}]);
     let path = |name: &str| format!("/api/v1/namespaces/{namespace}/pods/{name}");
     let awaits = awaits();
@@ -215,12 +214,12 @@ fn namespace(cluster: &Cluster, namespace: &str) {
             json!([{"name": "BOOTLACE_SPEC", "value": "x".repeat(1_000_000)}]);
         cluster.put(&path(&large), pod);
         // The maximum that the webhook writes: the annotation that declares outputs has at most 64 KiB.
-        let told = format!("told{number}");
+        let configured = format!("configured{number}");
         let outputs = json!([
             {"key": "A", "kind": "Secret", "container": "main"},
             {"key": "B", "kind": "Secret", "container": "n".repeat(60_000)},
         ]);
-        pod_in(cluster, namespace, &told, &outputs);
+        pod_in(cluster, namespace, &configured, &outputs);
     }
     for number in 0..250 {
         let path = format!("/apis/bootlace.dev/v1alpha1/namespaces/{namespace}/pipes/large-{number:04}");
@@ -298,7 +297,7 @@ async fn attack(running: &Running, hostile: &Hostile) -> (Duration, Duration) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_exceeds_the_memory_limit_of_the_chart() {
     let limit = memory_limit("/store/resources/limits/memory");
-    let cluster = Cluster::default();
+    let cluster = ApiServer::new();
     pod_in(&cluster, "honest", "h", &json!([{"key": "A", "kind": "Secret", "container": "main"}]));
     for number in 0..NAMESPACES {
         namespace(&cluster, &format!("hostile-{number}"));

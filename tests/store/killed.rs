@@ -8,9 +8,9 @@ use bootlace::store::garbage_collector::Collector;
 use bootlace::store::garbage_collector::lease::LeaderLease;
 use bootlace::store::metrics::StoreMetrics;
 use bootlace_core::code::Code;
+use bootlace_test_api_server::{ApiServer, Cut};
 use proptest::prelude::*;
 
-use crate::cluster::{Cluster, Cut};
 use crate::support::{Attempt, NAMESPACE, consistent, stored_once, time};
 
 /// An output, and an output that is awaited under a second name.
@@ -23,7 +23,7 @@ async fn moments(attempt: &Attempt) -> Vec<Cut> {
     let mut moments = Vec::new();
     for number in 0.. {
         moments.push(Cut::Before(number));
-        let cluster = Cluster::default();
+        let cluster = ApiServer::new();
         let cut = Some(Cut::After(number));
         moments.extend(cut);
         if attempt.store(cluster.replica(cut, Vec::new()), "10:00:00").await.is_ok() {
@@ -45,12 +45,12 @@ async fn all_moments() -> Vec<(Attempt, Cut)> {
 #[tokio::test]
 async fn a_retry_succeeds_wherever_the_first_replica_was_killed() {
     for (attempt, cut) in all_moments().await {
-        let cluster = Cluster::default();
+        let cluster = ApiServer::new();
         let first = attempt.store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
         assert!(first.is_ok() || first.is_err_and(|denial| !denial.is_final()), "{cut:?}");
         consistent(&cluster);
-        attempt.store_at_last(&cluster, "10:00:01").await;
-        cluster.collect();
+        attempt.store_with_retries(&cluster, "10:00:01").await;
+        cluster.collect_garbage();
         stored_once(&cluster);
     }
 }
@@ -58,7 +58,7 @@ async fn a_retry_succeeds_wherever_the_first_replica_was_killed() {
 #[tokio::test]
 async fn without_a_retry_the_output_is_stored_or_removed_within_ten_minutes() {
     for (attempt, cut) in all_moments().await {
-        let cluster = Cluster::default();
+        let cluster = ApiServer::new();
         let _ = attempt.store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
         let (client, metrics) = (cluster.client(), StoreMetrics::default());
         let (interval, grace_period) = (Duration::from_mins(1), Duration::from_mins(5));
@@ -77,7 +77,7 @@ async fn without_a_retry_the_output_is_stored_or_removed_within_ten_minutes() {
         // The default interval after the default grace period, and the same time again for another replica to
         // acquire the Lease.
         let removed = sweeper.sweep(time("10:09:00")).await.unwrap();
-        cluster.collect();
+        cluster.collect_garbage();
         match removed {
             0 if cluster.all("pipes").is_empty() => assert!(cluster.all("secrets").is_empty(), "{cut:?}"),
             0 => stored_once(&cluster),
@@ -91,7 +91,7 @@ async fn an_object_of_another_client_is_never_used_as_the_output() {
     let attempt = Attempt { awaited: true, ..Attempt::default() };
     let spec = attempt.pipe("10:00:00").spec;
     for name in [spec.object, spec.awaited.unwrap()] {
-        let cluster = Cluster::default();
+        let cluster = ApiServer::new();
         let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{name}");
         cluster.put(&path, serde_json::json!({"metadata": {"name": name}, "data": {"file": "ZXZpbA=="}}));
         for _ in 0..3 {
@@ -99,7 +99,7 @@ async fn an_object_of_another_client_is_never_used_as_the_output() {
             assert!(denial.status == 503 && denial.code == Code::PipeChanged, "{denial}");
             assert!(denial.message.contains(&name), "{denial}");
             assert!(cluster.all("pipes").is_empty());
-            cluster.collect();
+            cluster.collect_garbage();
         }
     }
 }
@@ -115,7 +115,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (cluster, attempt) = (Cluster::default(), Attempt { awaited, ..Attempt::default() });
+            let (cluster, attempt) = (ApiServer::new(), Attempt { awaited, ..Attempt::default() });
             let second = async {
                 for _ in 0..late {
                     tokio::task::yield_now().await;
@@ -128,8 +128,8 @@ proptest! {
                 assert!(result.is_ok() || result.is_err_and(|denial| !denial.is_final()));
             }
             consistent(&cluster);
-            attempt.store_at_last(&cluster, "10:00:01").await;
-            cluster.collect();
+            attempt.store_with_retries(&cluster, "10:00:01").await;
+            cluster.collect_garbage();
             stored_once(&cluster);
         });
     }
@@ -137,10 +137,10 @@ proptest! {
     /// Two attempts of a task with different content: one has the name, and the Pipe with the name has its
     /// content.
     #[test]
-    fn of_two_contents_one_is_had_under_the_name(one in pauses(), two in pauses(), late in 0..12_usize) {
+    fn of_two_contents_one_is_stored_under_the_awaited_name(one in pauses(), two in pauses(), late in 0..12_usize) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let cluster = Cluster::default();
+            let cluster = ApiServer::new();
             let attempt = |number, content| Attempt { number, content, awaited: true, ..Attempt::default() };
             let (first, second) = (attempt("1", "A"), attempt("2", "B"));
             let delayed = async {
@@ -154,8 +154,8 @@ proptest! {
                 assert!(result.is_ok() || result.is_err_and(|denial| !denial.is_final()));
             }
             consistent(&cluster);
-            first.store_at_last(&cluster, "10:00:02").await;
-            second.store_at_last(&cluster, "10:00:03").await;
+            first.store_with_retries(&cluster, "10:00:02").await;
+            second.store_with_retries(&cluster, "10:00:03").await;
             consistent(&cluster);
             let pipes = cluster.all("pipes");
             let had = pipes.iter().filter(|pipe| pipe["status"]["awaited"] == "Stored").count();

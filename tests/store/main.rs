@@ -12,7 +12,6 @@ mod awaited;
 #[path = "../webhook/client.rs"]
 #[allow(dead_code, reason = "the webhook's tests use more of it")]
 mod client;
-mod cluster;
 mod expiry;
 mod hostile;
 mod killed;

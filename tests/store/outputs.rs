@@ -2,18 +2,18 @@
 
 use bootlace_core::code::Code;
 use bootlace_core::output::{Pipe, Quota};
+use bootlace_test_api_server::ApiServer;
 use serde_json::{Value, json};
 
-use crate::cluster::Cluster;
 use crate::support::{Attempt, NAMESPACE, stored_once};
 
-fn pipes(cluster: &Cluster) -> Vec<Pipe> {
+fn pipes(cluster: &ApiServer) -> Vec<Pipe> {
     cluster.all("pipes").into_iter().map(|pipe| serde_json::from_value(pipe).unwrap()).collect()
 }
 
 #[tokio::test]
 async fn the_same_bytes_again_change_nothing() {
-    let (cluster, attempt) = (Cluster::default(), Attempt::default());
+    let (cluster, attempt) = (ApiServer::new(), Attempt::default());
     assert!(attempt.store(cluster.client(), "10:00:00").await.unwrap());
     let before = (cluster.all("pipes"), cluster.all("secrets"));
     assert!(!attempt.store(cluster.client(), "10:00:01").await.unwrap());
@@ -23,7 +23,7 @@ async fn the_same_bytes_again_change_nothing() {
 
 #[tokio::test]
 async fn readers_get_the_newest_attempt() {
-    let cluster = Cluster::default();
+    let cluster = ApiServer::new();
     for (number, content, now) in
         [("1", "A", "10:00:00"), ("2", "B", "10:01:00"), ("3", "A", "10:02:00"), ("2", "B", "10:03:00")]
     {
@@ -51,7 +51,7 @@ async fn readers_get_the_newest_attempt() {
 
 #[tokio::test]
 async fn an_earlier_attempt_does_not_replace_a_later_one() {
-    let cluster = Cluster::default();
+    let cluster = ApiServer::new();
     for (number, now) in [("2", "10:00:00"), ("1", "10:01:00")] {
         Attempt { number, ..Attempt::default() }.store(cluster.client(), now).await.unwrap();
     }
@@ -60,7 +60,7 @@ async fn an_earlier_attempt_does_not_replace_a_later_one() {
 
 #[tokio::test]
 async fn a_pipe_with_the_name_that_describes_another_output_is_a_conflict() {
-    let (cluster, attempt) = (Cluster::default(), Attempt::default());
+    let (cluster, attempt) = (ApiServer::new(), Attempt::default());
     let mut strange = serde_json::to_value(attempt.pipe("10:00:00")).unwrap();
     strange["spec"]["producer"]["run"] = json!("another");
     strange["status"] = json!({"stored": "2026-11-21T09:00:00.000000Z"});
@@ -78,7 +78,7 @@ async fn no_more_pipes_are_stored_than_the_quota_allows() {
         (Quota { per_run: Some(5), per_namespace: Some(2) }, "pipes.quota.perNamespace"),
         (Quota { per_run: Some(0), per_namespace: None }, "pipes.quota.perRun"),
     ] {
-        let cluster = Cluster::default();
+        let cluster = ApiServer::new();
         let mut stored = 0;
         let mut refused = 0;
         for key in ["A", "B", "C", "D"] {
@@ -109,20 +109,20 @@ async fn a_refusal_of_the_api_server_leaves_nothing_and_is_reported() {
         (422, "metadata.name: Invalid value", Code::StoreApiRefused),
         (413, "request entity too large", Code::StoreApiRefused),
     ] {
-        let cluster = Cluster::default();
-        cluster.refuse("/secrets/", status, message);
+        let cluster = ApiServer::new();
+        cluster.refuse_create("/secrets/", status, message);
         let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();
         assert!(denial.code == code && denial.is_final() && denial.message.contains(message), "{denial}");
         assert!(cluster.all("pipes").is_empty());
     }
     // An upgrade without the CRD.
-    let cluster = Cluster::default();
-    cluster.refuse("/pipes/", 404, "404 page not found");
+    let cluster = ApiServer::new();
+    cluster.refuse_create("/pipes/", 404, "404 page not found");
     let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();
     assert!(denial.is_final() && denial.code == Code::PipeCrdOutdated, "{denial}");
     // It is unknown whether it was created.
-    let cluster = Cluster::default();
-    cluster.refuse("/secrets/", 500, "etcd is away");
+    let cluster = ApiServer::new();
+    cluster.refuse_create("/secrets/", 500, "etcd is away");
     let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();
     assert!(!denial.is_final(), "{denial}");
     assert_eq!(cluster.all("pipes")[0]["status"], Value::Null);

@@ -7,18 +7,18 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 use bootlace_core::input::AwaitedOutput;
 use bootlace_core::output::ObjectKind;
+use bootlace_test_api_server::ApiServer;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-use crate::cluster::Cluster;
 use crate::requests::{body, pod};
 use crate::support::service;
 
 /// A store, and a cluster with pods that declare an output.
-fn store(pods: usize) -> (Cluster, Router) {
-    let cluster = Cluster::default();
+fn store(pods: usize) -> (ApiServer, Router) {
+    let cluster = ApiServer::new();
     for number in 0..pods {
         pod(&cluster, &format!("p{number}"), &json!([{"key": "A", "kind": "Secret", "container": "main"}]));
     }
@@ -106,7 +106,7 @@ async fn the_size_of_a_page_of_large_pipes_is_limited() {
     let run = bootlace_core::output::run_label(&awaits.from);
     // A hundred of the first are more than the limit of a page, and so are ten of the second.
     for (pipes, annotation) in [(120, 0), (12, 240 * 1024)] {
-        let cluster = Cluster::default();
+        let cluster = ApiServer::new();
         crate::awaited::waiting(&cluster, "waits", &awaits);
         for number in 0..pipes {
             let path = format!("/apis/bootlace.dev/v1alpha1/namespaces/etl/pipes/large-{number:04}");
@@ -115,7 +115,7 @@ async fn the_size_of_a_page_of_large_pipes_is_limited() {
         let (status, answer) = crate::awaited::ask(&cluster, "waits", &awaits.object).await;
         assert_eq!((status, &answer["state"]), (200, &json!("NotYet")), "{answer}");
         assert_eq!(answer["soFar"].as_array().unwrap().len(), 10);
-        let largest = cluster.largest_read();
+        let largest = cluster.largest_list();
         assert!(largest <= 2 * 1024 * 1024 + 64 * 1024, "{largest} bytes of one answer were read");
     }
 }
@@ -125,7 +125,7 @@ async fn many_waiting_callers_have_few_pages_in_memory() {
     let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
     let awaits = AwaitedOutput::new("Last", ObjectKind::Secret, serde_json::from_value(from).unwrap(), 60);
     let run = bootlace_core::output::run_label(&awaits.from);
-    let cluster = Cluster::default();
+    let cluster = ApiServer::new();
     for number in 0..8 {
         let path = format!("/apis/bootlace.dev/v1alpha1/namespaces/etl/pipes/large-{number:04}");
         cluster.put(&path, large_pipe(number, &run, 0));
@@ -141,6 +141,6 @@ async fn many_waiting_callers_have_few_pages_in_memory() {
         callers.spawn(async move { router.oneshot(request).await.unwrap().status().as_u16() });
     }
     assert_eq!(callers.join_all().await, [200; 8]);
-    let most = cluster.most_reads();
+    let most = cluster.concurrent_lists();
     assert!((1..=2).contains(&most), "{most} pages at once");
 }

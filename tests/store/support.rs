@@ -9,13 +9,12 @@ use bootlace::store::pipe::{PipeWriter, objects};
 use bootlace::store::signing::VerificationKeys;
 use bootlace_core::output::{ObjectData, ObjectKind, Pipe, Quota, SidecarConfig};
 use bootlace_core::signature::{self, Keys, PodName, Specs};
+use bootlace_test_api_server::ApiServer;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
-
-use crate::cluster::Cluster;
 
 pub(crate) const NAMESPACE: &str = "etl";
 
@@ -44,7 +43,7 @@ impl Attempt {
 
     /// The Pipe that the store creates.
     pub(crate) fn pipe(&self, now: &str) -> Pipe {
-        let told: SidecarConfig<'_> = serde_json::from_value(json!({
+        let config: SidecarConfig<'_> = serde_json::from_value(json!({
             "task": {"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": self.task, "attempt": self.number},
             "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""},
             "outputs": [{"key": self.key, "kind": "Secret", "container": "base", "awaited": self.awaited}],
@@ -55,8 +54,8 @@ impl Attempt {
         let pod: Pod =
             serde_json::from_value(json!({"metadata": {"name": name, "uid": format!("uid-{name}")}}))
                 .unwrap();
-        assert_eq!(told.outputs[0].kind, ObjectKind::Secret);
-        objects::pipe(&pod, &told, &told.outputs[0], &self.files(), 8, time(now))
+        assert_eq!(config.outputs[0].kind, ObjectKind::Secret);
+        objects::pipe(&pod, &config, &config.outputs[0], &self.files(), 8, time(now))
     }
 
     /// Stores it at a time of the day.
@@ -65,14 +64,14 @@ impl Attempt {
     }
 
     /// Stores it with retries, as the sidecar does, while the garbage collector runs.
-    pub(crate) async fn store_at_last(&self, cluster: &Cluster, now: &str) -> bool {
+    pub(crate) async fn store_with_retries(&self, cluster: &ApiServer, now: &str) -> bool {
         for _ in 0..5 {
             match self.store(cluster.client(), now).await {
                 Ok(created) => return created,
                 Err(denial) => assert!(!denial.is_final(), "{denial}"),
             }
             consistent(cluster);
-            cluster.collect();
+            cluster.collect_garbage();
         }
         panic!("it is not stored")
     }
@@ -84,7 +83,7 @@ pub(crate) fn keys() -> Keys {
     Keys::read(data, 1_700_000_000).unwrap()
 }
 
-pub(crate) fn service(cluster: &Cluster) -> Arc<StoreService> {
+pub(crate) fn service(cluster: &ApiServer) -> Arc<StoreService> {
     StoreService::new(cluster.client(), Arc::<StoreMetrics>::default(), VerificationKeys::with(keys()))
 }
 
@@ -118,7 +117,7 @@ pub(crate) fn time(of_day: &str) -> Timestamp {
 }
 
 /// If a Pipe is stored, its object exists and is owned by the Pipe. The Pipe is ready then, and not before.
-pub(crate) fn consistent(cluster: &Cluster) {
+pub(crate) fn consistent(cluster: &ApiServer) {
     let secrets = cluster.all("secrets");
     for pipe in cluster.all("pipes") {
         let ready = pipe["status"]["conditions"][0]["type"] == "Ready"
@@ -139,7 +138,7 @@ pub(crate) fn consistent(cluster: &Cluster) {
 }
 
 /// One output is stored, with both names if it is declared as awaited, and nothing else exists.
-pub(crate) fn stored_once(cluster: &Cluster) {
+pub(crate) fn stored_once(cluster: &ApiServer) {
     consistent(cluster);
     let pipe = match &cluster.all("pipes")[..] {
         [pipe] => pipe.clone(),

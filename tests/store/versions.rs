@@ -15,11 +15,11 @@ use bootlace_core::input::WaitSpec;
 use bootlace_core::output::SidecarConfig;
 use bootlace_core::plan::BootSpec;
 use bootlace_core::signature::{Keys, Specs};
+use bootlace_test_api_server::ApiServer;
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
 
-use crate::cluster::Cluster;
 use crate::requests::body;
 use crate::support::{keys, sign, stored_once};
 
@@ -40,7 +40,7 @@ const NOW: [(&str, &str); 2] = [
     ),
 ];
 
-async fn ask(cluster: &Cluster, keys: Keys, method: &str, path: &str, body: &Value) -> (u16, Value) {
+async fn ask(cluster: &ApiServer, keys: Keys, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let service = StoreService::new(
         cluster.client(),
         std::sync::Arc::<StoreMetrics>::default(),
@@ -76,9 +76,9 @@ fn pod(text: &str) -> Value {
 }
 
 /// A cluster with the pod, under the name `task`.
-fn cluster(mut pod: Value) -> Cluster {
+fn cluster(mut pod: Value) -> ApiServer {
     pod["metadata"]["name"] = json!("task");
-    let cluster = Cluster::default();
+    let cluster = ApiServer::new();
     cluster.put("/api/v1/namespaces/etl/pods/task", pod);
     cluster
 }
@@ -87,8 +87,8 @@ fn cluster(mut pod: Value) -> Cluster {
 /// configuration.
 async fn are_served(outputs: Value, waits: Value, keys: impl Fn() -> Keys) {
     let _: SidecarConfig<'_> = serde_json::from_str(&specs(&outputs).pipes).unwrap();
-    let told: WaitSpec<'_> = serde_json::from_str(&specs(&waits).wait).unwrap();
-    let object = told.awaits[0].object.clone();
+    let config: WaitSpec<'_> = serde_json::from_str(&specs(&waits).wait).unwrap();
+    let object = config.awaits[0].object.clone();
     let boot = specs(&outputs).boot.into_owned();
     BootSpec::from_env(|name| (name == "BOOTLACE_SPEC").then(|| boot.clone())).unwrap();
     let waiting = cluster(waits);
@@ -137,11 +137,11 @@ async fn pods_of_a_future_version_are_served_by_this_store() {
         let containers = pod["spec"]["initContainers"].as_array_mut().unwrap();
         let env = containers.iter_mut().flat_map(|container| container["env"].as_array_mut().unwrap());
         for variable in env {
-            let Some(Ok(mut told)) = variable["value"].as_str().map(serde_json::from_str::<Value>) else {
+            let Some(Ok(mut config)) = variable["value"].as_str().map(serde_json::from_str::<Value>) else {
                 continue;
             };
-            newer(&mut told);
-            variable["value"] = json!(told.to_string());
+            newer(&mut config);
+            variable["value"] = json!(config.to_string());
         }
         sign("etl", "task", &mut pod);
         pod

@@ -8,15 +8,18 @@ use bootlace::server::tls::ClientVerifier;
 use bootlace::webhook::lookups::{Lookups, PipeLookup};
 use bootlace::webhook::metrics::WebhookMetrics;
 use bootlace::webhook::reviews::CallerPolicy;
+use bootlace_core::identity::Identity;
+use bootlace_core::names;
+use bootlace_core::output::run_label;
+use bootlace_test_api_server::ApiServer;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
-use crate::api_server::ApiServer;
 use crate::client::{self, Connection};
-use crate::harness::{REVIEW, Webhook, response, within};
+use crate::harness::{REVIEW, Webhook, client_of, response, within};
 
 /// A CA that signs certificates.
 struct Authority {
@@ -48,10 +51,12 @@ impl Authority {
 
 /// A webhook that requests client certificates of the CA `clients`.
 async fn webhook(clients: &Authority, others: bool) -> Webhook {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
+    let run = json!({"scheduler": "annotation", "workflow": "shop", "run": "r1"});
+    let run: Identity = serde_json::from_value(run).unwrap();
     let pipe = json!({
         "apiVersion": "bootlace.dev/v1alpha1", "kind": "Pipe",
-        "metadata": {"name": "secret-object-1", "namespace": "etl"},
+        "metadata": {"name": "secret-object-1", "labels": {names::LABEL_PIPE_RUN: run_label(&run)}},
         "spec": {
             "key": "Key0", "kind": "Secret", "object": "secret-object-1", "size": 1, "files": ["a"],
             "hash": "", "producer": {
@@ -62,7 +67,7 @@ async fn webhook(clients: &Authority, others: bool) -> Webhook {
         "status": {"stored": "2026-11-21T10:00:00.000000Z"},
     });
     api.put("/apis/bootlace.dev/v1alpha1/namespaces/etl/pipes/secret-object-1", pipe);
-    let lookups = Lookups { pipes: PipeLookup::new(api.client()), ..Lookups::default() };
+    let lookups = Lookups { pipes: PipeLookup::new(client_of(&api)), ..Lookups::default() };
     let callers = CallerPolicy::Named { names: vec!["kube-apiserver".to_owned()], others };
     let clients = ClientVerifier::under(clients.pem.as_bytes()).unwrap();
     let webhook =

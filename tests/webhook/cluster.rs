@@ -12,11 +12,11 @@ use bootlace::server::tls::{CertResolver, Names, ca_bundle, ca_secret};
 use bootlace::webhook::metrics::WebhookMetrics;
 use bootlace::webhook::profiles::{ActiveProfiles, namespaces, watch::watch};
 use bootlace_core::plan::InstallationSettings;
+use bootlace_test_api_server::ApiServer;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::api_server::ApiServer;
-use crate::harness::until;
+use crate::harness::{client_of, until};
 
 const NAMESPACE: &str = "bootlace-system";
 pub(crate) const SECRET: &str = "/api/v1/namespaces/bootlace-system/secrets/bootlace-tls";
@@ -34,7 +34,7 @@ pub(crate) struct Replica {
 
 impl Replica {
     fn start(api: &ApiServer) -> Self {
-        Self::start_with(&api.client(), &Arc::default())
+        Self::start_with(&client_of(api), &Arc::default())
     }
 
     pub(crate) fn start_with(client: &Client, liveness: &Arc<Liveness>) -> Self {
@@ -117,7 +117,7 @@ pub(crate) fn is_trusted(api: &ApiServer) -> bool {
 
 #[tokio::test]
 async fn replicas_that_start_together_share_one_secret_and_one_ca() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     api.put(CONFIGURATION, configuration());
     let replicas = [Replica::start(&api), Replica::start(&api), Replica::start(&api)];
     for replica in &replicas {
@@ -134,7 +134,7 @@ async fn replicas_that_start_together_share_one_secret_and_one_ca() {
 
 #[tokio::test]
 async fn a_changed_ca_bundle_is_restored() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     api.put(CONFIGURATION, configuration());
     let replica = Replica::start(&api);
     until("the bundle", async || replica.readiness.report().is_empty()).await;
@@ -148,7 +148,7 @@ async fn a_changed_ca_bundle_is_restored() {
 
 #[tokio::test]
 async fn a_deleted_secret_is_restored_with_the_same_ca() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     api.put(CONFIGURATION, configuration());
     let replica = Replica::start(&api);
     until("the certificate", async || replica.readiness.report().is_empty()).await;
@@ -160,25 +160,22 @@ async fn a_deleted_secret_is_restored_with_the_same_ca() {
 
 #[tokio::test]
 async fn a_secret_of_another_owner_is_reported_and_not_changed() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     let foreign = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bootlace-tls", "namespace": NAMESPACE},
         "data": {"tls.crt": "Zm9v", "tls.key": "YmFy"},
     });
     api.put(SECRET, foreign);
     let replica = Replica::start(&api);
-    until("the reason", async || replica.missing().contains("was not created by Bootlace")).await;
+    until("the reason", async || replica.missing().contains("Secret \"bootlace-tls\" ")).await;
     assert_eq!(api.writes(SECRET), 0);
 }
 
 #[tokio::test]
 async fn a_configuration_that_is_created_later_is_updated() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     let replica = Replica::start(&api);
-    until("the reason", async || {
-        replica.missing().contains("MutatingWebhookConfiguration \"bootlace\" not found")
-    })
-    .await;
+    until("the reason", async || replica.missing().contains("--configuration")).await;
     api.put(CONFIGURATION, configuration());
     until("the bundle", async || replica.readiness.report().is_empty()).await;
     assert!(is_trusted(&api));
@@ -199,7 +196,7 @@ pub(crate) struct Watching {
 
 impl Watching {
     fn start(api: &ApiServer) -> Self {
-        Self::start_with(&api.client(), &Arc::default())
+        Self::start_with(&client_of(api), &Arc::default())
     }
 
     pub(crate) fn start_with(client: &Client, liveness: &Arc<Liveness>) -> Self {
@@ -232,7 +229,7 @@ impl Watching {
 
 #[tokio::test]
 async fn profiles_follow_the_api_server() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     api.put(&format!("{PROFILES}/default"), profile("default", 1, &json!(5)));
     let watching = Watching::start(&api);
     until("the first list", async || watching.readiness.report().is_empty()).await;
@@ -254,8 +251,8 @@ async fn profiles_follow_the_api_server() {
 
 #[tokio::test]
 async fn errors_of_the_list_of_profiles_are_reported() {
-    let api = ApiServer::start();
-    for (code, hint) in [(404, "install the CRD"), (403, "get, list and watch")] {
+    let api = ApiServer::new();
+    for (code, hint) in [(404, "crds/bootprofiles.yaml"), (403, "rbac.create")] {
         api.fail(PROFILES, code);
         let watching = Watching::start(&api);
         until(hint, async || watching.readiness.report().join("; ").contains(hint)).await;
@@ -267,7 +264,7 @@ async fn errors_of_the_list_of_profiles_are_reported() {
 
 #[tokio::test]
 async fn a_namespaces_default_follows_its_label() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     let namespace = |profile: &str| {
         json!({
             "apiVersion": "v1", "kind": "Namespace",
@@ -288,13 +285,13 @@ async fn a_namespaces_default_follows_its_label() {
 /// A pod must not boot with `default` because the label of its namespace is not known yet.
 #[tokio::test]
 async fn reviews_are_rejected_before_namespaces_are_listed() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     api.put(&format!("{PROFILES}/default"), profile("default", 1, &json!(5)));
     api.fail(NAMESPACES, 403);
     let watching = Watching::start(&api);
     until("the reason", async || {
         let missing = watching.readiness.report();
-        missing.len() == 1 && missing[0].contains("namespaces") && missing[0].contains("get, list and watch")
+        missing.len() == 1 && missing[0].contains("namespaces") && missing[0].contains("rbac.create")
     })
     .await;
     assert!(watching.profiles.get().is_none());
@@ -304,7 +301,7 @@ async fn reviews_are_rejected_before_namespaces_are_listed() {
 
 #[tokio::test]
 async fn an_invalid_profile_is_reported_once_and_its_last_valid_version_is_kept() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     let path = format!("{PROFILES}/default");
     api.put(&path, profile("default", 1, &json!(5)));
     let replicas = [Watching::start(&api), Watching::start(&api), Watching::start(&api)];
@@ -324,7 +321,7 @@ async fn an_invalid_profile_is_reported_once_and_its_last_valid_version_is_kept(
     let (status, message) = ready(2).unwrap();
     let message = message.as_str().unwrap();
     assert_eq!(status, "False");
-    assert!(message.contains("filter") && message.ends_with("generation 1 stays active"), "{message}");
+    assert!(message.contains("\"shout\"") && message.contains("generation 1 "), "{message}");
     // A replica that starts now has the valid version as well, like all replicas.
     let late = Watching::start(&api);
     until("its list", async || late.readiness.report().is_empty()).await;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bootlace::profile_files;
+use bootlace::server::api_client::TimeoutLayer;
 use bootlace::server::listener::{Limits, Server, ShutdownController, ShutdownStage, Transport};
 use bootlace::server::tls::{CertResolver, Certificate, ClientVerifier, Issued, Lifetimes, Names, authority};
 use bootlace::webhook::lookups::Lookups;
@@ -13,6 +14,9 @@ use bootlace::webhook::metrics::WebhookMetrics;
 use bootlace::webhook::profiles::ActiveProfiles;
 use bootlace::webhook::reviews::{CallerPolicy, Reviews};
 use bootlace_core::plan::InstallationSettings;
+use bootlace_test_api_server::ApiServer;
+use kube::Client;
+use kube::client::ClientBuilder;
 use rustls::ClientConfig;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -52,6 +56,12 @@ pub(crate) fn issue() -> Issued {
 
 pub(crate) fn certificate(issued: &Issued) -> Certificate {
     Certificate::from_pem(issued.cert.as_bytes(), issued.key.as_bytes()).unwrap()
+}
+
+/// A client of an API server with a short timeout for each request.
+pub(crate) fn client_of(api: &ApiServer) -> Client {
+    let limit = TimeoutLayer(Duration::from_millis(250));
+    ClientBuilder::new(api.service(), "default").with_layer(&limit).build()
 }
 
 /// A running webhook.

@@ -11,7 +11,6 @@
 )]
 #![allow(clippy::float_cmp, reason = "metrics that count are whole numbers")]
 
-mod api_server;
 mod bad_input;
 mod binary;
 mod callers;

@@ -12,12 +12,12 @@ use bootlace::webhook::signing::SigningKeyController;
 use bootlace_core::injected_config::StoreEndpoint;
 use bootlace_core::plan::InstallationSettings;
 use bootlace_core::profile::{Profile, Profiles};
+use bootlace_test_api_server::ApiServer;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::{Value, json};
 
-use crate::api_server::ApiServer;
-use crate::harness::until;
+use crate::harness::{client_of, until};
 
 const SECRET: &str = "/api/v1/namespaces/bootlace/secrets/bootlace-signing";
 
@@ -39,7 +39,7 @@ impl Replica {
         profiles.swap([profile].into_iter().collect::<Profiles>()).unwrap();
         assert!(profiles.get().is_none(), "it answers before it can sign");
         let beat = Arc::<Liveness>::default().expect("the signing keys");
-        let secrets = Api::<Secret>::namespaced(api.client(), "bootlace");
+        let secrets = Api::<Secret>::namespaced(client_of(api), "bootlace");
         let keeper = SigningKeyController::new(
             secrets,
             "bootlace-signing",
@@ -67,7 +67,7 @@ fn data(api: &ApiServer) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn replicas_share_one_key_and_restore_a_deleted_secret() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     let (one, two) = (Replica::start(&api), Replica::start(&api));
     let key = one.signs().await;
     assert_eq!(two.signs().await, key);
@@ -82,7 +82,7 @@ async fn replicas_share_one_key_and_restore_a_deleted_secret() {
 
 #[tokio::test(start_paused = true)]
 async fn an_emptied_secret_gets_a_new_key_and_keeps_the_start_of_signatures() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     let replica = Replica::start(&api);
     let before = replica.signs().await;
     let (since, key) = (data(&api)["since"].clone(), data(&api)[format!("key-{before}")].clone());
@@ -97,15 +97,14 @@ async fn an_emptied_secret_gets_a_new_key_and_keeps_the_start_of_signatures() {
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_of_another_owner_is_not_changed() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     let theirs = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bootlace-signing", "namespace": "bootlace"},
         "data": {"password": STANDARD.encode("hunter2")},
     });
     api.put(SECRET, theirs.clone());
     let replica = Replica::start(&api);
-    until("it says so", async || replica.readiness.report().join(" ").contains("no valid signing keys"))
-        .await;
+    until("the reason", async || replica.readiness.report().join(" ").contains("--signing-secret")).await;
     assert!(replica.key().is_none() && !replica.readiness.report().join(" ").contains("hunter2"));
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!((data(&api), api.writes(SECRET)), (theirs["data"].clone(), 0));

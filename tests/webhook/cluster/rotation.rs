@@ -9,13 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use bootlace::server::listener::Limits;
 use bootlace::server::tls::rotation::Timing;
 use bootlace::server::tls::{Lifetimes, Names, certificate};
+use bootlace_test_api_server::ApiServer;
 use rustls::pki_types::CertificateDer;
 use serde_json::json;
 
-use crate::api_server::ApiServer;
 use crate::client::{Connection, trusting};
 use crate::cluster::{CONFIGURATION, Replica, SECRET, configuration, trusted};
-use crate::harness::{REVIEW, Webhook, response, until};
+use crate::harness::{REVIEW, Webhook, client_of, response, until};
 
 const ROTATE: &str = "bootlace.dev/rotate";
 
@@ -28,7 +28,7 @@ fn timing(lifetimes: Lifetimes) -> Timing {
 async fn start(api: &ApiServer, timing: Timing) -> (Webhook, Replica) {
     let webhook = Webhook::start_with(Limits::default()).await;
     let serving = Arc::clone(&webhook.serving);
-    let replica = Replica::start_as(&api.client(), &Arc::default(), serving, Names::of_loopback(), timing);
+    let replica = Replica::start_as(&client_of(api), &Arc::default(), serving, Names::of_loopback(), timing);
     until("the replica", async || replica.readiness.report().is_empty()).await;
     (webhook, replica)
 }
@@ -64,7 +64,7 @@ impl Seen {
 
 #[tokio::test]
 async fn no_review_fails_while_certificates_and_cas_end() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     api.put(CONFIGURATION, configuration());
     // Leaves seconds between renewal and expiry, for a busy machine.
     let lifetimes = Lifetimes { ca: time::Duration::seconds(24), serving: time::Duration::seconds(12) };
@@ -98,7 +98,7 @@ async fn no_review_fails_while_certificates_and_cas_end() {
 
 #[tokio::test]
 async fn a_requested_rotation_is_done_once_by_all_replicas() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     api.put(CONFIGURATION, configuration());
     let timing = timing(Lifetimes::default());
     let replicas = [start(&api, timing).await, start(&api, timing).await, start(&api, timing).await];
@@ -155,7 +155,7 @@ async fn a_requested_rotation_is_done_once_by_all_replicas() {
 /// As long as the new CA cannot be published, it signs no serving certificate.
 #[tokio::test]
 async fn a_ca_that_is_not_published_signs_no_serving_certificate() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     api.put(CONFIGURATION, configuration());
     let timing = timing(Lifetimes::default());
     let (webhook, _replica) = start(&api, timing).await;
@@ -182,7 +182,7 @@ async fn a_ca_that_is_not_published_signs_no_serving_certificate() {
 /// A user destroys the content of the Secret: the certificate stays active and is restored.
 #[tokio::test]
 async fn an_emptied_secret_is_restored_from_the_active_certificate() {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     api.put(CONFIGURATION, configuration());
     let (webhook, _replica) = start(&api, timing(Lifetimes::default())).await;
     let initial = bundle(&api);

@@ -13,11 +13,11 @@ use bootlace::server::readiness::{Part, Readiness};
 use bootlace::webhook::profiles::ActiveProfiles;
 use bootlace::webhook::version;
 use bootlace_core::plan::{InstallationSettings, Version};
-use serde_json::{Value, json};
+use bootlace_test_api_server::{ApiServer, kubeconfig, unresponsive};
+use serde_json::json;
 
-use crate::api_server::ApiServer;
 use crate::cluster::{CONFIGURATION, PROFILES, Replica, Watching, configuration, is_trusted, profile};
-use crate::harness::{issue, until};
+use crate::harness::{client_of, issue, until};
 
 /// The process of a role whose API server does not respond.
 struct Role {
@@ -28,19 +28,9 @@ struct Role {
 
 impl Role {
     fn start(args: &[&str]) -> Self {
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = silent.local_addr().unwrap();
-        // Keeps connections open without reading: the kernel buffers the requests.
-        std::thread::spawn(move || silent.incoming().collect::<Vec<_>>());
         let folder = tempfile::tempdir().unwrap();
-        let kubeconfig = folder.path().join("kubeconfig");
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
-            "users": [{"name": "u", "user": {}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "bootlace"}}],
-        });
-        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+        let config = folder.path().join("kubeconfig");
+        std::fs::write(&config, kubeconfig(unresponsive())).unwrap();
         let issued = issue();
         std::fs::write(folder.path().join("tls.crt"), &issued.cert).unwrap();
         std::fs::write(folder.path().join("tls.key"), &issued.key).unwrap();
@@ -52,7 +42,7 @@ impl Role {
             .args(args)
             .args(["--listen", "127.0.0.1:0", "--metrics-listen", &status.to_string()])
             .current_dir(folder.path())
-            .env("KUBECONFIG", kubeconfig)
+            .env("KUBECONFIG", config)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -113,30 +103,26 @@ fn no_role_is_ready_before_its_api_server_has_responded() {
 
 /// Creates the objects that a webhook needs.
 fn installed() -> ApiServer {
-    let api = ApiServer::start();
+    let api = ApiServer::new();
     api.put(CONFIGURATION, configuration());
     api.put(&format!("{PROFILES}/default"), profile("default", 1, &json!(5)));
-    api.put("/version", told(36));
+    api.set_version(36);
     api
-}
-
-fn told(minor: u32) -> Value {
-    json!({"major": "1", "minor": minor.to_string()})
 }
 
 #[tokio::test]
 async fn controllers_start_when_the_api_server_responds() {
     let api = installed();
-    api.be_silent(true);
+    api.set_silent(true);
     let liveness = Arc::new(Liveness::new(Duration::from_secs(5)));
-    let replica = Replica::start_with(&api.client(), &liveness);
-    let watching = Watching::start_with(&api.client(), &liveness);
+    let replica = Replica::start_with(&client_of(&api), &liveness);
+    let watching = Watching::start_with(&client_of(&api), &liveness);
     // Longer than the timeout of a request.
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(replica.readiness.report().len(), 2);
     assert_eq!(watching.readiness.report().len(), 2);
     assert!(watching.profiles.get().is_none());
-    api.be_silent(false);
+    api.set_silent(false);
     until("the certificate", async || replica.readiness.report().is_empty() && is_trusted(&api)).await;
     until("the profiles", async || watching.generation("default") == Some(1)).await;
 }
@@ -145,20 +131,20 @@ async fn controllers_start_when_the_api_server_responds() {
 async fn the_active_state_stays_and_controllers_continue_afterwards() {
     let api = installed();
     let liveness = Arc::new(Liveness::new(Duration::from_secs(15)));
-    let replica = Replica::start_with(&api.client(), &liveness);
-    let watching = Watching::start_with(&api.client(), &liveness);
+    let replica = Replica::start_with(&client_of(&api), &liveness);
+    let watching = Watching::start_with(&client_of(&api), &liveness);
     until("all parts", async || {
         replica.readiness.report().is_empty() && watching.readiness.report().is_empty()
     })
     .await;
-    api.be_silent(true);
+    api.set_silent(true);
     // The controller sees the change in its watch, but cannot read the Secret.
     api.put(CONFIGURATION, configuration());
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(!is_trusted(&api));
     assert!(replica.readiness.report().is_empty() && watching.readiness.report().is_empty());
     assert_eq!(watching.generation("default"), Some(1), "reviews are answered from what was in force");
-    api.be_silent(false);
+    api.set_silent(false);
     until("the bundle to be put back", async || is_trusted(&api)).await;
     assert!(liveness.report().is_empty(), "{:?}", liveness.report());
 }
@@ -168,20 +154,20 @@ async fn the_active_state_stays_and_controllers_continue_afterwards() {
 async fn a_controller_that_hangs_is_detected() {
     let api = installed();
     let liveness = Arc::new(Liveness::new(Duration::from_secs(12)));
-    let replica = Replica::start_with(&api.client_without_limit(), &liveness);
+    let replica = Replica::start_with(&api.client(), &liveness);
     until("the bundle", async || replica.readiness.report().is_empty()).await;
-    api.be_silent(true);
+    api.set_silent(true);
     api.put(CONFIGURATION, configuration());
     until("the keeper to be missed", async || !liveness.report().is_empty()).await;
     let report = liveness.report().join("; ");
-    assert!(report.contains("the loop for the caBundle"), "{report}");
+    assert!(report.contains("caBundle"), "{report}");
     assert!(!report.contains("certificates"), "{report}");
 }
 
 #[tokio::test]
 async fn the_version_is_requested_until_it_is_known_and_again_after_an_upgrade() {
-    let api = ApiServer::start();
-    api.be_silent(true);
+    let api = ApiServer::new();
+    api.set_silent(true);
     let (in_force, readiness) =
         (ActiveProfiles::without_namespaces(InstallationSettings::default()), Arc::new(Readiness::default()));
     in_force.await_version();
@@ -190,23 +176,23 @@ async fn the_version_is_requested_until_it_is_known_and_again_after_an_upgrade()
     readiness.missing(Part::ApiServer, "not yet");
     let beat = Arc::<Liveness>::default().expect("the version");
     let every = Duration::from_millis(20);
-    tokio::spawn(version::watch(api.client(), every, Arc::clone(&in_force), Arc::clone(&readiness), beat));
+    tokio::spawn(version::watch(client_of(&api), every, Arc::clone(&in_force), Arc::clone(&readiness), beat));
     let known = || in_force.get().map(|recipes| recipes.get("default").unwrap().kubernetes);
-    until("the reason", async || readiness.report().join("").contains("after 0.25 s")).await;
+    until("the reason", async || readiness.report().join("").contains(" 0.25 s")).await;
     assert_eq!(known(), None, "no pod is planned for a version that was not asked for");
     // An API server that does not report its version.
-    api.be_silent(false);
+    api.set_silent(false);
     until("an answer", async || readiness.report().is_empty()).await;
     assert_eq!(known(), Some(None));
     let version = |minor| Some(Some(Version { major: 1, minor }));
     for minor in [34, 35] {
-        api.put("/version", told(minor));
+        api.set_version(minor);
         until("the version", async || known() == version(minor)).await;
     }
     // The known version stays while the API server does not respond or rejects requests.
-    api.be_silent(true);
+    api.set_silent(true);
     tokio::time::sleep(Duration::from_millis(400)).await;
-    api.be_silent(false);
+    api.set_silent(false);
     api.fail("/version", 403);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(known(), version(35));
