@@ -98,79 +98,53 @@ fn request_error(secret: &str, action: &'static str, error: &kube::Error) -> Com
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-    use std::sync::{Arc, Mutex};
-
-    use axum::http::{Method, Request as HttpRequest, Response};
-    use kube::client::Body;
-    use serde_json::Value;
+    use bootlace_test_api_server::ApiServer;
 
     use super::*;
     use bootlace_core::code::{Code, Coded as _};
+
+    const SECRET: &str = "/api/v1/namespaces/b/secrets/bootlace-tls";
 
     fn args(timeout: Duration) -> RotateArgs {
         let secret = "bootlace-tls".to_owned();
         RotateArgs { what: RotationRequest::Ca, secret, namespace: Some("b".to_owned()), timeout }
     }
 
-    /// An API server with a Secret, whose annotation is removed after it was read `reads` times. Without a
-    /// label, there is no Secret.
-    fn cluster(label: Option<&'static str>, reads: Option<usize>) -> (Client, Arc<Mutex<Vec<String>>>) {
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
-        let service = tower::service_fn(move |request: HttpRequest<Body>| {
-            let seen = Arc::clone(&seen);
-            async move {
-                let (head, body) = request.into_parts();
-                let body = body.collect_bytes().await.unwrap_or_default();
-                let mut seen = seen.lock().unwrap();
-                seen.push(format!("{} {}", head.method, String::from_utf8_lossy(&body)));
-                let patched = seen.iter().position(|request| request.starts_with("PATCH"));
-                let since = patched.map_or(0, |patched| seen.len() - patched - 1);
-                let is_done = reads.is_some_and(|reads| since >= reads);
-                let mut metadata = json!({"name": "bootlace-tls", "annotations": {}});
-                metadata["labels"] = json!({names::LABEL_MANAGED_BY: label});
-                if patched.is_some() && !is_done {
-                    metadata["annotations"] = json!({names::ANNOTATION_ROTATE: "ca"});
-                }
-                let kind = ("meta.k8s.io/v1", "PartialObjectMetadata");
-                let response = if label.is_none() && head.method == Method::GET {
-                    (
-                        404,
-                        json!({"kind": "Status", "code": 404, "message": "not found", "reason": "NotFound"}),
-                    )
-                } else {
-                    (200, json!({"apiVersion": kind.0, "kind": kind.1, "metadata": metadata}))
-                };
-                let body = Body::from(serde_json::to_vec::<Value>(&response.1).unwrap());
-                Ok::<_, Infallible>(Response::builder().status(response.0).body(body).unwrap())
-            }
-        });
-        (Client::new(service, "default"), requests)
+    /// An API server with a Secret that has this label.
+    fn with_secret(managed_by: &str) -> ApiServer {
+        let api = ApiServer::new();
+        let metadata = json!({"name": "bootlace-tls", "labels": {names::LABEL_MANAGED_BY: managed_by}});
+        api.put(SECRET, json!({"metadata": metadata, "data": {"ca.key": "eA=="}}));
+        api
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_secret_is_annotated_and_waited_for() {
-        let (client, requests) = cluster(Some(names::MANAGED_BY), Some(3));
-        rotate(&client, &args(Duration::from_secs(30))).await.unwrap();
-        let requests = requests.lock().unwrap();
-        let patches: Vec<_> = requests.iter().filter(|request| request.starts_with("PATCH")).collect();
-        assert_eq!(patches, [r#"PATCH {"metadata":{"annotations":{"bootlace.dev/rotate":"ca"}}}"#]);
-        assert_eq!(requests.len(), 5, "{requests:?}");
+        let api = with_secret(names::MANAGED_BY);
+        let webhook = async {
+            sleep(POLL * 5 / 2).await;
+            let mut secret = api.get(SECRET).unwrap();
+            let annotations = secret["metadata"].as_object_mut().unwrap().remove("annotations");
+            assert_eq!(annotations, Some(json!({"bootlace.dev/rotate": "ca"})));
+            assert_eq!(secret["data"], json!({"ca.key": "eA=="}));
+            api.put(SECRET, secret);
+        };
+        let (client, args) = (api.client(), args(Duration::from_secs(30)));
+        let (rotated, ()) = tokio::join!(rotate(&client, &args), webhook);
+        rotated.unwrap();
+        assert_eq!((api.writes(SECRET), api.requests().len()), (1, 5), "{:?}", api.requests());
     }
 
     #[tokio::test(start_paused = true)]
     async fn errors_have_codes() {
-        for (label, reads, code) in [
-            (None, Some(0), Code::CertificateSecretNotFound),
-            (Some("Helm"), Some(0), Code::CertificateSecretNotManaged),
-            (Some(names::MANAGED_BY), None, Code::RotationTimeout),
+        for (api, code) in [
+            (ApiServer::new(), Code::CertificateSecretNotFound),
+            (with_secret("Helm"), Code::CertificateSecretNotManaged),
+            (with_secret(names::MANAGED_BY), Code::RotationTimeout),
         ] {
-            let (client, _) = cluster(label, reads);
-            let error = rotate(&client, &args(Duration::from_secs(30))).await.unwrap_err();
+            let error = rotate(&api.client(), &args(Duration::from_secs(30))).await.unwrap_err();
             assert_eq!(error.code(), code, "{error}");
         }
-        let (client, _) = cluster(Some(names::MANAGED_BY), None);
-        rotate(&client, &args(Duration::ZERO)).await.unwrap();
+        rotate(&with_secret(names::MANAGED_BY).client(), &args(Duration::ZERO)).await.unwrap();
     }
 }
