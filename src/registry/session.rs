@@ -4,8 +4,7 @@
 //! public one needs none. Credentials are only sent to the registry and to its token server. Blobs are often
 //! on a third server, to which the registry redirects with a temporary address.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
@@ -101,7 +100,8 @@ impl<'c> Session<'c> {
     /// Sends the request with the last accepted authorization; if it is refused, with each of the
     /// credentials.
     async fn get(&self, mut request: Request<'_>) -> Result<Body, HttpError> {
-        if let Some(last_authorization) = self.last_authorization().clone() {
+        let last_authorization = self.authorization.lock().clone();
+        if let Some(last_authorization) = last_authorization {
             request.headers.insert(AUTHORIZATION, last_authorization);
         }
         let refusal = match self.client.exchange(&request).await {
@@ -125,7 +125,7 @@ impl<'c> Session<'c> {
                     self.client
                         .exchange(&request)
                         .await
-                        .inspect(|_| *self.last_authorization() = Some(authorization))
+                        .inspect(|_| *self.authorization.lock() = Some(authorization))
                 }
                 Err(error) => Err(error),
             };
@@ -163,10 +163,6 @@ impl<'c> Session<'c> {
         let mut body = self.client.exchange(&request).await?;
         let address = body.address().to_owned();
         token(&body.read(MAX_TOKEN_BYTES).await?).map(Some).ok_or(HttpError::Token { address })
-    }
-
-    fn last_authorization(&self) -> std::sync::MutexGuard<'_, Option<HeaderValue>> {
-        self.authorization.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,9 +6,10 @@
 //! restarted.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// How long a loop may have no heartbeat. An iteration of the longest one makes a few requests, each of which
@@ -51,12 +52,7 @@ impl Liveness {
             (silence > self.max_silence)
                 .then(|| format!("the loop for {name} had no heartbeat for {} s", silence.as_secs()))
         };
-        self.beats().iter().filter_map(silent).collect()
-    }
-
-    // Each change is a single call, so a panic while the lock is held cannot leave the map inconsistent.
-    fn beats(&self) -> MutexGuard<'_, BTreeMap<&'static str, Instant>> {
-        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
+        self.beats.lock().iter().filter_map(silent).collect()
     }
 }
 
@@ -71,7 +67,7 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Records a heartbeat.
     pub fn now(&self) {
-        self.liveness.beats().insert(self.name, Instant::now());
+        self.liveness.beats.lock().insert(self.name, Instant::now());
     }
 }
 

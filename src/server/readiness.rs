@@ -1,7 +1,8 @@
 //! The parts that must be in place before a process can serve. `/readyz` lists those that are missing.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 /// A part that must be in place before the process can serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,29 +32,24 @@ pub struct Readiness(Mutex<BTreeMap<Part, String>>);
 impl Readiness {
     /// Records that `part` is missing, and why.
     pub fn missing(&self, part: Part, reason: impl Into<String>) {
-        self.parts().insert(part, reason.into());
+        self.0.lock().insert(part, reason.into());
     }
 
     /// Records that `part` is in place.
     pub fn in_place(&self, part: Part) {
-        self.parts().remove(&part);
+        self.0.lock().remove(&part);
     }
 
     /// Whether `part` is missing.
     #[must_use]
     pub fn is_missing(&self, part: Part) -> bool {
-        self.parts().contains_key(&part)
+        self.0.lock().contains_key(&part)
     }
 
     /// A message for each missing part; empty if all are in place.
     #[must_use]
     pub fn report(&self) -> Vec<String> {
-        self.parts().values().cloned().collect()
-    }
-
-    // Each change is a single call, so a panic while the lock is held cannot leave the map inconsistent.
-    fn parts(&self) -> MutexGuard<'_, BTreeMap<Part, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().values().cloned().collect()
     }
 }
 

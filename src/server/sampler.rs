@@ -1,7 +1,8 @@
 //! Limits the number of log lines if callers decide how many there are.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Allows a burst of lines, and then one line per interval.
 #[derive(Debug)]
@@ -31,8 +32,7 @@ impl Sampler {
     /// Whether a line may be logged now; if so, the number of lines that were skipped since the last one.
     #[must_use]
     pub fn may_log(&self, now: Instant) -> Option<u64> {
-        // A panic while the lock is held cannot leave the numbers inconsistent.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let increased = *state.increased.get_or_insert(now);
         let periods = now.saturating_duration_since(increased).as_millis() / self.interval.as_millis().max(1);
         if let Ok(periods @ 1..) = u32::try_from(periods) {

@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use futures::AsyncReadExt as _;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::api::{GetParams, Request};
 use kube::{Client, Resource as _};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -41,8 +42,7 @@ impl Pods {
 
     /// The queue of a namespace, which exists as long as a request waits in it.
     fn queue(&self, namespace: &str) -> Arc<Semaphore> {
-        // A panic while the lock is held cannot leave the entries inconsistent.
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.queues.lock();
         if let Some(queue) = queues.get(namespace).and_then(Weak::upgrade) {
             return queue;
         }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::api_error::ApiError;
 use super::caller::PodIdentity;
@@ -40,7 +41,7 @@ impl RequestQuota {
     /// # Errors
     /// The pod or its namespace has reached the limit. The caller can retry.
     pub(crate) fn acquire(&self, id: &PodIdentity) -> Result<QuotaPermit<'_>, ApiError> {
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         let of_pod = counts.pods.get(&id.uid).copied().unwrap_or_default();
         let of_namespace = counts.namespaces.get(&id.namespace).copied().unwrap_or_default();
         if of_pod >= MAX_OF_POD {
@@ -62,16 +63,11 @@ impl RequestQuota {
         counts.namespaces.insert(id.namespace.clone(), of_namespace + 1);
         Ok(QuotaPermit { quota: self, id: id.clone() })
     }
-
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        // A panic while the lock is held cannot leave the counts inconsistent.
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for QuotaPermit<'_> {
     fn drop(&mut self) {
-        let mut counts = self.quota.counts();
+        let mut counts = self.quota.counts.lock();
         decrement(&mut counts.pods, &self.id.uid);
         decrement(&mut counts.namespaces, &self.id.namespace);
     }
@@ -112,7 +108,7 @@ mod tests {
         drop(of_pod);
         drop(quota.acquire(&id("a", 0)).unwrap());
         drop(of_namespace);
-        let counts = quota.counts();
+        let counts = quota.counts.lock();
         assert!(counts.pods.is_empty() && counts.namespaces.is_empty(), "{counts:?}");
     }
 }

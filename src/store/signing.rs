@@ -2,10 +2,11 @@
 //! which the store mounts.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
 use bootlace_core::signature::Keys;
@@ -15,13 +16,13 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The current keys. Clones share them.
 #[derive(Debug, Clone)]
-pub struct VerificationKeys(Arc<RwLock<Arc<Keys>>>);
+pub struct VerificationKeys(Arc<ArcSwap<Keys>>);
 
 impl VerificationKeys {
     /// Verifies with these keys.
     #[must_use]
     pub fn with(keys: Keys) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(keys))))
+        Self(Arc::new(ArcSwap::from_pointee(keys)))
     }
 
     /// Verifies with the keys in a folder, and reloads them when they change.
@@ -38,8 +39,7 @@ impl VerificationKeys {
     /// The current keys.
     #[must_use]
     pub fn get(&self) -> Arc<Keys> {
-        // A panic while the lock is held cannot leave the keys incomplete.
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        self.0.load_full()
     }
 
     async fn reload(&self, folder: &Path) {
@@ -52,7 +52,7 @@ impl VerificationKeys {
                     last_error.clear();
                     if keys != *self.get() {
                         info!(folder = %folder.display(), "reloaded the signing keys");
-                        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                        self.0.store(Arc::new(keys));
                     }
                 }
                 Err(error) => {

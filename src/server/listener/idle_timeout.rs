@@ -7,12 +7,13 @@
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use axum::body::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
@@ -71,10 +72,6 @@ impl IdleTimer {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Phase, Instant)> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The address of the caller.
     pub(super) fn peer(&self) -> IpAddr {
         self.peer
@@ -87,7 +84,7 @@ impl IdleTimer {
 
     /// Records received bytes.
     pub(super) fn bytes_received(&self, bytes: usize) {
-        let mut phase = self.lock();
+        let mut phase = self.phase.lock();
         if matches!(phase.0, Phase::Fresh | Phase::Idle) {
             *phase = (Phase::Head, Instant::now());
         }
@@ -102,29 +99,29 @@ impl IdleTimer {
 
     /// Whether no bytes were received on the connection yet.
     pub(super) fn is_fresh(&self) -> bool {
-        self.lock().0 == Phase::Fresh
+        self.phase.lock().0 == Phase::Fresh
     }
 
     /// The head of a request is complete.
     pub(super) fn request_begins(&self) {
-        *self.lock() = (Phase::Body, Instant::now());
+        *self.phase.lock() = (Phase::Body, Instant::now());
     }
 
     /// The body is complete. The timeout of the request still counts from the end of the head.
     pub(super) fn body_ends(&self) {
-        self.lock().0 = Phase::Answer;
+        self.phase.lock().0 = Phase::Answer;
     }
 
     /// The response is ready.
     pub(super) fn request_ends(&self) {
-        *self.lock() = (Phase::Idle, Instant::now());
+        *self.phase.lock() = (Phase::Idle, Instant::now());
         self.release();
     }
 
     /// Since when the connection has waited for its caller; `None` if a request is being processed, or the
     /// connection is being closed.
     pub(super) fn waits_for_caller(&self) -> Option<Waits> {
-        let (phase, since) = *self.lock();
+        let (phase, since) = *self.phase.lock();
         let waits = phase != Phase::Answer && !self.is_closed();
         waits.then_some(Waits { since, in_request: matches!(phase, Phase::Head | Phase::Body) })
     }
@@ -150,7 +147,7 @@ impl IdleTimer {
     }
 
     fn deadline(&self) -> Instant {
-        let (phase, since) = *self.lock();
+        let (phase, since) = *self.phase.lock();
         let limit = match phase {
             Phase::Fresh | Phase::Idle => self.limits.idle,
             Phase::Head => self.limits.head,

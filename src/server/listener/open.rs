@@ -9,9 +9,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tracing::warn;
 
 use super::Limits;
@@ -45,14 +46,10 @@ impl Connections {
         Arc::new(Self { limits, pending_bytes: AtomicUsize::new(0), open: Mutex::default() })
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds an accepted connection. If the limit is exceeded, another one is closed.
     pub(super) fn open(self: &Arc<Self>, peer: IpAddr) -> Open {
         let timer = IdleTimer::new(self.limits, peer.to_canonical(), Arc::clone(self));
-        let mut table = self.table();
+        let mut table = self.open.lock();
         let id = table.next;
         table.next += 1;
         table.by_id.insert(id, Arc::clone(&timer));
@@ -89,7 +86,7 @@ impl Connections {
     /// has waited longest, but those between requests before those in a request. Returns whether there was
     /// one.
     fn close_one(&self, reason: &'static str, weight: impl Fn(&IdleTimer) -> usize) -> bool {
-        let table = self.table();
+        let table = self.open.lock();
         let mut weights: HashMap<IpAddr, usize> = HashMap::new();
         for timer in table.by_id.values() {
             *weights.entry(timer.peer()).or_default() += weight(timer);
@@ -118,7 +115,7 @@ impl Deref for Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.timer.release();
-        self.connections.table().by_id.remove(&self.id);
+        self.connections.open.lock().by_id.remove(&self.id);
     }
 }
 

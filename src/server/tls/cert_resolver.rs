@@ -1,8 +1,9 @@
 //! The certificate of the next handshake. It can be replaced while serving: open connections keep the old
 //! certificate.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::danger::ClientCertVerifier;
@@ -12,21 +13,19 @@ use rustls::sign::CertifiedKey;
 use super::{Certificate, ClientVerifier};
 
 /// The certificate of the next handshake, which is empty at first.
-// A lock and an Arc are enough: each handshake holds the lock only to increment a reference count.
 #[derive(Debug, Default)]
-pub struct CertResolver(RwLock<Option<Arc<CertifiedKey>>>);
+pub struct CertResolver(ArcSwapOption<CertifiedKey>);
 
 impl CertResolver {
     /// Serves with `certificate` from now on.
     pub fn swap(&self, certificate: &Certificate) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&certificate.key));
+        self.0.store(Some(Arc::clone(&certificate.key)));
     }
 
     /// Whether `certificate` is the current one.
     #[must_use]
     pub fn holds(&self, certificate: &Certificate) -> bool {
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().is_some_and(|current| current.cert == certificate.key.cert)
+        self.0.load().as_ref().is_some_and(|current| current.cert == certificate.key.cert)
     }
 
     /// The TLS configuration of a port. With `clients`, it requests a certificate from callers.
@@ -57,6 +56,6 @@ impl CertResolver {
 
 impl ResolvesServerCert for CertResolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.load_full()
     }
 }

@@ -2,9 +2,10 @@
 //! without one is accepted too; the role decides what each caller may request.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -44,7 +45,8 @@ impl Peer {
 
 /// Verifies the certificates of callers. The CAs can be reloaded from a file.
 #[derive(Debug)]
-pub struct ClientVerifier(RwLock<Arc<dyn ClientCertVerifier>>);
+// Twice in an `Arc`, because only a value of a known size can be swapped.
+pub struct ClientVerifier(ArcSwap<Arc<dyn ClientCertVerifier>>);
 
 impl ClientVerifier {
     /// Verifies certificates of these CAs, in PEM format.
@@ -52,7 +54,7 @@ impl ClientVerifier {
     /// # Errors
     /// There is no valid certificate.
     pub fn under(ca: &[u8]) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self(RwLock::new(verifier(ca)?))))
+        Ok(Arc::new(Self(ArcSwap::from_pointee(verifier(ca)?))))
     }
 
     /// Verifies certificates of the CAs in a file, which is reloaded when it changes.
@@ -72,14 +74,10 @@ impl ClientVerifier {
     async fn reload(&self, file: &Path, ca: Vec<u8>) {
         files::follow_ca(file, files::EVERY, ca, |ca| {
             if let Ok(verifier) = verifier(ca) {
-                *self.0.write().unwrap_or_else(PoisonError::into_inner) = verifier;
+                self.0.store(Arc::new(verifier));
             }
         })
         .await;
-    }
-
-    fn current(&self) -> Arc<dyn ClientCertVerifier> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -110,7 +108,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.current().verify_client_cert(end_entity, intermediates, now)
+        self.0.load().verify_client_cert(end_entity, intermediates, now)
     }
 
     fn verify_tls12_signature(
@@ -119,7 +117,7 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current().verify_tls12_signature(message, certificate, signed)
+        self.0.load().verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -128,10 +126,10 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current().verify_tls13_signature(message, certificate, signed)
+        self.0.load().verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.current().supported_verify_schemes()
+        self.0.load().supported_verify_schemes()
     }
 }

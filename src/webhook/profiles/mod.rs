@@ -6,7 +6,10 @@ pub mod namespaces;
 mod status_writer;
 pub mod watch;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 
 pub use catalogue::Catalogue;
 pub use status_writer::StatusWriter;
@@ -20,7 +23,9 @@ use bootlace_core::signature::Keys;
 /// end.
 #[derive(Debug, Default)]
 pub struct ActiveProfiles {
-    known: RwLock<Known>,
+    known: Mutex<Known>,
+    /// Not in `known`, so that reviews do not wait while profiles are prepared.
+    snapshot: ArcSwapOption<PreparedProfiles>,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +42,6 @@ struct Known {
     recipes: Option<PreparedProfiles>,
     /// None before the first list.
     defaults: Option<Arc<NamespaceDefaults>>,
-    snapshot: Option<Arc<PreparedProfiles>>,
 }
 
 impl Known {
@@ -46,19 +50,15 @@ impl Known {
         let profiles = self.profiles.clone();
         self.recipes =
             profiles.map(|profiles| PreparedProfiles::new(profiles, &self.settings)).transpose()?;
-        self.renew();
         Ok(())
     }
 
-    /// Creates the snapshot if everything is known: otherwise a pod could boot with another profile than that
-    /// of its namespace, or without the store.
-    fn renew(&mut self) {
-        self.snapshot = self
-            .recipes
-            .as_ref()
-            .zip(self.defaults.as_ref())
-            .filter(|_| !self.awaits_store && !self.awaits_version && !self.awaits_keys)
-            .map(|(recipes, defaults)| Arc::new(recipes.clone().with_defaults(Arc::clone(defaults))));
+    /// The snapshot if everything is known: otherwise a pod could boot with another profile than that of its
+    /// namespace, or without the store.
+    fn snapshot(&self) -> Option<Arc<PreparedProfiles>> {
+        let is_known = !self.awaits_store && !self.awaits_version && !self.awaits_keys;
+        let (recipes, defaults) = self.recipes.as_ref().zip(self.defaults.as_ref()).filter(|_| is_known)?;
+        Some(Arc::new(recipes.clone().with_defaults(Arc::clone(defaults))))
     }
 }
 
@@ -66,7 +66,8 @@ impl ActiveProfiles {
     /// No profiles yet, and the settings of the installation.
     #[must_use]
     pub fn new(settings: InstallationSettings) -> Arc<Self> {
-        Arc::new(Self { known: RwLock::new(Known { settings, ..Known::default() }) })
+        let known = Mutex::new(Known { settings, ..Known::default() });
+        Arc::new(Self { known, ..Self::default() })
     }
 
     /// The same for a webhook without a cluster, where namespaces have no default profiles.
@@ -80,14 +81,14 @@ impl ActiveProfiles {
     /// The current snapshot.
     #[must_use]
     pub fn get(&self) -> Option<Arc<PreparedProfiles>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
+        self.snapshot.load_full()
     }
 
     /// Provides no snapshot before [`ActiveProfiles::set_kubernetes_version`].
     pub fn await_version(&self) {
-        let mut known = self.write();
+        let mut known = self.known.lock();
         known.awaits_version = true;
-        known.renew();
+        self.renew(&known);
     }
 
     /// Sets the version of Kubernetes, or none if the API server does not report it. Pods that depend on it
@@ -96,10 +97,12 @@ impl ActiveProfiles {
     /// # Errors
     /// See [`PreparedProfiles::new`].
     pub fn set_kubernetes_version(&self, version: Option<Version>) -> Result<(), PlanError> {
-        let mut known = self.write();
+        let mut known = self.known.lock();
         known.settings.kubernetes = version;
         known.awaits_version = false;
-        known.prepare()
+        known.prepare()?;
+        self.renew(&known);
+        Ok(())
     }
 
     /// Activates `profiles`. After an error, the previous ones stay active.
@@ -107,23 +110,25 @@ impl ActiveProfiles {
     /// # Errors
     /// See [`PreparedProfiles::new`].
     pub fn swap(&self, profiles: Profiles) -> Result<(), PlanError> {
-        let mut known = self.write();
+        let mut known = self.known.lock();
         let before = known.profiles.replace(profiles);
-        known.prepare().inspect_err(|_| known.profiles = before)
+        known.prepare().inspect_err(|_| known.profiles = before)?;
+        self.renew(&known);
+        Ok(())
     }
 
     /// Activates the default profiles of namespaces.
     pub fn swap_namespaces(&self, defaults: NamespaceDefaults) {
-        let mut known = self.write();
+        let mut known = self.known.lock();
         known.defaults = Some(Arc::new(defaults));
-        known.renew();
+        self.renew(&known);
     }
 
     /// Provides no snapshot before [`ActiveProfiles::swap_store`].
     pub fn await_store(&self) {
-        let mut known = self.write();
+        let mut known = self.known.lock();
         known.awaits_store = true;
-        known.renew();
+        self.renew(&known);
     }
 
     /// Sets the store for injected containers.
@@ -131,17 +136,19 @@ impl ActiveProfiles {
     /// # Errors
     /// See [`PreparedProfiles::new`].
     pub fn swap_store(&self, store: StoreEndpoint) -> Result<(), PlanError> {
-        let mut known = self.write();
+        let mut known = self.known.lock();
         known.settings.store = Some(store);
         known.awaits_store = false;
-        known.prepare()
+        known.prepare()?;
+        self.renew(&known);
+        Ok(())
     }
 
     /// Provides no snapshot before [`ActiveProfiles::swap_keys`].
     pub fn await_keys(&self) {
-        let mut known = self.write();
+        let mut known = self.known.lock();
         known.awaits_keys = true;
-        known.renew();
+        self.renew(&known);
     }
 
     /// Sets the signing keys.
@@ -149,17 +156,18 @@ impl ActiveProfiles {
     /// # Errors
     /// See [`PreparedProfiles::new`].
     pub fn swap_keys(&self, keys: Keys) -> Result<(), PlanError> {
-        let mut known = self.write();
+        let mut known = self.known.lock();
         if known.settings.keys.as_deref() == Some(&keys) {
             return Ok(());
         }
         known.settings.keys = Some(Arc::new(keys));
         known.awaits_keys = false;
-        known.prepare()
+        known.prepare()?;
+        self.renew(&known);
+        Ok(())
     }
 
-    // After a panic with the lock, each part of the state is still complete.
-    fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    fn renew(&self, known: &Known) {
+        self.snapshot.store(known.snapshot());
     }
 }
