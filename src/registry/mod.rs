@@ -6,6 +6,7 @@
 //! | `digest` | digests of blobs |
 //! | `manifest` | manifests of images, artifacts and indexes |
 //! | `platform` | selects the image of an index for a node |
+//! | `resolution` | from a reference through indexes to an image |
 //! | `credentials` | selects the entries of a pull secret for a registry |
 //! | `challenge` | the authentication challenge of a registry |
 //! | `config` | the command and env of an image |
@@ -23,6 +24,7 @@ pub mod fuzzing;
 pub(crate) mod manifest;
 pub(crate) mod platform;
 pub(crate) mod reference;
+pub(crate) mod resolution;
 pub(crate) mod session;
 
 pub use config::ImageConfig;
@@ -31,4 +33,5 @@ pub(crate) use digest::Digest;
 pub(crate) use manifest::{Descriptor, Image, Manifest};
 pub(crate) use platform::Platform;
 pub(crate) use reference::Reference;
+pub(crate) use resolution::{Resolution, ResolutionError};
 pub(crate) use session::{Session, first_address};

@@ -22,15 +22,12 @@ use super::{FetchSource, SourceError, client};
 use crate::boot::sink::Sink;
 use crate::http::{self, Body, FetchProgress, HttpClient, HttpError};
 use crate::registry::{
-    Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, RegistryCredentials, Session,
-    credentials, first_address, manifest,
+    Descriptor, Digest, Image, Keyring, Platform, Reference, RegistryCredentials, Resolution,
+    ResolutionError, Session, credentials, first_address, manifest,
 };
 use bootlace_core::entry::Rename;
 use bootlace_core::plan::boot_spec::{DIR_PULL_SECRET, RemoteSpec};
 use bootlace_core::profile::oci::Oci;
-
-/// Maximum number of nested indexes. One is usual.
-const MAX_INDEXES: usize = 3;
 
 /// A source in a registry.
 pub(super) struct OciSource<'a> {
@@ -149,32 +146,21 @@ struct Repository<'r> {
 impl Repository<'_> {
     /// Resolves the reference for a platform.
     async fn image(&self, platform: &Platform, sink: &mut Sink<'_>) -> Result<Image, SourceError> {
-        let mut digest: Option<Digest> = None;
-        for _ in 0..=MAX_INDEXES {
-            let index = match self.manifest(digest.as_ref()).await? {
-                Manifest::Image(image) => {
-                    if let Some(digest) = digest {
-                        sink.note(format!("the image for {platform} is {digest}"));
-                    }
-                    return Ok(image);
-                }
-                Manifest::Index(index) => index,
-            };
-            let chosen = platform
-                .choose(&index)
-                .map_err(|error| SourceError::Missing(format!("{error}: push one, or set oci.platform")))?;
-            digest = Some(chosen.digest.clone());
+        let mut resolution = Resolution::new(platform);
+        loop {
+            let manifest = self.manifest(resolution.digest()).await?;
+            let Some(image) = resolution.read(&manifest).map_err(resolution_error)? else { continue };
+            if let Some(digest) = resolution.digest() {
+                sink.note(format!("the image for {platform} is {digest}"));
+            }
+            return Ok(image);
         }
-        Err(SourceError::Content(format!(
-            "more than {MAX_INDEXES} nested indexes: push it again with a single index"
-        )))
     }
 
-    async fn manifest(&self, digest: Option<&Digest>) -> Result<Manifest, SourceError> {
+    async fn manifest(&self, digest: Option<&Digest>) -> Result<Vec<u8>, SourceError> {
         let send = async || self.session.manifest(digest).await;
         let receive = async |mut body: Body| Ok(body.read(manifest::MAX_BYTES).await?);
-        let bytes = fetch_by(self.client, send, receive).await?;
-        Manifest::read(&bytes).map_err(|error| SourceError::Content(error.to_string()))
+        fetch_by(self.client, send, receive).await
     }
 
     /// Fetches a blob and passes it to `receive`, which writes to `sink`. Each attempt starts again: the sink
@@ -192,6 +178,15 @@ impl Repository<'_> {
             receive(&mut body, sink).await
         };
         fetch_by(self.client, send, receive_attempt).await
+    }
+}
+
+fn resolution_error(error: ResolutionError) -> SourceError {
+    match error {
+        ResolutionError::Platform(error) => {
+            SourceError::Missing(format!("{error}: push one, or set oci.platform"))
+        }
+        error => SourceError::Content(error.to_string()),
     }
 }
 
