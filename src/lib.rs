@@ -17,7 +17,8 @@
 //! | [`server`] | listener, TLS, certificates, shutdown | webhook, store |
 //! | [`store_client`] | the protocol of the store, and its client | store, boot, wait, sidecar |
 //! | [`registry`] | OCI registries | webhook, boot |
-//! | `http` | requests to servers that a profile or a pod names | webhook, boot |
+//! | `http` | requests to servers that a profile or a pod names; TLS of clients | webhook, boot, store client |
+//! | `text` | texts of other programs, for messages | all |
 //!
 //! Boot, wait and sidecar run in pods and import nothing of the servers; `tests/references/imports.rs` checks
 //! this. The package `bootlace-launch` runs in the container of the task.
@@ -35,5 +36,6 @@ pub mod server;
 pub mod sidecar;
 pub mod store;
 pub mod store_client;
+mod text;
 pub mod wait;
 pub mod webhook;

@@ -1,13 +1,14 @@
-//! The HTTP client of a source: CAs, headers and connections.
+//! The HTTP client of a source: headers and connections.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 use reqwest::{Proxy, Url, redirect};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use super::FetchProgress;
@@ -32,20 +33,20 @@ pub(crate) struct HttpClient<'a> {
 }
 
 /// Shown in servers' logs.
-const USER_AGENT: &str = concat!("bootlace/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("bootlace/", env!("CARGO_PKG_VERSION"));
 
 impl<'a> HttpClient<'a> {
-    /// A client that trusts `roots`, with no headers and no time limit.
-    pub(crate) fn new(settings: &'a remote::Client, roots: RootCertStore) -> Result<Self, HttpError> {
-        Ok(Self {
+    /// A client with no headers and no time limit.
+    pub(crate) fn new(settings: &'a remote::Client, tls: ClientConfig) -> Self {
+        Self {
             settings,
             progress: Arc::default(),
             deadline: Instant::now(),
             headers: HeaderMap::new(),
             secret_headers: HeaderMap::new(),
-            tls: tls(roots)?,
+            tls,
             first: OnceLock::new(),
-        })
+        }
     }
 
     /// Adds headers to every request to the host in the profile; the values of `secret` are never logged.
@@ -158,18 +159,4 @@ impl<'a> HttpClient<'a> {
 fn password(header: &str) -> Option<String> {
     let pair = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?).ok()?).ok()?;
     pair.split_once(':').map(|(_, password)| password.to_owned())
-}
-
-/// A URL for logs, without user and query.
-pub(super) fn display_url(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
-}
-
-fn tls(roots: RootCertStore) -> Result<ClientConfig, HttpError> {
-    // Explicit, so that it does not depend on the default of the process.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| HttpError::Setup(format!("failed to set up TLS: {error}")))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

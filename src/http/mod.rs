@@ -2,7 +2,8 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | `client` | CAs, proxy, headers, token |
+//! | `client` | proxy, headers, token |
+//! | `tls` | CAs |
 //! | `request` | one request: redirects and status |
 //! | `redirect` | the rules for redirects |
 //! | `retry` | whether and when to retry |
@@ -10,22 +11,26 @@
 //! | `body` | the response as a stream: limit, checksum |
 //! | `transport` | requests of a library that builds them itself |
 //! | `progress` | what a fetch is waiting for, for the error of a timeout |
+//! | `display` | addresses in logs and errors |
 
 mod address_class;
 mod body;
 mod client;
+mod display;
 mod error;
 mod progress;
 mod redirect;
 mod request;
 mod retry;
+pub(crate) mod tls;
 mod transport;
 
 pub(crate) use address_class::NetworkZone;
 pub(crate) use body::{Body, Expected};
-pub(crate) use client::HttpClient;
+pub(crate) use client::{HttpClient, USER_AGENT};
+pub(crate) use display::display_url;
 pub(crate) use error::{AuthChallenge, HttpError, remedy};
 pub(crate) use progress::FetchProgress;
 pub(crate) use request::Request;
 pub(crate) use retry::Attempts;
-pub(crate) use transport::{ErrorMapping, ServerError, Transport, display_decoded_url};
+pub(crate) use transport::{ErrorMapping, ServerError, Transport};

@@ -1,7 +1,7 @@
 //! What a fetch is waiting for. A timeout drops the future of the fetch, so its state is kept here for the
 //! error message.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::Mutex;
 
 /// The progress of a fetch.
 #[derive(Default)]
@@ -22,11 +22,11 @@ enum Step {
 
 impl FetchProgress {
     pub(crate) fn request_sent(&self, address: &str) {
-        *self.step() = Step::Response(address.to_owned());
+        *self.step.lock() = Step::Response(address.to_owned());
     }
 
     pub(super) fn received(&self, address: &str, bytes: u64) {
-        let mut step = self.step();
+        let mut step = self.step.lock();
         match &mut *step {
             Step::Body(_, received) => *received = bytes,
             other => *other = Step::Body(address.to_owned(), bytes),
@@ -34,20 +34,16 @@ impl FetchProgress {
     }
 
     pub(crate) fn attempt_failed(&self, error: &str) {
-        *self.step() = Step::Retry(error.to_owned());
+        *self.step.lock() = Step::Retry(error.to_owned());
     }
 
     /// Describes the progress, once a request was sent.
     pub(crate) fn describe(&self) -> Option<String> {
-        match &*self.step() {
+        match &*self.step.lock() {
             Step::NotStarted => None,
             Step::Response(address) => Some(format!("waiting for a response from {address}")),
             Step::Body(address, bytes) => Some(format!("{bytes} bytes received from {address} so far")),
             Step::Retry(error) => Some(format!("the last attempt failed: {error}")),
         }
-    }
-
-    fn step(&self) -> MutexGuard<'_, Step> {
-        self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

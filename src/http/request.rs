@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use super::address_class::NetworkZone;
 use super::body::{Body, Expected};
-use super::client::{HttpClient, display_url};
+use super::client::HttpClient;
+use super::display::display_url;
 use super::error::{self, AuthChallenge, HttpError};
 use super::redirect;
 use super::retry;

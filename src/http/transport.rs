@@ -4,13 +4,14 @@
 //! address than the profile names.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 use reqwest::{Request, Response, StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::display::display_url;
 use super::error::HttpError;
 use super::request::{ERROR_TIMEOUT, MAX_ERROR_BYTES, MAX_MESSAGE_CHARS};
 use super::retry::{self, Attempts};
@@ -73,23 +74,23 @@ impl Transport {
             let failed = error.to_string();
             let pause =
                 attempts.next_delay(error).map_err(|error| self.with_context(request.url(), error))?;
-            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
+            *self.failed.lock() = Some(failed);
             sleep(pause).await;
         }
     }
 
     /// The error of the last attempt, unless a later one succeeded.
     pub(crate) fn last_error(&self) -> Option<String> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failed.lock().clone()
     }
 
     /// Converts the error of an interrupted body.
     pub(crate) fn body_error(&self, url: &Url, error: &reqwest::Error) -> HttpError {
-        HttpError::from_reqwest(&display_decoded_url(url), self.connect_seconds, error)
+        HttpError::from_reqwest(&display_url(url), self.connect_seconds, error)
     }
 
     async fn attempt(&self, request: &Request, is_local: bool) -> Result<Response, HttpError> {
-        let (address, to_store) = (display_decoded_url(request.url()), self.is_store(request.url()));
+        let (address, to_store) = (display_url(request.url()), self.is_store(request.url()));
         let Some(mut request) = request.try_clone() else {
             return Err(HttpError::Setup(
                 "internal error: the body of the request cannot be sent again; please report this bug"
@@ -106,7 +107,7 @@ impl Transport {
         if !response.status().is_success() {
             return Err(self.error_response(to_store, address, response).await);
         }
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.failed.lock() = None;
         Ok(response)
     }
 
@@ -157,13 +158,6 @@ impl Transport {
         }
         text.chars().take(MAX_MESSAGE_CHARS).collect()
     }
-}
-
-/// A URL for logs: without query, and with a decoded path, because the library encodes even the slashes of
-/// keys for Google.
-pub(crate) fn display_decoded_url(url: &Url) -> String {
-    let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
-    format!("{}{}", url.origin().ascii_serialization(), path.escape_debug())
 }
 
 /// Reads the beginning of an error response.

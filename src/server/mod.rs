@@ -5,24 +5,30 @@
 //! | [`lifecycle`] | the life of a process that serves: bind first, drain last |
 //! | [`api_client`] | the client of the API server, with a timeout for every request |
 //! | [`listener`] | the accept loop: handshakes, limits, keep-alive, drain |
+//! | `body` | the beginning of a request body |
 //! | [`memory`] | limits on memory, and their sum |
+//! | [`pipe_pages`] | lists of Pipes, page by page |
 //! | [`tls`] | certificates: issued, stored in Secrets, read from files, replaced while serving |
 //! | [`status`] | the status port: `/healthz`, `/readyz`, `/metrics` |
 //! | [`readiness`] | the parts that are missing |
 //! | [`liveness`] | loops that have stopped |
 //! | [`metrics`] | the metrics of all roles |
 //! | [`sampler`] | limits the log lines that callers can cause |
+//! | `ttl_cache` | a map with a limit on its entries, which can expire |
 //!
-//! Only [`tls::ca_secret`], [`tls::leaf_secret`] and [`tls::ca_bundle`] need a cluster.
+//! Only [`pipe_pages`], [`tls::ca_secret`], [`tls::leaf_secret`] and [`tls::ca_bundle`] need a cluster.
 
 pub mod api_client;
+pub(crate) mod body;
 pub mod lifecycle;
 pub mod listener;
 pub mod liveness;
 pub mod memory;
 pub mod metrics;
+pub mod pipe_pages;
 pub mod readiness;
 pub mod sampler;
 pub mod status;
 pub mod tls;
+pub(crate) mod ttl_cache;
 pub(crate) mod watch_errors;

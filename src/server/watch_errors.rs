@@ -3,6 +3,8 @@
 use kube::runtime::watcher::Error;
 use tracing::{debug, warn};
 
+use crate::text::error_chain;
+
 /// The resource of a watch, for messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WatchedResource {
@@ -71,18 +73,6 @@ pub(crate) fn describe_api_error(problem: &str, error: &kube::Error) -> String {
     }
 }
 
-/// An error with its causes, because the outermost error often contains no details.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut messages: Vec<String> = Vec::new();
-    for cause in causes.map(ToString::to_string) {
-        if !messages.iter().any(|earlier| earlier.contains(&cause)) {
-            messages.push(cause);
-        }
-    }
-    messages.join(": ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,11 +84,14 @@ mod tests {
 
     #[test]
     fn messages_say_what_to_change() {
-        let watching = WatchedResource { resource: "bootprofiles.bootlace.dev", absent: "install the CRD" };
+        let watching = WatchedResource {
+            resource: "bootprofiles.bootlace.dev",
+            absent: "install crds/bootprofiles.yaml",
+        };
         for (error, hint) in [
-            (failed(404, "page not found"), "bootprofiles.bootlace.dev: install the CRD"),
-            (failed(403, "forbidden"), "get, list and watch"),
-            (failed(500, "etcd is away"), "retrying: etcd is away"),
+            (failed(404, "page not found"), "crds/bootprofiles.yaml"),
+            (failed(403, "forbidden"), "rbac.create"),
+            (failed(500, "etcd is away"), "etcd is away"),
         ] {
             let message = watching.trouble(&error).unwrap();
             assert!(message.contains(hint), "{message}");

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::api_error::ApiError;
+use crate::server::body::{BodyEnd, BodyStart, read_start};
 use crate::store_client::protocol::MAX_BODY_BYTES;
 use bootlace_core::code::Code;
 
@@ -16,12 +16,15 @@ pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests with a larger body are processed one after another, see [`super::api`].
 pub(super) const LARGE_BODY_BYTES: usize = 64 * 1024;
 
-/// How much of a body that is too large is read and discarded, so that its sender can read the response.
-const MAX_DISCARDED_BYTES: usize = 16 * 1024 * 1024;
-
 /// Reads a body until it ends.
-pub(super) async fn read_body(body: Body) -> Result<Bytes, ApiError> {
-    timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or_else(|_| Err(timed_out()))
+pub(super) async fn read_body(mut body: Body) -> Result<Bytes, ApiError> {
+    // One byte more than the limit shows that the body is too large.
+    let read = timeout(BODY_TIMEOUT, read_start(&mut body, MAX_BODY_BYTES + 1)).await;
+    let BodyStart { bytes, end } = read.map_err(|_| timed_out())?;
+    if end == BodyEnd::Failed {
+        return Err(incomplete());
+    }
+    if bytes.len() > MAX_BODY_BYTES { Err(too_large()) } else { Ok(bytes) }
 }
 
 pub(crate) fn timed_out() -> ApiError {
@@ -43,28 +46,6 @@ pub(crate) fn too_large() -> ApiError {
             "the body is larger than the limit of {MAX_BODY_BYTES} bytes, which is enough for 1 MiB of content"
         ),
     )
-}
-
-async fn collect(mut body: Body) -> Result<Bytes, ApiError> {
-    let mut bytes = Vec::new();
-    let mut discarded = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| incomplete())?;
-        let Ok(data) = frame.into_data() else { continue };
-        if discarded == 0 && bytes.len() + data.len() <= MAX_BODY_BYTES {
-            bytes.extend_from_slice(&data);
-            continue;
-        }
-        bytes = Vec::new();
-        discarded += data.len();
-        if discarded > MAX_DISCARDED_BYTES {
-            break;
-        }
-    }
-    if discarded > 0 {
-        return Err(too_large());
-    }
-    Ok(bytes.into())
 }
 
 #[cfg(test)]

@@ -2,18 +2,19 @@
 //! and others show them. Pure functions.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::authorize;
 use super::caller::PodIdentity;
 use crate::store_client::protocol::{EventKind, EventRequest, MAX_NOTE_BYTES};
+use crate::text;
 use bootlace_core::code::truncate;
 use bootlace_core::names;
 
@@ -83,8 +84,7 @@ impl EventQuota {
             // [`MAX_BOOTS`] limits these.
             return true;
         }
-        // A panic while the lock is held cannot leave the table inconsistent.
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = self.sent.lock();
         let (key, hash) = ((id.uid.clone(), outcome.reason()), note_hash(note));
         if let Some(notes) = sent.by_pod.get_mut(&key) {
             if notes.contains(&hash) {
@@ -127,7 +127,8 @@ pub fn event(report: &EventRequest, id: &PodIdentity, pod: &Pod, now: Timestamp)
         type_: Some(outcome.kind().to_owned()),
         reason: Some(outcome.reason().to_owned()),
         action: Some(action.to_owned()),
-        note: Some(one_line(note)),
+        // A code at its end is kept.
+        note: Some(text::one_line(&truncate(note, MAX_NOTE_BYTES))),
         regarding: Some(ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
@@ -159,12 +160,6 @@ fn name(outcome: EventKind, id: &PodIdentity, discriminator: u64) -> String {
     format!("{base}.{}", hex::encode(hash.split_at(8).0))
 }
 
-/// A note without control characters, truncated to the limit. A code at its end is kept.
-fn one_line(note: &str) -> String {
-    let plain = |character: char| if character.is_control() { ' ' } else { character };
-    truncate(note, MAX_NOTE_BYTES).chars().map(plain).collect()
-}
-
 fn prefix(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
@@ -190,12 +185,14 @@ mod tests {
 
     #[test]
     fn a_failure_is_a_warning_on_the_pod_in_one_line() {
-        let note = format!("bootlace: no\nsuch {}", "ü".repeat(600));
-        let event = event(&report(EventKind::Failed, &note), &id("load"), &after(0), Timestamp::UNIX_EPOCH);
+        let failure = |note: &str| {
+            event(&report(EventKind::Failed, note), &id("load"), &after(0), Timestamp::UNIX_EPOCH)
+        };
+        let event = failure(&format!("bootlace: no\nsuch {}", "ü".repeat(600)));
         assert_eq!((event.type_.as_deref(), event.reason.as_deref()), (Some("Warning"), Some("BootFailed")));
         let note = event.note.unwrap();
         assert!(note.starts_with("bootlace: no such ü") && note.len() <= MAX_NOTE_BYTES, "{note}");
-        let note = one_line(&format!("{} [BL4101]", "ü".repeat(600)));
+        let note = failure(&format!("{} [BL4101]", "ü".repeat(600))).note.unwrap();
         assert!(note.ends_with("ü… [BL4101]") && note.len() <= MAX_NOTE_BYTES, "{note}");
         let regarding = event.regarding.unwrap();
         assert_eq!((regarding.kind.as_deref(), regarding.uid.as_deref()), (Some("Pod"), Some("u-1")));
@@ -243,7 +240,7 @@ mod tests {
             assert!(sent("one", 0) && !sent("one", 2000) && sent("other", 2000));
             assert_eq!((0..10_000).filter(|pod| sent(&format!("many {pod}"), 0)).count(), 10_000);
         }
-        let sent = quota.sent.lock().unwrap();
+        let sent = quota.sent.lock();
         assert!(sent.by_pod.len() <= MAX_PODS && sent.order.len() == sent.by_pod.len());
     }
 

@@ -6,7 +6,6 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
@@ -14,12 +13,12 @@ use hyper::body::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode, redirect};
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::protocol::{ErrorResponse, EventKind, EventRequest, PATH_EVENTS, REQUEST_TIMEOUT, is_final};
+use crate::http::{USER_AGENT, tls};
+use crate::text;
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::injected_config::StoreEndpoint;
 use bootlace_core::names;
@@ -55,8 +54,8 @@ impl<'a> StoreClient<'a> {
     /// A client of `store` that authenticates with the token in the file `token`.
     pub(crate) fn new(store: &'a StoreEndpoint, token: &'a Path) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
-            .user_agent(concat!("bootlace/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(tls(store)?)
+            .user_agent(USER_AGENT)
+            .tls_backend_preconfigured(tls_config(store)?)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             // Only the webhook decides where the token is sent: not a response, and not the env of the
@@ -140,7 +139,7 @@ impl<'a> StoreClient<'a> {
             .body(body.clone());
         let failed = |error: reqwest::Error| ClientError::Failed {
             connected: !error.is_connect(),
-            message: error_chain(&error.without_url()),
+            message: text::error_chain(&error.without_url()),
         };
         let exchange = async {
             let mut response = request.send().await.map_err(failed)?;
@@ -214,9 +213,8 @@ fn parse_error(status: StatusCode, body: &[u8]) -> (String, Option<Code>) {
     let Ok(ErrorResponse { message, code, .. }) = serde_json::from_slice(body) else {
         return (format!("status {status}"), None);
     };
-    let message = message.chars().map(|character| if character.is_control() { ' ' } else { character });
     // A newer store can send a code that this version does not have.
-    (message.collect(), code.as_deref().and_then(Code::parse))
+    (text::one_line(&message), code.as_deref().and_then(Code::parse))
 }
 
 fn retry_delays() -> ExponentialBackoff {
@@ -228,29 +226,14 @@ fn retry_delays() -> ExponentialBackoff {
         .build()
 }
 
-/// An error with its causes, because the outermost error often contains no details.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-fn tls(store: &StoreEndpoint) -> Result<ClientConfig, ClientError> {
-    let invalid = |error: &dyn std::fmt::Display| {
+fn tls_config(store: &StoreEndpoint) -> Result<ClientConfig, ClientError> {
+    let mut roots = RootCertStore::empty();
+    tls::add_roots(&mut roots, store.ca.as_bytes()).map_err(|error| {
         ClientError::Setup(format!(
             "the CA of the store in the injected configuration is invalid ({error}): check the CA that the webhook reads"
         ))
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(store.ca.as_bytes()) {
-        let certificate = certificate.map_err(|error| invalid(&error))?;
-        roots.add(certificate).map_err(|error| invalid(&error))?;
-    }
-    // Set explicitly, so that it does not depend on the default provider of the process.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ClientError::Setup(format!("failed to set up TLS: {error}")))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    })?;
+    tls::client_config(roots).map_err(|error| ClientError::Setup(format!("failed to set up TLS: {error}")))
 }
 
 /// A request to the store that failed. No message contains the content to store or the token.

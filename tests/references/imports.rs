@@ -9,7 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("boot", &["boot", "http", "registry", "store_client"]),
     ("wait", &["process", "store_client", "wait"]),
     ("sidecar", &["process", "sidecar", "store_client"]),
-    ("store_client", &["http", "store_client"]),
+    ("store_client", &["http", "store_client", "text"]),
     ("process", &["process"]),
     ("registry", &["http", "registry"]),
     ("http", &["http"]),

@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use rustls::RootCertStore;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use tokio::time::Instant;
 
 use super::SourceError;
 use super::mounted::read_object;
-use crate::http::{FetchProgress, HttpClient, HttpError};
+use crate::http::{FetchProgress, HttpClient, HttpError, tls};
 use bootlace_core::plan::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
 use bootlace_core::profile::remote;
 
@@ -45,10 +43,12 @@ pub(super) async fn open<'a>(
     }
     let roots = match &settings.ca {
         Some(ca) => private_roots(ca, &mount.join(DIR_CA)).await?,
-        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+        None => tls::public_roots(),
     };
+    let tls = tls::client_config(roots)
+        .map_err(|error| invalid_settings(format!("failed to set up TLS: {error}")))?;
     let deadline = Instant::now() + Duration::from_secs(seconds.into());
-    let client = HttpClient::new(settings, roots)?.with_headers(headers, secret_headers);
+    let client = HttpClient::new(settings, tls).with_headers(headers, secret_headers);
     Ok(client.with_deadline(deadline).with_progress(Arc::clone(progress)))
 }
 
@@ -119,20 +119,8 @@ async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, S
         )));
     };
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let added = certificate
-            .map_err(|error| error.to_string())
-            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
-        added.map_err(|error| {
-            invalid_settings(format!(
-                "key {key:?} of {title} of client.ca contains an invalid certificate: {error}"
-            ))
-        })?;
-    }
-    if roots.is_empty() {
-        return Err(invalid_settings(format!(
-            "key {key:?} of {title} of client.ca contains no certificate: must be PEM"
-        )));
-    }
+    tls::add_roots(&mut roots, pem).map_err(|error| {
+        invalid_settings(format!("key {key:?} of {title} of client.ca is not a valid CA: {error}"))
+    })?;
     Ok(roots)
 }

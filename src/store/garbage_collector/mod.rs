@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use self::lease::LeaderLease;
 use super::metrics::StoreMetrics;
-use super::pipe::{self, PipePages, pages::Cursor, persist::exactly};
+use super::pipe::{self, persist::exactly};
 use crate::server::liveness::{self, Heartbeat};
 use bootlace_core::output::Pipe;
 
@@ -85,8 +85,8 @@ impl Collector<'_> {
         if !self.lease.try_acquire().await? {
             return Ok(0);
         }
-        let pages = PipePages::new(self.client.clone());
-        let (mut cursor, mut removed) = (Cursor::default(), 0);
+        let pages = pipe::pages(self.client.clone());
+        let (mut cursor, mut removed) = (pages.start(), 0);
         loop {
             self.heartbeat.now();
             let mut due = Vec::new();

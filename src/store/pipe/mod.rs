@@ -10,23 +10,29 @@
 //! | build | [`objects`] | the Pipe and its object (pure) |
 //! | own | [`owner`] | the object of the run that owns the Pipe (pure) |
 //! | persist | [`persist`] | the order of writes, so that a killed process leaves nothing behind permanently |
-//! | list, count | [`pages`], `pipe_quota` | the Pipes of a run, in bounded memory; the quotas of the profile |
+//! | count | `pipe_quota` | the quotas of the profile |
 //! | wait | [`awaited`] | whether an output that a pod waits for is stored, or never will be (pure) |
 
 pub mod authorize;
 pub mod awaited;
 pub mod objects;
 pub mod owner;
-pub mod pages;
 pub mod persist;
 pub(crate) mod pipe_quota;
 
-pub use pages::PipePages;
 pub use persist::PipeWriter;
 
+use kube::Client;
+
 use super::api_error::ApiError;
-use crate::server::watch_errors;
+use crate::server::pipe_pages::{PageLimits, PipePages};
+use crate::server::{memory, watch_errors};
 use bootlace_core::code::Code;
+
+/// The lists of Pipes in the store, whose memory is limited ([`memory`]).
+pub(super) fn pages(client: Client) -> PipePages {
+    PipePages::new(client, PageLimits { items: 100, concurrent: memory::PAGES })
+}
 
 /// A failed request about Pipes. `problem` describes it, such as `failed to list Pipes`.
 pub(crate) fn api_error(problem: &str, error: &kube::Error) -> ApiError {

@@ -26,7 +26,8 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::objects::{self, OutputObjectBody};
-use super::{PipePages, pipe_quota};
+use super::pipe_quota;
+use crate::server::pipe_pages::PipePages;
 use crate::store::api_error::ApiError;
 use bootlace_core::code::Code;
 use bootlace_core::names;
@@ -44,7 +45,7 @@ impl PipeWriter {
     /// Stores outputs with the permissions of `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { pages: PipePages::new(client.clone()), client }
+        Self { pages: super::pages(client.clone()), client }
     }
 
     /// The lists of Pipes.

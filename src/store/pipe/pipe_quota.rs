@@ -1,6 +1,6 @@
 //! The quotas of a profile for Pipes.
 
-use super::PipePages;
+use crate::server::pipe_pages::PipePages;
 use crate::store::api_error::ApiError;
 use bootlace_core::code::Code;
 use bootlace_core::output::Quota;

@@ -1,19 +1,17 @@
-//! The cache of lookups.
-//!
-//! It is a map of shared futures, so that the same lookup never runs twice at the same time. A library would
-//! be more code than it replaces.
+//! The cache of lookups: a map of shared futures, so that the same lookup never runs twice at the same time.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
-use tokio::time::Instant;
+use parking_lot::Mutex;
 
 use super::LookupError;
 use crate::registry::{Digest, ImageConfig, Platform, Reference, RegistryCredentials};
+use crate::server::ttl_cache::{Ttl, TtlCache};
 
 /// The maximum number of results, including lookups in progress.
 const MAX_ENTRIES: usize = 1_000;
@@ -56,12 +54,18 @@ impl Key {
 
 /// The result, shared by all callers that wait for it.
 pub(super) type CachedResult = Result<Arc<ImageConfig>, Arc<LookupError>>;
-type PendingResult = Shared<BoxFuture<'static, (CachedResult, Instant)>>;
+type PendingResult = Shared<BoxFuture<'static, CachedResult>>;
 
-/// Results by key.
-#[derive(Debug, Default)]
+/// Results by key. Lookups in progress are pinned.
+#[derive(Debug)]
 pub(super) struct Cache {
-    results: Mutex<HashMap<Key, PendingResult>>,
+    results: Arc<Mutex<TtlCache<Key, PendingResult>>>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { results: Arc::new(Mutex::new(TtlCache::new(MAX_ENTRIES))) }
+    }
 }
 
 impl Cache {
@@ -77,30 +81,42 @@ impl Cache {
     where
         L: Future<Output = CachedResult> + Send + 'static,
     {
-        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = results.get(&key).filter(|waiting| !is_expired(&key, waiting)).cloned();
-        let waiting = if let Some(known) = known {
-            known
-        } else {
-            make_room(&mut results)?;
-            // In a separate task, because other callers can wait for it after this one has been cancelled.
-            let task = tokio::spawn(lookup());
-            let waiting = async move {
-                let answer = task.await.unwrap_or_else(|_| Err(Arc::new(LookupError::Busy(0))));
-                (answer, Instant::now())
-            };
-            let waiting = waiting.boxed().shared();
-            results.insert(key, waiting.clone());
-            waiting
-        };
-        Ok(waiting.map(|(answer, _)| answer).boxed())
+        let mut results = self.results.lock();
+        if let Some(known) = results.get(&key) {
+            return Ok(known.clone().boxed());
+        }
+        let in_progress = results.pinned();
+        if in_progress >= MAX_IN_PROGRESS {
+            return Err(LookupError::Busy(in_progress).into());
+        }
+        // In a separate task, because other callers can wait for it after this one has been cancelled.
+        let task = tokio::spawn(finish(Arc::clone(&self.results), key.clone(), lookup()));
+        let waiting = task.map(|result| result.unwrap_or_else(|_| Err(interrupted()))).boxed().shared();
+        results.insert(key, waiting.clone(), Ttl::Pinned);
+        Ok(waiting.boxed())
     }
 }
 
-/// Whether a result has expired.
-fn is_expired(key: &Key, waiting: &PendingResult) -> bool {
-    let Some((answer, at)) = waiting.peek() else { return false };
-    let lifetime = match answer {
+/// Runs a lookup. When it ends, even by a panic, its result is no longer pinned.
+async fn finish(
+    results: Arc<Mutex<TtlCache<Key, PendingResult>>>,
+    key: Key,
+    lookup: impl Future<Output = CachedResult>,
+) -> CachedResult {
+    let result = AssertUnwindSafe(lookup).catch_unwind().await;
+    let result = result.unwrap_or_else(|_| Err(interrupted()));
+    results.lock().set_ttl(&key, Ttl::AtMost(lifetime(&key, &result)));
+    result
+}
+
+/// The error of a lookup that did not end normally: another one can succeed.
+fn interrupted() -> Arc<LookupError> {
+    Arc::new(LookupError::Busy(0))
+}
+
+/// How long a result is cached.
+fn lifetime(key: &Key, result: &CachedResult) -> Duration {
+    match result {
         Ok(_) if key.by_digest => DIGEST,
         Ok(_) => TAG,
         // The circuit breaker decides when to try again.
@@ -109,29 +125,7 @@ fn is_expired(key: &Key, waiting: &PendingResult) -> bool {
         }
         Err(error) if error.is_outage() => OUTAGE,
         Err(_) => REFUSAL,
-    };
-    at.elapsed() >= lifetime
-}
-
-/// Removes results, so that another one can be added.
-fn make_room(results: &mut HashMap<Key, PendingResult>) -> Result<(), LookupError> {
-    let in_progress = results.values().filter(|waiting| waiting.peek().is_none()).count();
-    if in_progress >= MAX_IN_PROGRESS {
-        return Err(LookupError::Busy(in_progress));
     }
-    if results.len() < MAX_ENTRIES {
-        return Ok(());
-    }
-    results.retain(|key, waiting| !is_expired(key, waiting));
-    if results.len() >= MAX_ENTRIES {
-        let age = |waiting: &PendingResult| waiting.peek().map(|(_, at)| *at);
-        let oldest =
-            results.iter().filter_map(|(key, waiting)| Some((age(waiting)?, key))).min_by_key(|(at, _)| *at);
-        if let Some(oldest) = oldest.map(|(_, key)| key.clone()) {
-            results.remove(&oldest);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -206,13 +200,14 @@ mod tests {
         assert_eq!(started.load(Ordering::Relaxed), 1);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn results_and_lookups_are_limited() {
         let cache = Cache::default();
         for number in 0..MAX_ENTRIES + 10 {
             ask(&cache, &format!("a.example/b:{number}"), Ok(config("a"))).await.0.unwrap();
+            tokio::time::advance(Duration::from_millis(1)).await;
         }
-        assert_eq!(cache.results.lock().unwrap().len(), MAX_ENTRIES);
+        assert_eq!(cache.results.lock().values().count(), MAX_ENTRIES);
         assert!(!ask(&cache, "a.example/b:11", Ok(config("a"))).await.1, "a newer result is kept");
         assert!(ask(&cache, "a.example/b:0", Ok(config("a"))).await.1, "the oldest result is removed");
 
@@ -222,6 +217,25 @@ mod tests {
         }
         let error = cache.get(key("a.example/b:x"), std::future::pending).err().unwrap();
         assert!(matches!(*error, LookupError::Busy(MAX_IN_PROGRESS)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_lookup_without_a_caller_or_with_a_panic_does_not_count_as_in_progress() {
+        async fn broken() -> CachedResult {
+            panic!("a defect of the lookup")
+        }
+        let cache = Cache::default();
+        drop(cache.get(key("a.example/b:1"), || async { Ok(config("a")) }).unwrap());
+        let error = cache.get(key("a.example/b:2"), broken).unwrap().await.unwrap_err();
+        assert!(matches!(*error, LookupError::Busy(0)), "{error}");
+        let end = async {
+            while cache.results.lock().pinned() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), end).await.unwrap();
+        assert!(!ask(&cache, "a.example/b:1", Ok(config("another"))).await.1, "its result is kept");
+        assert!(ask(&cache, "a.example/b:2", Ok(config("a"))).await.1, "the panic is not kept");
     }
 
     #[test]

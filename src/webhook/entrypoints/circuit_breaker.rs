@@ -1,14 +1,14 @@
 //! Circuit breakers for registries: after repeated failures there are no requests for a while, so that pods
 //! do not wait for a registry that is down.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use super::LookupError;
+use crate::server::ttl_cache::{Ttl, TtlCache};
 
 /// The number of consecutive failures that open a circuit.
 const FAILURES: u32 = 3;
@@ -20,7 +20,7 @@ const MAX_HOSTS: usize = 256;
 /// The circuits of the registries whose last request failed.
 #[derive(Debug)]
 pub(super) struct CircuitBreakers {
-    failing: Mutex<HashMap<String, Failing>>,
+    failing: Mutex<TtlCache<String, Failing>>,
     open: Gauge,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Permit<'c> {
 impl CircuitBreakers {
     /// All circuits are closed. `open` is the number of open ones.
     pub(super) fn new(open: Gauge) -> Self {
-        Self { failing: Mutex::default(), open }
+        Self { failing: Mutex::new(TtlCache::new(MAX_HOSTS)), open }
     }
 
     /// Requests the permission for a lookup.
@@ -58,23 +58,18 @@ impl CircuitBreakers {
     /// # Errors
     /// The circuit is open, or another lookup tries the registry at the moment.
     pub(super) fn permit(&self, host: &str) -> Result<Permit<'_>, LookupError> {
-        let mut all = self.failing();
-        if let Some(failing) = all.get_mut(host).filter(|failing| failing.is_open()) {
+        let (host, mut all) = (host.to_owned(), self.failing.lock());
+        if let Some(failing) = all.get_mut(&host).filter(|failing| failing.is_open()) {
             let left = OPEN.saturating_sub(failing.at.elapsed());
             if !left.is_zero() || failing.trying {
-                let (host, last) = (host.to_owned(), failing.last.clone());
-                return Err(LookupError::CircuitOpen { host, left, last });
+                return Err(LookupError::CircuitOpen { host, left, last: failing.last.clone() });
             }
             failing.trying = true;
         }
-        Ok(Permit { circuits: self, host: host.to_owned() })
+        Ok(Permit { circuits: self, host })
     }
 
-    fn failing(&self) -> MutexGuard<'_, HashMap<String, Failing>> {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self, all: &HashMap<String, Failing>) {
+    fn count(&self, all: &TtlCache<String, Failing>) {
         let open = all.values().filter(|failing| failing.is_open()).count();
         self.open.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
@@ -83,23 +78,12 @@ impl CircuitBreakers {
 impl Permit<'_> {
     /// Records the result: the error, if the registry caused it.
     pub(super) fn end(self, outage: Option<&LookupError>) {
-        let mut all = self.circuits.failing();
-        match outage {
-            None => drop(all.remove(&self.host)),
-            Some(error) => {
-                if all.len() >= MAX_HOSTS && !all.contains_key(&self.host) {
-                    let oldest =
-                        all.iter().min_by_key(|(_, failing)| failing.at).map(|(host, _)| host.clone());
-                    oldest.and_then(|host| all.remove(&host));
-                }
-                let fresh =
-                    || Failing { failures: 0, last: String::new(), at: Instant::now(), trying: false };
-                let failing = all.entry(self.host.clone()).or_insert_with(fresh);
-                failing.failures = failing.failures.saturating_add(1);
-                failing.last = error.to_string();
-                failing.at = Instant::now();
-                failing.trying = false;
-            }
+        let mut all = self.circuits.failing.lock();
+        let before = all.remove(&self.host);
+        if let Some(error) = outage {
+            let failures = before.map_or(0, |failing| failing.failures).saturating_add(1);
+            let failing = Failing { failures, last: error.to_string(), at: Instant::now(), trying: false };
+            all.insert(self.host.clone(), failing, Ttl::Unlimited);
         }
         self.circuits.count(&all);
     }
@@ -108,7 +92,7 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         // After a cancelled lookup, another one can try.
-        if let Some(failing) = self.circuits.failing().get_mut(&self.host) {
+        if let Some(failing) = self.circuits.failing.lock().get_mut(&self.host) {
             failing.trying = false;
         }
     }
@@ -162,6 +146,6 @@ mod tests {
         for number in 0..MAX_HOSTS + 5 {
             fail(&circuits, &format!("{number}.example"));
         }
-        assert_eq!(circuits.failing().len(), MAX_HOSTS);
+        assert_eq!(circuits.failing.lock().values().count(), MAX_HOSTS);
     }
 }

@@ -77,5 +77,5 @@ impl LookupError {
 
 /// The lookup cannot be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("the certificate authorities of registries are invalid: {0}: must be PEM")]
+#[error("the certificate authorities of registries are invalid: {0}")]
 pub struct SetupError(pub(super) String);

@@ -1,12 +1,13 @@
 //! Looks up the configuration of an image in its registry: the manifest, for an index that of the platform,
 //! then the configuration.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use reqwest::StatusCode;
-use rustls::RootCertStore;
+use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::LookupError;
@@ -14,12 +15,11 @@ use super::cache::CachedResult;
 use super::circuit_breaker::CircuitBreakers;
 use crate::http::{HttpClient, HttpError, NetworkZone};
 use crate::registry::{
-    Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, RegistryCredentials, Session,
+    Descriptor, Digest, ImageConfig, Platform, Reference, RegistryCredentials, Resolution, Session,
 };
+use crate::server::ttl_cache::{Ttl, TtlCache};
 use bootlace_core::profile::remote;
 
-/// The maximum number of nested indexes. One is usual.
-const MAX_INDEXES: usize = 2;
 /// The maximum number of cached configurations.
 const MAX_CONFIGS: usize = 1_000;
 /// The maximum size of a cached configuration, in bytes. Far more than usual argument lists.
@@ -31,7 +31,7 @@ const MAX_BYTES: u64 = 512 * 1024;
 /// The common state of lookups.
 #[derive(Debug)]
 pub(super) struct RegistryLookup {
-    roots: RwLock<RootCertStore>,
+    tls: ArcSwap<ClientConfig>,
     deadline: Duration,
     /// The allowed addresses of registries.
     zone: NetworkZone,
@@ -39,12 +39,12 @@ pub(super) struct RegistryLookup {
     circuits: CircuitBreakers,
     /// Configurations by digest, which never change. A caller that can read a manifest can also read its
     /// configuration.
-    configs: Mutex<HashMap<Digest, Arc<ImageConfig>>>,
+    configs: Mutex<TtlCache<Digest, Arc<ImageConfig>>>,
 }
 
 impl RegistryLookup {
     pub(super) fn new(
-        roots: RootCertStore,
+        tls: ClientConfig,
         deadline: Duration,
         loopback: bool,
         circuits: CircuitBreakers,
@@ -54,16 +54,13 @@ impl RegistryLookup {
         let seconds = u32::try_from(deadline.as_secs()).unwrap_or(u32::MAX).max(1);
         let client =
             remote::Client { connect_timeout_seconds: seconds, attempts: 1, ..remote::Client::default() };
-        let roots = RwLock::new(roots);
-        Self { roots, deadline, zone, client, circuits, configs: Mutex::default() }
+        let (tls, configs) = (ArcSwap::from_pointee(tls), Mutex::new(TtlCache::new(MAX_CONFIGS)));
+        Self { tls, deadline, zone, client, circuits, configs }
     }
 
-    pub(super) fn trust(&self, roots: RootCertStore) {
-        *self.roots.write().unwrap_or_else(PoisonError::into_inner) = roots;
-    }
-
-    fn roots(&self) -> RootCertStore {
-        self.roots.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Uses `tls` for lookups from now on.
+    pub(super) fn trust(&self, tls: ClientConfig) {
+        self.tls.store(Arc::new(tls));
     }
 
     /// Performs a lookup with the deadline, unless the circuit is open.
@@ -89,11 +86,12 @@ impl RegistryLookup {
         credentials: Vec<RegistryCredentials>,
     ) -> Result<Arc<ImageConfig>, LookupError> {
         let invalid = |problem: String| LookupError::Image { image: reference.to_string(), problem };
-        let client = HttpClient::new(&self.client, self.roots())?;
+        let client = HttpClient::new(&self.client, ClientConfig::clone(&self.tls.load()));
         let session = Session::new(&client, reference, false, credentials, remedy)?.within(self.zone)?;
         let descriptor = self.config_descriptor(&session, platform, &invalid).await?;
-        if let Some(config) = self.configs().get(&descriptor.digest) {
-            return Ok(Arc::clone(config));
+        let known = self.configs.lock().get(&descriptor.digest).map(Arc::clone);
+        if let Some(config) = known {
+            return Ok(config);
         }
         let bytes = session.blob(&descriptor, MAX_BYTES).await?.read(MAX_BYTES).await?;
         let config = ImageConfig::read(&bytes).map_err(|error| invalid(error.to_string()))?;
@@ -103,18 +101,8 @@ impl RegistryLookup {
             )));
         }
         let config = Arc::new(config);
-        let mut configs = self.configs();
-        if configs.len() >= MAX_CONFIGS {
-            // Removes any of them. Another lookup reads it again.
-            let digest = configs.keys().next().cloned();
-            digest.and_then(|digest| configs.remove(&digest));
-        }
-        configs.insert(descriptor.digest, Arc::clone(&config));
+        self.configs.lock().insert(descriptor.digest, Arc::clone(&config), Ttl::Unlimited);
         Ok(config)
-    }
-
-    fn configs(&self) -> MutexGuard<'_, HashMap<Digest, Arc<ImageConfig>>> {
-        self.configs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Finds the descriptor of the configuration.
@@ -124,21 +112,15 @@ impl RegistryLookup {
         platform: &Platform,
         invalid: &impl Fn(String) -> LookupError,
     ) -> Result<Descriptor, LookupError> {
-        let mut digest = None;
-        for _ in 0..=MAX_INDEXES {
-            let bytes = session.manifest(digest.as_ref()).await?.read(MAX_BYTES).await?;
-            match Manifest::read(&bytes).map_err(|error| invalid(error.to_string()))? {
-                Manifest::Image(image) if image.is_image() => return Ok(image.config),
-                Manifest::Image(_) => {
-                    return Err(invalid("must be an image, but it is an artifact".to_owned()));
-                }
-                Manifest::Index(index) => {
-                    let chosen = platform.choose(&index).map_err(|error| invalid(error.to_string()))?;
-                    digest = Some(chosen.digest.clone());
-                }
+        let mut resolution = Resolution::new(platform);
+        loop {
+            let manifest = session.manifest(resolution.digest()).await?.read(MAX_BYTES).await?;
+            match resolution.read(&manifest).map_err(|error| invalid(error.to_string()))? {
+                Some(image) if image.is_image() => return Ok(image.config),
+                Some(_) => return Err(invalid("must be an image, but it is an artifact".to_owned())),
+                None => {}
             }
         }
-        Err(invalid(format!("more than {MAX_INDEXES} nested indexes: push the image again")))
     }
 }
 

@@ -22,14 +22,13 @@ mod metrics;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls::ClientConfig;
 
 pub use args::EntrypointArgs;
 pub use error::{LookupError, SetupError};
 pub use metrics::EntrypointMetrics;
 
+use crate::http::tls;
 use crate::registry::{ImageConfig, Keyring, Platform, Reference, RegistryPattern};
 use cache::{Cache, Key};
 use circuit_breaker::CircuitBreakers;
@@ -85,9 +84,9 @@ impl Entrypoints {
     /// # Errors
     /// The certificate authorities are invalid.
     pub fn new(settings: &EntrypointSettings, metrics: EntrypointMetrics) -> Result<Self, SetupError> {
-        let roots = roots(settings.ca.as_deref())?;
+        let tls = tls_config(settings.ca.as_deref())?;
         let circuits = CircuitBreakers::new(metrics.open_circuits.clone());
-        let lookup = Arc::new(RegistryLookup::new(roots, settings.deadline, settings.loopback, circuits));
+        let lookup = Arc::new(RegistryLookup::new(tls, settings.deadline, settings.loopback, circuits));
         let registries = settings.registries.iter().map(|text| RegistryPattern::read(text)).collect();
         Ok(Self { cache: Cache::default(), lookup, metrics, registries })
     }
@@ -97,7 +96,7 @@ impl Entrypoints {
     /// # Errors
     /// They are invalid. The previous ones stay active.
     pub fn trust(&self, pem: &[u8]) -> Result<(), SetupError> {
-        self.lookup.trust(roots(Some(pem))?);
+        self.lookup.trust(tls_config(Some(pem))?);
         Ok(())
     }
 
@@ -139,11 +138,11 @@ impl Entrypoints {
     }
 }
 
-fn roots(pem: Option<&[u8]>) -> Result<RootCertStore, SetupError> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for certificate in CertificateDer::pem_slice_iter(pem.unwrap_or_default()) {
-        let certificate = certificate.map_err(|error| SetupError(error.to_string()))?;
-        roots.add(certificate).map_err(|error| SetupError(error.to_string()))?;
+/// The configuration of TLS that trusts the certificate authorities in `pem` and the public ones.
+fn tls_config(pem: Option<&[u8]>) -> Result<ClientConfig, SetupError> {
+    let mut roots = tls::public_roots();
+    if let Some(pem) = pem {
+        tls::add_roots(&mut roots, pem).map_err(|error| SetupError(error.to_string()))?;
     }
-    Ok(roots)
+    tls::client_config(roots).map_err(|error| SetupError(error.to_string()))
 }

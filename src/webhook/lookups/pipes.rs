@@ -2,22 +2,22 @@
 //! memory does not grow with the number of Pipes in the cluster.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use kube::api::{Api, ListParams};
 use kube::{Client, Error};
 use tokio::time::{Instant, timeout};
 
+use crate::server::pipe_pages::{PageLimits, PipePages};
 use crate::webhook::metrics::WebhookMetrics;
 use bootlace_core::identity::Identity;
-use bootlace_core::names;
 use bootlace_core::output::{Pipe, run_label};
 
 /// The timeout for all requests of a lookup. Less than the five seconds of the webhook in the chart, because
 /// other lookups need time as well.
 const DEADLINE: Duration = Duration::from_millis(1_500);
-/// The number of Pipes in one response of the API server.
-const PAGE: u32 = 500;
+/// Large pages, because all pages of a run must be read before the deadline.
+const PAGES: PageLimits = PageLimits { items: 500, concurrent: 32 };
 /// The maximum number of Pipes of a run, which limits memory.
 const MAX: usize = 5_000;
 
@@ -25,12 +25,12 @@ const MAX: usize = 5_000;
 #[derive(Default)]
 pub struct PipeLookup {
     /// None on a webhook without a cluster.
-    client: Option<Client>,
+    pages: Option<PipePages>,
 }
 
 impl fmt::Debug for PipeLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pipes").field("has_client", &self.client.is_some()).finish()
+        f.debug_struct("Pipes").field("has_client", &self.pages.is_some()).finish()
     }
 }
 
@@ -38,13 +38,13 @@ impl PipeLookup {
     /// A lookup without a cluster, so that pods with inputs are refused.
     #[must_use]
     pub fn none() -> Self {
-        Self { client: None }
+        Self { pages: None }
     }
 
     /// A lookup at an API server.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client: Some(client) }
+        Self { pages: Some(PipePages::new(client, PAGES)) }
     }
 
     /// Lists the Pipes with the label of `run` in `namespace`. Callers have to compare the run in the spec,
@@ -59,39 +59,32 @@ impl PipeLookup {
         metrics: &WebhookMetrics,
     ) -> Result<Vec<Pipe>, String> {
         let start = Instant::now();
-        let answer = match &self.client {
+        let answer = match &self.pages {
             None => Err("the webhook runs without a cluster".to_owned()),
-            Some(client) => {
-                let api = Api::namespaced(client.clone(), namespace);
-                timeout(DEADLINE, list(&api, run)).await.unwrap_or_else(|_| {
-                    Err(format!("the API server did not respond within {} s", DEADLINE.as_secs_f64()))
-                })
-            }
+            Some(pages) => timeout(DEADLINE, list(pages, namespace, run)).await.unwrap_or_else(|_| {
+                Err(format!("the API server did not respond within {} s", DEADLINE.as_secs_f64()))
+            }),
         };
         metrics.pipes_looked_up(answer.is_ok(), start.elapsed());
         answer
     }
 }
 
-async fn list(api: &Api<Pipe>, run: &Identity) -> Result<Vec<Pipe>, String> {
-    let selector = format!("{}={}", names::LABEL_PIPE_RUN, run_label(run));
-    // Without a resource version, the list is up to date, and contains all outputs of tasks that have ended.
-    let mut page = ListParams::default().labels(&selector).limit(PAGE);
+async fn list(pages: &PipePages, namespace: &str, run: &Identity) -> Result<Vec<Pipe>, String> {
     let mut pipes = Vec::new();
-    loop {
-        let list = api.list(&page).await.map_err(|error| describe(&error))?;
-        pipes.extend(list.items);
-        if pipes.len() > MAX {
-            return Err(format!(
-                "the run has more than {MAX} Pipes: set pipes.quota.perRun in the BootProfile, and delete Pipes that are not \
-                 needed"
-            ));
-        }
-        match list.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => return Ok(pipes),
-        }
+    let visit = |pipe| {
+        pipes.push(pipe);
+        if pipes.len() > MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let listed = pages.each(Some(namespace), Some(&run_label(run)), visit).await;
+    listed.map_err(|error| describe(&error))?;
+    if pipes.len() > MAX {
+        return Err(format!(
+            "the run has more than {MAX} Pipes: set pipes.quota.perRun in the BootProfile, and delete Pipes that are not \
+             needed"
+        ));
     }
+    Ok(pipes)
 }
 
 fn describe(error: &Error) -> String {
@@ -109,76 +102,73 @@ fn describe(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-    use std::sync::{Arc, Mutex};
-
-    use axum::http::{Request, Response};
-    use kube::client::Body;
-    use serde_json::{Value, json};
+    use bootlace_core::names;
+    use bootlace_test_api_server::ApiServer;
+    use serde_json::json;
 
     use super::*;
 
-    /// Looks up Pipes at an API server that sends the next of these responses to each request.
-    async fn listed(responses: Vec<(u16, Value)>) -> (Result<Vec<Pipe>, String>, Vec<String>) {
-        let responses = Arc::new(Mutex::new(responses.into_iter()));
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
-        let service = tower::service_fn(move |request: Request<Body>| {
-            seen.lock().unwrap().push(request.uri().to_string());
-            let next = responses.lock().unwrap().next();
-            async move {
-                let Some((code, body)) = next else { std::future::pending().await };
-                let body = Body::from(serde_json::to_vec(&body).unwrap());
-                Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
-            }
-        });
+    const PIPES: &str = "/apis/bootlace.dev/v1alpha1/namespaces/etl/pipes";
+
+    fn run() -> Identity {
         let some = |text: &str| Some(text.to_owned());
-        let run = Identity { scheduler: some("job"), run: some("r"), ..Identity::default() };
+        Identity { scheduler: some("job"), run: some("r"), ..Identity::default() }
+    }
+
+    async fn listed(api: &ApiServer) -> Result<Vec<Pipe>, String> {
         let metrics = WebhookMetrics::default();
-        let answer = PipeLookup::new(Client::new(service, "default")).list("etl", &run, &metrics).await;
+        let answer = PipeLookup::new(api.client()).list("etl", &run(), &metrics).await;
         let outcome = if answer.is_ok() { "found" } else { "failed" };
         let line = format!(r#"bootlace_pipe_lookups_total{{outcome="{outcome}"}} 1"#);
         assert!(metrics.encode().unwrap().contains(&line));
-        let requests = requests.lock().unwrap().clone();
-        (answer, requests)
+        answer
     }
 
-    fn page(key: &str, continued: &str) -> (u16, Value) {
+    fn add(api: &ApiServer, name: &str, label: &str) {
         let producer = json!({"pod": "p", "podUid": "u", "container": "c"});
-        let spec =
-            json!({"key": key, "kind": "Secret", "object": "o", "size": 1, "hash": "", "producer": producer});
-        let pipe = json!({"metadata": {"name": "o"}, "spec": spec});
-        (200, json!({"metadata": {"continue": continued}, "items": [pipe]}))
+        let spec = json!({"key": name, "kind": "Secret", "object": "o", "size": 1, "hash": "", "producer": producer});
+        let metadata = json!({"name": name, "labels": {names::LABEL_PIPE_RUN: label}});
+        api.put(&format!("{PIPES}/{name}"), json!({"metadata": metadata, "spec": spec}));
     }
 
     #[tokio::test]
     async fn all_pages_of_a_run_are_read() {
-        let (pipes, requests) = listed(vec![page("A", "next"), page("B", "")]).await;
-        let keys: Vec<_> = pipes.unwrap().into_iter().map(|pipe| pipe.spec.key).collect();
-        assert_eq!(keys, ["A", "B"]);
-        let start = "/apis/bootlace.dev/v1alpha1/namespaces/etl/pipes?";
-        assert!(
-            requests[0].starts_with(start)
-                && requests[0].contains("&limit=500")
-                && requests[0].contains("labelSelector=bootlace.dev%2Fpipe-run%3D"),
-            "{requests:?}"
-        );
+        let (api, label) = (ApiServer::new(), run_label(&run()));
+        let names: Vec<_> = (0..501).map(|number| format!("p{number:03}")).collect();
+        for name in &names {
+            add(&api, name, &label);
+        }
+        add(&api, "other", "of-another-run");
+        let keys: Vec<_> = listed(&api).await.unwrap().into_iter().map(|pipe| pipe.spec.key).collect();
+        assert_eq!(keys, names);
+        let requests = api.requests();
+        assert!(requests.len() == 2 && requests[0].contains("&limit=500"), "{requests:?}");
         assert!(!requests[0].contains("resourceVersion"), "{requests:?}");
-        assert!(requests[1].contains("continue=next"), "{requests:?}");
+    }
+
+    #[tokio::test]
+    async fn a_run_with_too_many_pipes_is_not_read_to_its_end() {
+        let (api, label) = (ApiServer::new(), run_label(&run()));
+        for number in 0..MAX + 2 * PAGES.items as usize {
+            add(&api, &format!("p{number:04}"), &label);
+        }
+        let error = listed(&api).await.unwrap_err();
+        assert!(error.contains("pipes.quota.perRun"), "{error}");
+        assert_eq!(api.requests().len(), MAX / PAGES.items as usize + 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn errors_contain_a_remedy() {
-        let status =
-            |code: u16| (code, json!({"kind": "Status", "code": code, "message": "no", "reason": "x"}));
-        for (responses, part) in [
-            (vec![], "did not respond within 1.5 s"),
-            (vec![status(404)], "install the CRDs"),
-            (vec![status(403)], "not allowed to list Pipes"),
-            (vec![status(500)], "failed to list Pipes"),
-        ] {
-            let error = listed(responses).await.0.unwrap_err();
-            assert!(error.contains(part), "{error}");
+        for (code, detail) in
+            [(None, "1.5 s"), (Some(404), "CRDs"), (Some(403), "pipes.bootlace.dev"), (Some(500), "Pipes")]
+        {
+            let api = ApiServer::new();
+            match code {
+                Some(code) => api.fail(PIPES, code),
+                None => api.set_silent(true),
+            }
+            let error = listed(&api).await.unwrap_err();
+            assert!(error.contains(detail), "{error}");
         }
     }
 }

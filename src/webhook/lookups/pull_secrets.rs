@@ -1,14 +1,17 @@
 //! Reads the pull secrets of a pod by the rules of the kubelet: a secret that is missing or cannot be read is
 //! ignored.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
+
+use crate::server::ttl_cache::{Ttl, TtlCache};
 
 /// How long a Secret is cached. A burst of pods reads it once, and a changed password is used soon.
 const CACHED: Duration = Duration::from_mins(1);
@@ -27,14 +30,13 @@ pub struct PullSecretLookup {
     client: Option<Client>,
     namespaces: BTreeSet<String>,
     limit: Duration,
-    cache: Mutex<HashMap<Name, CacheEntry>>,
+    cache: Mutex<TtlCache<Name, Content>>,
 }
 
 /// The namespace and the name of a Secret.
 type Name = (String, String);
-/// The time of the request for a Secret, and its content when it is read. Concurrent lookups wait for the
-/// same content.
-type CacheEntry = (Instant, Arc<OnceCell<Vec<u8>>>);
+/// The content of a Secret when it is read. Concurrent lookups wait for the same content.
+type Content = Arc<OnceCell<Vec<u8>>>;
 
 /// The pull secrets of a pod.
 #[derive(Default)]
@@ -50,13 +52,13 @@ impl PullSecretLookup {
     #[must_use]
     pub fn new(client: Client, namespaces: impl IntoIterator<Item = String>, limit: Duration) -> Self {
         let namespaces = namespaces.into_iter().collect();
-        Self { client: Some(client), namespaces, limit, cache: Mutex::default() }
+        Self { client: Some(client), namespaces, limit, cache: cache() }
     }
 
     /// A lookup without a cluster, which reads no Secret.
     #[must_use]
     pub fn none() -> Self {
-        Self { client: None, namespaces: BTreeSet::new(), limit: Duration::ZERO, cache: Mutex::default() }
+        Self { client: None, namespaces: BTreeSet::new(), limit: Duration::ZERO, cache: cache() }
     }
 
     /// Reads the Secrets with these names.
@@ -117,21 +119,19 @@ impl PullSecretLookup {
     }
 
     /// The entry of a Secret in the cache.
-    fn cell(&self, name: Name) -> Arc<OnceCell<Vec<u8>>> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |(since, _): &CacheEntry| since.elapsed() < CACHED;
-        if let Some((_, cell)) = cache.get(&name).filter(|entry| fresh(entry)) {
+    fn cell(&self, name: Name) -> Content {
+        let mut cache = self.cache.lock();
+        if let Some(cell) = cache.get(&name) {
             return Arc::clone(cell);
         }
-        cache.retain(|_, entry| fresh(entry));
-        if cache.len() >= MAX_CACHED {
-            let oldest = cache.iter().min_by_key(|(_, (since, _))| *since).map(|(name, _)| name.clone());
-            oldest.and_then(|oldest| cache.remove(&oldest));
-        }
-        let cell = Arc::default();
-        cache.insert(name, (Instant::now(), Arc::clone(&cell)));
+        let cell = Content::default();
+        cache.insert(name, Arc::clone(&cell), Ttl::AtMost(CACHED));
         cell
     }
+}
+
+fn cache() -> Mutex<TtlCache<Name, Content>> {
+    Mutex::new(TtlCache::new(MAX_CACHED))
 }
 
 impl std::fmt::Debug for PullSecretLookup {
@@ -142,39 +142,24 @@ impl std::fmt::Debug for PullSecretLookup {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use axum::body::Body;
-    use axum::http::{Request, Response};
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    use kube::client;
+    use bootlace_test_api_server::ApiServer;
     use serde_json::{Value, json};
+    use tokio::time::Instant;
 
     use super::*;
 
-    /// An API server with Secrets in any namespace, which counts requests.
-    fn api(secrets: &[(&'static str, Value)]) -> (Client, Arc<AtomicUsize>) {
-        let requests = Arc::new(AtomicUsize::new(0));
-        let (secrets, count) = (secrets.to_vec(), Arc::clone(&requests));
-        let service = tower::service_fn(move |request: Request<client::Body>| {
-            count.fetch_add(1, Ordering::Relaxed);
-            let name = request.uri().path().rsplit('/').next().unwrap().to_owned();
-            let status = |code| json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "", "message": "", "code": code});
-            let (code, response) = match secrets.iter().find(|(known, _)| *known == name) {
-                Some((_, Value::Null)) => (403, status(403)),
-                Some((_, data)) => (200, json!({"metadata": {"name": name}, "data": data})),
-                None => (404, status(404)),
-            };
-            let response = Response::builder().status(code).body(Body::from(response.to_string()));
-            async move { Ok::<_, Infallible>(response.unwrap()) }
-        });
-        (Client::new(service, "default"), requests)
+    const SECRETS: &str = "/api/v1/namespaces/team/secrets";
+
+    /// Creates a Secret with one key.
+    fn add(api: &ApiServer, name: &str, key: &str, content: &str) {
+        let data: Value = json!({key: STANDARD.encode(content)});
+        api.put(&format!("{SECRETS}/{name}"), json!({"metadata": {"name": name}, "data": data}));
     }
 
-    fn data(key: &str, content: &str) -> Value {
-        json!({key: STANDARD.encode(content)})
+    fn lookup(api: &ApiServer) -> PullSecretLookup {
+        PullSecretLookup::new(api.client(), ["team".to_owned()], Duration::from_secs(5))
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -183,70 +168,68 @@ mod tests {
 
     #[tokio::test]
     async fn readable_secrets_are_used_and_others_reported() {
+        let api = ApiServer::new();
         let auths = r#"{"auths":{"a.example":{"username":"u","password":"hunter2"}}}"#;
-        let (client, _) = api(&[
-            ("new", data(".dockerconfigjson", auths)),
-            ("old", data(".dockercfg", r#"{"a.example":{"username":"u","password":"hunter2"}}"#)),
-            ("other", data("password", "hunter2")),
-            ("forbidden", Value::Null),
-        ]);
-        let secrets = PullSecretLookup::new(client, ["team".to_owned()], Duration::from_secs(5));
+        add(&api, "new", ".dockerconfigjson", auths);
+        add(&api, "old", ".dockercfg", r#"{"a.example":{"username":"u","password":"hunter2"}}"#);
+        add(&api, "other", "password", "hunter2");
+        api.fail(&format!("{SECRETS}/forbidden"), 403);
+        let secrets = lookup(&api);
         let read = secrets.read("team", &names(&["new", "gone", "old", "other", "forbidden", ""])).await;
         assert_eq!(read.contents, [auths.as_bytes(), auths.as_bytes()]);
         let missing = read.missing.unwrap();
-        let expected = [
-            "pull secret \"gone\" not found in the namespace of the pod: create it",
-            "pull secret \"other\" is invalid: must have the type kubernetes.io/dockerconfigjson and the key .dockerconfigjson",
-            "pull secret \"forbidden\" is not readable: add it to entrypoints.pullSecrets in the values of the chart",
-        ];
-        assert_eq!(missing, expected.join("; "));
+        let problems: Vec<_> = missing.split("; ").collect();
+        assert_eq!(problems.len(), 3, "{missing}");
+        let details =
+            [("\"gone\"", "pod"), ("\"other\"", CONFIG), ("\"forbidden\"", "entrypoints.pullSecrets")];
+        for (problem, (name, detail)) in problems.iter().zip(details) {
+            assert!(problem.contains(name) && problem.contains(detail), "{problem}");
+        }
         assert!(!format!("{missing} {secrets:?}").contains("hunter2"));
     }
 
     #[tokio::test]
     async fn secrets_of_other_namespaces_are_not_read() {
-        let (client, requests) = api(&[("new", data(".dockerconfigjson", "{}"))]);
-        let secrets = PullSecretLookup::new(client, ["team".to_owned()], Duration::from_secs(5));
-        let read = secrets.read("other", &names(&["new"])).await;
+        let api = ApiServer::new();
+        add(&api, "new", ".dockerconfigjson", "{}");
+        let read = lookup(&api).read("other", &names(&["new"])).await;
         assert!(read.contents.is_empty());
-        assert!(read.missing.unwrap().contains("pull secrets in namespace \"other\""));
-        assert_eq!(requests.load(Ordering::Relaxed), 0);
+        assert!(read.missing.unwrap().contains("\"other\""));
+        assert!(api.requests().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_of_pods_reads_a_secret_once() {
-        let (client, requests) = api(&[("new", data(".dockerconfigjson", "{}"))]);
-        let secrets = PullSecretLookup::new(client, ["team".to_owned()], Duration::from_secs(5));
-        let secret = names(&["new"]);
+        let api = ApiServer::new();
+        add(&api, "new", ".dockerconfigjson", "{}");
+        let (secrets, secret) = (lookup(&api), names(&["new"]));
         let all = futures::future::join_all((0..50).map(|_| secrets.read("team", &secret))).await;
         assert!(all.iter().all(|read| read.contents == [b"{}"]));
-        assert_eq!(requests.load(Ordering::Relaxed), 1);
+        assert_eq!(api.requests().len(), 1);
         tokio::time::advance(CACHED).await;
         secrets.read("team", &secret).await;
-        assert_eq!(requests.load(Ordering::Relaxed), 2);
+        assert_eq!(api.requests().len(), 2);
     }
 
     #[tokio::test]
     async fn a_secret_that_is_created_later_is_found() {
-        let (client, requests) = api(&[]);
-        let secrets = PullSecretLookup::new(client, ["team".to_owned()], Duration::from_secs(5));
+        let api = ApiServer::new();
+        let (secrets, secret) = (lookup(&api), names(&["new"]));
         for _ in 0..2 {
-            assert!(secrets.read("team", &names(&["new"])).await.missing.is_some());
+            assert!(secrets.read("team", &secret).await.missing.is_some());
         }
-        assert_eq!(requests.load(Ordering::Relaxed), 2, "a missing Secret is not cached");
+        assert_eq!(api.requests().len(), 2, "a missing Secret is not cached");
+        add(&api, "new", ".dockerconfigjson", "{}");
+        assert_eq!(secrets.read("team", &secret).await.contents, [b"{}"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_hangs_times_out() {
-        let service = tower::service_fn(|_: Request<client::Body>| {
-            std::future::pending::<Result<Response<Body>, Infallible>>()
-        });
-        let client = Client::new(service, "default");
-        let secrets = PullSecretLookup::new(client, ["team".to_owned()], Duration::from_secs(1));
-        let read = secrets.read("team", &names(&["new"])).await;
-        assert_eq!(
-            read.missing.unwrap(),
-            "pull secret \"new\" could not be read: the request to the API server timed out"
-        );
+        let api = ApiServer::new();
+        api.set_silent(true);
+        let begun = Instant::now();
+        let read = lookup(&api).read("team", &names(&["new"])).await;
+        assert!(read.missing.unwrap().contains("\"new\""));
+        assert_eq!(begun.elapsed().as_secs(), 5);
     }
 }

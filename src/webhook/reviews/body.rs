@@ -1,20 +1,16 @@
-//! Reads the body of a request: the whole body, so that the connection can be reused, but not more into
-//! memory than the maximum size of a review.
+//! Reads the body of a request, with a limit on large bodies that are processed at the same time.
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, HttpBody as _};
-use http_body_util::BodyExt as _;
+use axum::body::{Body, Bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::server::body::{BodyEnd, BodyStart, read_start};
 use bootlace_core::review::MAX_BYTES;
 
 /// The size from which a body waits for a permit before it is parsed. Almost all pods are far smaller. The
 /// listener limits the memory of bodies that are being received.
 pub(super) const LARGE: usize = 128 * 1024;
-
-/// How much of a body that is too large is read and discarded, so that its sender can read the response.
-const DRAINED: usize = 16 * 1024 * 1024;
 
 /// A body, or its relevant part.
 pub(super) struct Collected {
@@ -35,37 +31,11 @@ impl Collected {
 
 /// Reads a body. The permit of a large one is released when the [`Collected`] is dropped.
 pub(super) async fn collect(mut body: Body, permits: &Arc<Semaphore>) -> Collected {
-    let (bytes, endless) = read_to_limit(&mut body).await;
+    // After an error of the connection, the received part is processed for the log.
+    let BodyStart { bytes, end } = read_start(&mut body, MAX_BYTES + 1).await;
     // After the body was received, because a slow sender must not block others.
     let large = if bytes.len() > LARGE { Arc::clone(permits).acquire_owned().await.ok() } else { None };
-    Collected { bytes, endless, large }
-}
-
-/// Returns the body up to the limit, and whether the rest was not read.
-async fn read_to_limit(body: &mut Body) -> (Bytes, bool) {
-    // Without the capacity in Content-Length, which a sender can exaggerate.
-    let mut bytes = Vec::new();
-    let mut drained = 0;
-    while let Some(frame) = body.frame().await {
-        // After an error of the connection, the received part is processed for the log.
-        let Ok(frame) = frame else { break };
-        let Ok(data) = frame.into_data() else { continue };
-        if bytes.is_empty() && body.is_end_stream() {
-            // A body in one frame, as most are, is not copied.
-            return (head(data), false);
-        }
-        let (kept, rest) = data.split_at(data.len().min(MAX_BYTES + 1 - bytes.len()));
-        bytes.extend_from_slice(kept);
-        drained += rest.len();
-        if drained > DRAINED {
-            return (bytes.into(), true);
-        }
-    }
-    (bytes.into(), false)
-}
-
-fn head(data: Bytes) -> Bytes {
-    if data.len() > MAX_BYTES { data.slice(..=MAX_BYTES) } else { data }
+    Collected { bytes, endless: end == BodyEnd::NotReached, large }
 }
 
 #[cfg(test)]
@@ -81,14 +51,6 @@ mod tests {
         Body::from_stream(futures::stream::iter(
             std::iter::repeat_n(piece, count).map(Ok::<_, std::convert::Infallible>),
         ))
-    }
-
-    #[tokio::test]
-    async fn a_body_is_read_from_one_frame_or_many() {
-        let one = collect(Body::from("abc"), &permits()).await;
-        assert_eq!((one.bytes.as_ref(), one.endless, one.is_large()), (&b"abc"[..], false, false));
-        let many = collect(pieces(1000, 3), &permits()).await;
-        assert_eq!((many.bytes.len(), many.endless), (3000, false));
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt, Limited};
 use reqwest::{Request, Url};
 
-use crate::http::{HttpError, Transport, display_decoded_url};
+use crate::http::{HttpError, Transport, display_url};
 
 /// Marks a request for an object, whose size is limited while it is written.
 #[derive(Clone, Copy)]
@@ -53,7 +53,7 @@ impl HttpService for Connector {
         let response = self.0.send(request).await.map_err(failed)?;
 
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
-        let (transport, from) = (Arc::clone(&self.0), display_decoded_url(&url));
+        let (transport, from) = (Arc::clone(&self.0), display_url(&url));
         let body_error = move |error: &reqwest::Error| failed(transport.body_error(&url, error));
         let body = if is_object {
             HttpResponseBody::new(body.map_err(move |error| body_error(&error)))

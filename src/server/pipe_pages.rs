@@ -12,19 +12,29 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
-use crate::server::memory;
+use super::memory;
 use bootlace_core::names;
 use bootlace_core::output::Pipe;
 
-/// Pipes in a page. Most have one or two kilobytes.
-const PAGE_ITEMS: u32 = 100;
 /// If a page is too large, the next attempt requests this fraction of it.
 const REDUCTION: u32 = 10;
+
 /// Lists Pipes. Clones share the limit on concurrent pages.
 #[derive(Clone)]
 pub struct PipePages {
     client: Client,
+    items: u32,
     permits: Arc<Semaphore>,
+}
+
+/// The limits on pages.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimits {
+    /// Pipes in a page. Most have one or two kilobytes, and a page with more than [`memory::PAGE_BYTES`] is
+    /// requested again with fewer.
+    pub items: u32,
+    /// Pages that are read concurrently.
+    pub concurrent: usize,
 }
 
 /// A page whose items are not parsed yet.
@@ -46,27 +56,32 @@ enum Content {
 impl PipePages {
     /// Lists with the permissions of `client`.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client, permits: Arc::new(Semaphore::new(memory::PAGES)) }
+    pub fn new(client: Client, limits: PageLimits) -> Self {
+        Self { client, items: limits.items, permits: Arc::new(Semaphore::new(limits.concurrent)) }
+    }
+
+    /// The position of the first page.
+    pub(crate) fn start(&self) -> Cursor {
+        Cursor { items: self.items, continue_token: None }
     }
 
     /// Calls `visit` with each Pipe of `namespace`, or of all namespaces, and of the run with the label value
     /// `run`, or of all runs, until it breaks. Without a resource version, the API server returns the newest
     /// state. Besides the page, only one parsed Pipe is in memory at a time.
-    pub(in crate::store) async fn each(
+    pub(crate) async fn each(
         &self,
         namespace: Option<&str>,
         run: Option<&str>,
         mut visit: impl FnMut(Pipe) -> ControlFlow<()>,
     ) -> Result<(), kube::Error> {
-        let mut cursor = Cursor::default();
+        let mut cursor = self.start();
         while self.page(namespace, run, &mut cursor, &mut visit).await?.is_continue() {}
         Ok(())
     }
 
     /// Visits the page at `cursor`, which is moved to the next page. Breaks if there is no next page, or
     /// `visit` breaks.
-    pub(in crate::store) async fn page(
+    pub(crate) async fn page(
         &self,
         namespace: Option<&str>,
         run: Option<&str>,
@@ -89,13 +104,13 @@ impl PipePages {
     }
 
     /// The number of Pipes. If it exceeds `limit`, the result can be too low, but it also exceeds `limit`.
-    pub(in crate::store) async fn count(
+    pub(crate) async fn count(
         &self,
         namespace: &str,
         run: Option<&str>,
         limit: u32,
     ) -> Result<i64, kube::Error> {
-        let mut cursor = Cursor { items: limit.saturating_add(1).min(PAGE_ITEMS), continue_token: None };
+        let mut cursor = Cursor { items: limit.saturating_add(1).min(self.items), continue_token: None };
         let mut count = 0;
         loop {
             let counted = |page: Page<'_>| (page.items.len(), page.metadata);
@@ -161,16 +176,10 @@ impl PipePages {
 }
 
 /// The position in a list.
-pub(in crate::store) struct Cursor {
+pub(crate) struct Cursor {
     /// The number of items in the next page.
     items: u32,
     continue_token: Option<String>,
-}
-
-impl Default for Cursor {
-    fn default() -> Self {
-        Self { items: PAGE_ITEMS, continue_token: None }
-    }
 }
 
 impl Cursor {
