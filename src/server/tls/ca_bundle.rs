@@ -13,8 +13,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -84,29 +84,21 @@ impl CaBundleController {
 
     /// Runs until the process ends.
     pub async fn run(mut self) {
-        let selector = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
-        let events = watch_objects(self.api.clone(), selector).default_backoff();
-        let mut events = std::pin::pin!(events);
+        let mut states = std::pin::pin!(watch_object(self.api.clone(), &self.name).default_backoff());
         let mut ticks = tokio::time::interval(RETRY_INTERVAL);
         let mut known: Option<MutatingWebhookConfiguration> = None;
         loop {
             self.beat.now();
             tokio::select! {
-                event = events.next() => match event {
-                    Some(Ok(Event::InitApply(configuration) | Event::Apply(configuration))) => {
-                        known = Some(configuration);
-                    }
-                    Some(Ok(Event::Init | Event::Delete(_))) => {
+                state = states.next() => match state {
+                    Some(Ok(Some(configuration))) => known = Some(configuration),
+                    Some(Ok(None)) => {
                         known = None;
                         self.published.send_replace(None);
-                        continue;
-                    }
-                    Some(Ok(Event::InitDone)) => {
-                        if known.is_none() {
-                            let name = &self.name;
-                            self.report_error(format!("MutatingWebhookConfiguration {name:?} not found: install it, or \
-                                correct --configuration"));
-                        }
+                        self.report_error(format!(
+                            "MutatingWebhookConfiguration {:?} not found: install it, or correct --configuration",
+                            self.name
+                        ));
                         continue;
                     }
                     Some(Err(error)) => {

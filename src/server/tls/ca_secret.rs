@@ -9,8 +9,8 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::watch_object;
 use kube::{Api, ResourceExt as _};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -71,27 +71,19 @@ enum SecretState {
 impl CaSecretController {
     /// Runs until the process ends.
     pub async fn run(self) {
-        // With RBAC for a single name, a list or watch must have this selector.
-        let selector = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
-        let events = watch_objects(self.api.clone(), selector).default_backoff();
-        let mut events = std::pin::pin!(events);
+        // Requests only this Secret, because the role of the webhook allows no other.
+        let mut states = std::pin::pin!(watch_object(self.api.clone(), &self.name).default_backoff());
         let mut ticks = tokio::time::interval(self.timing.look);
         let mut known = SecretState::Unknown;
-        let mut listed = None;
         // If the Secret is lost, the served one is restored, because a new CA would first have to reach every
         // API server.
         let mut served: Option<Secret> = None;
         loop {
             self.beat.now();
             tokio::select! {
-                event = events.next() => match event {
-                    Some(Ok(Event::Init)) => { listed = None; continue }
-                    Some(Ok(Event::InitApply(secret))) => { listed = Some(secret); continue }
-                    Some(Ok(Event::InitDone)) => {
-                        known = listed.take().map_or(SecretState::Absent, |secret| SecretState::Present(Box::new(secret)));
-                    }
-                    Some(Ok(Event::Apply(secret))) => known = SecretState::Present(Box::new(secret)),
-                    Some(Ok(Event::Delete(_))) => known = SecretState::Absent,
+                state = states.next() => match state {
+                    Some(Ok(Some(secret))) => known = SecretState::Present(Box::new(secret)),
+                    Some(Ok(None)) => known = SecretState::Absent,
                     Some(Err(error)) => { self.report_error(WATCHING.trouble(&error)); continue }
                     None => return,
                 },

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
@@ -22,9 +23,10 @@ pub struct StatusWriter {
     pub status: BootProfileStatus,
 }
 
-/// The maximum number of attempts. The time between them doubles.
-const TRIES: u32 = 5;
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The number of attempts after the first one, and the delay before the first of them, which doubles each
+/// time.
+const RETRIES: usize = 4;
+const FIRST_DELAY: Duration = Duration::from_secs(1);
 
 /// Writes a status. All replicas compute the same status at the same time. Each sends the version that it
 /// saw, so that the first request succeeds and the others have a conflict; their watch then reports the new
@@ -34,8 +36,9 @@ pub(super) async fn write(api: Api<DynamicObject>, report: StatusWriter) {
         "metadata": {"resourceVersion": report.resource_version},
         "status": report.status,
     });
-    let mut wait = FIRST_WAIT;
-    for _ in 0..TRIES {
+    let delays = ExponentialBuilder::new().with_min_delay(FIRST_DELAY).with_max_times(RETRIES).with_jitter();
+    let mut delays = delays.build();
+    loop {
         match api.patch_status(&report.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
             Ok(_) => return,
             Err(kube::Error::Api(status)) if status.code == 409 => {
@@ -47,7 +50,7 @@ pub(super) async fn write(api: Api<DynamicObject>, report: StatusWriter) {
                 warn!("{}", watch_errors::describe_api_error(&action, &error));
             }
         }
-        tokio::time::sleep(wait).await;
-        wait *= 2;
+        let Some(delay) = delays.next() else { return };
+        tokio::time::sleep(delay).await;
     }
 }
