@@ -1,21 +1,24 @@
 //! The routes, and one audit line for each request: the caller, the request and the outcome, but no values.
+//!
+//! Slots and the timeout are not layers of tower: a request has no slot while its body is received, and a
+//! timeout has a code and an audit line with the caller.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Response, StatusCode};
+use axum::response::IntoResponse as _;
 use axum::routing::{get, post, put};
+use axum::{Json, Router};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt as _};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -216,7 +219,7 @@ impl StoreService {
         };
         audit.outcome = if created { "created" } else { "already exists" };
         let booted_before = authorize::earlier_boots(&pod) > 0;
-        Ok(json(StatusCode::OK, &EnvStored { secret: name, created, booted_before }))
+        Ok(Json(EnvStored { secret: name, created, booted_before }).into_response())
     }
 
     async fn store_pipe(
@@ -240,7 +243,7 @@ impl StoreService {
         audit.object.clone_from(&name);
         let created = self.pipe_writer.write(&id.namespace, &pipe, files, config.quota, now).await?;
         audit.outcome = if created { "created" } else { "already exists" };
-        Ok(json(StatusCode::OK, &OutputStored { pipe: name, created }))
+        Ok(Json(OutputStored { pipe: name, created }).into_response())
     }
 
     /// The state of an output that the pod waits for. Each waiting pod polls every few seconds, and the
@@ -273,7 +276,7 @@ impl StoreService {
             AwaitedResponse::Stored { .. } => "stored",
             AwaitedResponse::Never { .. } => "never stored under this name",
         };
-        Ok(json(StatusCode::OK, &state))
+        Ok(Json(state).into_response())
     }
 
     async fn report(
@@ -288,7 +291,7 @@ impl StoreService {
         let (report, _slot): (EventRequest, _) = self.parse(body).await?;
         if !self.event_quota.may_send(&report, &id) {
             audit.outcome = "ignored: the pod has reached its limit of Events";
-            return Ok(no_content());
+            return Ok(StatusCode::NO_CONTENT.into_response());
         }
         let event = event::event(&report, &id, &pod, Timestamp::now());
         audit.object = event.metadata.name.clone().unwrap_or_default();
@@ -301,19 +304,13 @@ impl StoreService {
                 return Err(ApiError::from_api(&problem, &error));
             }
         };
-        Ok(no_content())
+        Ok(StatusCode::NO_CONTENT.into_response())
     }
 }
 
 /// Frees the configuration of a pod, which can be large, because receiving the body can take long.
 fn drop_spec(pod: &mut Pod) {
     pod.spec = None;
-}
-
-fn no_content() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }
 
 async fn put_env(State(service): State<Arc<StoreService>>, headers: HeaderMap, body: Body) -> Response<Body> {
@@ -419,7 +416,7 @@ fn error_response(error: &ApiError) -> Response<Body> {
         message: error.message.clone(),
         code: Some(error.code.to_string()),
     };
-    let mut response = json(error.status, &body);
+    let mut response = (error.status, Json(body)).into_response();
     let headers = response.headers_mut();
     match error.status {
         StatusCode::METHOD_NOT_ALLOWED => headers.insert(ALLOW, HeaderValue::from_static("GET, PUT, POST")),
@@ -433,13 +430,5 @@ fn error_response(error: &ApiError) -> Response<Body> {
         }
         _ => None,
     };
-    response
-}
-
-fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    // Serializing strings and booleans into memory cannot fail.
-    let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

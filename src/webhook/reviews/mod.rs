@@ -8,8 +8,9 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse as _;
 use axum::routing::post;
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info};
@@ -142,7 +143,7 @@ impl Reviews {
         }
         log(answered);
         match json {
-            Ok(json) => reply(StatusCode::OK, (CONTENT_TYPE, "application/json"), json),
+            Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
             Err(error) => {
                 error!(%error, "internal error: failed to serialize a response: please report this bug");
                 plain_text(
@@ -211,11 +212,10 @@ fn log(answered: &Answered) {
 }
 
 async fn only_post() -> Response<Body> {
-    reply(
-        StatusCode::METHOD_NOT_ALLOWED,
-        (ALLOW, "POST"),
-        "method not allowed: send an AdmissionReview with POST\n",
-    )
+    let mut response =
+        plain_text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed: send an AdmissionReview with POST");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    response
 }
 
 async fn only_mutate() -> Response<Body> {
@@ -226,16 +226,5 @@ async fn only_mutate() -> Response<Body> {
 }
 
 fn plain_text(status: StatusCode, text: &'static str) -> Response<Body> {
-    reply(status, (CONTENT_TYPE, "text/plain; charset=utf-8"), format!("{text}\n"))
-}
-
-fn reply(
-    status: StatusCode,
-    (name, value): (HeaderName, &'static str),
-    body: impl Into<Body>,
-) -> Response<Body> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(name, HeaderValue::from_static(value));
-    response
+    (status, format!("{text}\n")).into_response()
 }
