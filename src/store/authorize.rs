@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_for_the_pod_is_allowed() {
+    fn the_env_secret_in_the_signed_configuration_is_allowed() {
         let newer = json!({"envSecret": OURS, "unknown": {"field": true}});
         for config in [json!({"envSecret": OURS}), newer] {
             assert_eq!(authorized_secret(&signed(pod(&config, OURS), "etl")).unwrap(), OURS);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_refused() {
+    fn unsigned_configurations_and_other_env_secrets_are_refused() {
         let other = "bootlace-env-ffffffffffffffffffffffffffffffff";
         let upper = OURS.to_uppercase();
         let good = || pod(&json!({"envSecret": OURS}), OURS);
@@ -199,25 +199,33 @@ mod tests {
             change(&mut pod);
             pod
         };
-        for (pod, code) in [
-            (change(&|pod| pod["metadata"]["annotations"] = json!({})), Code::CallerNotInjected),
-            (good(), Code::CallerNotInjected),
-            (signed(good(), "other"), Code::CallerNotInjected),
-            (change(&|pod| pod["metadata"]["name"] = json!("load2")), Code::CallerNotInjected),
-            (
-                change(&|pod| {
-                    pod["spec"]["initContainers"][0]["env"][0]["value"] =
-                        json!({"envSecret": other}).to_string().into();
-                }),
-                Code::CallerNotInjected,
-            ),
-            (signed(pod(&json!({}), OURS), "etl"), Code::RequestNotAllowed),
-            (signed(pod(&json!({"envSecret": "db-login"}), "db-login"), "etl"), Code::RequestNotAllowed),
-            (signed(pod(&json!({"envSecret": upper}), OURS), "etl"), Code::RequestNotAllowed),
-            (signed(pod(&json!({"envSecret": other}), OURS), "etl"), Code::RequestNotAllowed),
+        let no_annotation = change(&|pod| pod["metadata"]["annotations"] = json!({}));
+        let renamed = change(&|pod| pod["metadata"]["name"] = json!("load2"));
+        let changed = change(&|pod| {
+            pod["spec"]["initContainers"][0]["env"][0]["value"] =
+                json!({"envSecret": other}).to_string().into();
+        });
+        for (pod, detail) in [
+            (no_annotation, names::ANNOTATION_INJECTED),
+            (good(), names::ENV_SIGNATURE),
+            (signed(good(), "other"), "signature"),
+            (renamed, "signature"),
+            (changed, "signature"),
         ] {
             let error = authorized_secret(&pod).unwrap_err();
-            assert!(error.status == 403 && error.code == code, "{error}");
+            assert!(error.status == 403 && error.code == Code::CallerNotInjected, "{error}");
+            assert!(error.message.contains(detail), "{detail}: {error}");
+        }
+        let secret = |name: &str, used: &str| signed(pod(&json!({"envSecret": name}), used), "etl");
+        for (pod, details) in [
+            (signed(pod(&json!({}), OURS), "etl"), ["env mode", "Secret"]),
+            (secret("db-login", "db-login"), ["\"db-login\"", names::SECRET_ENV_PREFIX]),
+            (secret(&upper, OURS), [upper.as_str(), names::SECRET_ENV_PREFIX]),
+            (secret(other, OURS), [other, "envFrom"]),
+        ] {
+            let error = authorized_secret(&pod).unwrap_err();
+            assert!(error.status == 403 && error.code == Code::RequestNotAllowed, "{error}");
+            assert!(details.iter().all(|detail| error.message.contains(detail)), "{details:?}: {error}");
         }
     }
 

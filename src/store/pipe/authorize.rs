@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_refused() {
+    fn outputs_of_another_key_container_or_kind_are_refused() {
         let error = sidecar_config(&specs(&json!(null), &json!(null))).unwrap_err();
         assert!(error.status == 403 && error.code == Code::RequestNotAllowed, "{error}");
         let mut other = config();

@@ -78,7 +78,7 @@ async fn a_token_that_is_not_the_pods_own_is_refused() -> Result<()> {
                 (200, &json!(true), &json!(secret(&task)))
             );
             assert_eq!(secrets(namespace).await?, [secret(&task)]);
-            audited(namespace, &["[BL5101]", "[BL5102]", "token has expired"]).await
+            audited(namespace, &["[BL5101]", "[BL5102]", "expired"]).await
         })
         .await
 }

@@ -34,9 +34,17 @@ pub(super) type Response = (u16, Value);
 
 /// Checks that a response has the status `expected` and the code, and that its message contains no value.
 #[track_caller]
-pub(super) fn refused((status, body): &Response, expected: u16, code: &str) {
+pub(super) fn refused(response: &Response, expected: u16, code: &str) {
+    refused_for(response, expected, code, "");
+}
+
+/// The same, and the message contains `detail`, which distinguishes refusals with the same code.
+pub(super) fn refused_for((status, body): &Response, expected: u16, code: &str, detail: &str) {
     let message = body["message"].as_str().unwrap_or_default();
-    assert!(*status == expected && body["code"] == code, "expected {expected} {code}: {status} {body}");
+    assert!(
+        *status == expected && body["code"] == code && message.contains(detail),
+        "expected {expected} {code} {detail}: {status} {body}"
+    );
     assert!(!message.contains(VALUE), "{body}");
 }
 

@@ -19,7 +19,7 @@ use kube::api::{
 };
 use serde_json::{Value, json};
 
-use super::client::{Response, Store, VALUE, created, refused, token};
+use super::client::{Response, Store, VALUE, created, refused, refused_for, token};
 
 /// A task pod with outputs that never starts, of the run `r1` of the workflow `etl`.
 fn pod(namespace: &Namespace, name: &str, outputs: &Value) -> Value {
@@ -98,14 +98,20 @@ async fn a_pod_gets_nothing_stored_but_what_it_declares() -> Result<()> {
 
         let put = async |token: &str, key: &str, body: &Value| store.put_output(token, key, body.to_string()).await;
         refused(&put("", "Cert", &good).await?, 401, "BL5101");
-        for key in ["Key", "cert", "Theirs", "..%2FCert", "%7B%7B.Pipes.Cert%7D%7D"] {
-            refused(&put(&task_token, key, &good).await?, 403, "BL5106");
+        for (key, shown) in [
+            ("Key", "\"Key\""),
+            ("cert", "\"cert\""),
+            ("Theirs", "\"Theirs\""),
+            ("..%2FCert", "\"../Cert\""),
+            ("%7B%7B.Pipes.Cert%7D%7D", "\"{{.Pipes.Cert}}\""),
+        ] {
+            refused_for(&put(&task_token, key, &good).await?, 403, "BL5106", shown);
         }
-        refused(&put(&other_token, "Cert", &good).await?, 403, "BL5106");
+        refused_for(&put(&other_token, "Cert", &good).await?, 403, "BL5106", "\"Cert\"");
         let kind = body("main", "ConfigMap", &[("tls.crt", VALUE.as_bytes())]);
-        refused(&put(&task_token, "Cert", &kind).await?, 403, "BL5106");
+        refused_for(&put(&task_token, "Cert", &kind).await?, 403, "BL5106", "ConfigMap");
         let container = body("other", "Secret", &[("tls.crt", VALUE.as_bytes())]);
-        refused(&put(&task_token, "Cert", &container).await?, 403, "BL5106");
+        refused_for(&put(&task_token, "Cert", &container).await?, 403, "BL5106", "\"other\"");
         for name in ["../a", "", &*"n".repeat(254)] {
             refused(&put(&task_token, "Cert", &body("main", "Secret", &[(name, b"x")])).await?, 422, "BL5205");
         }
@@ -116,10 +122,10 @@ async fn a_pod_gets_nothing_stored_but_what_it_declares() -> Result<()> {
         // The annotation cannot be changed later, and a pod without a sidecar has no outputs.
         let forged = json!({"metadata": {"annotations": {"bootlace.dev/pipe-out": "[{key: Key, file: /a, kind: Secret}]"}}});
         namespace.api::<Pod>().patch("task", &PatchParams::default(), &Patch::Merge(forged)).await?;
-        refused(&put(&task_token, "Key", &good).await?, 403, "BL5106");
+        refused_for(&put(&task_token, "Key", &good).await?, 403, "BL5106", "\"Key\"");
         let none = created(namespace, &pod(namespace, "none", &json!([]))).await?;
         let none = token(namespace, Some(&none), "bootlace").await?;
-        refused(&put(&none, "Cert", &good).await?, 403, "BL5106");
+        refused_for(&put(&none, "Cert", &good).await?, 403, "BL5106", "\"bootlace-pipe\"");
         assert_eq!(existing(namespace).await?, (vec![], vec![]));
 
         // The largest possible output is stored unchanged.
