@@ -211,13 +211,13 @@ mod tests {
         let mut person = user(&bound());
         person["user"]["username"] = json!("alice");
         for (status, detail) in [
-            (json!({"authenticated": false, "error": "token has expired"}), "token has expired"),
-            (json!({}), "rejected"),
+            (json!({"authenticated": false, "error": "expired 5 s ago"}), "expired 5 s ago"),
+            (json!({}), "no reason"),
             (elsewhere, "audience \"bootlace\""),
-            (user(&json!({})), "not bound to a pod"),
-            (user(&json!({POD_NAME: ["load-1"]})), "not bound to a pod"),
-            (user(&json!({POD_NAME: ["load-1", "b"], POD_UID: ["u-1"]})), "not bound to a pod"),
-            (person, "not bound to a pod"),
+            (user(&json!({})), "bound"),
+            (user(&json!({POD_NAME: ["load-1"]})), "bound"),
+            (user(&json!({POD_NAME: ["load-1", "b"], POD_UID: ["u-1"]})), "bound"),
+            (person, "bound"),
         ] {
             let error = reviewed(status).unwrap_err();
             assert_eq!(error.status, 401);

@@ -122,8 +122,8 @@ mod tests {
             (vec![("Logging:Level", b"hunter2")], Code::ObjectContentInvalid, r#""Logging:Level""#),
             (vec![("..a", b"hunter2")], Code::ObjectContentInvalid, r#""..a""#),
             (vec![(&long, b"hunter2")], Code::ObjectContentInvalid, "253"),
-            (vec![("A", b"hunter2\xff")], Code::ObjectContentInvalid, r#"the value of variable "A""#),
-            (vec![("A", b"hunter2\0")], Code::ObjectContentInvalid, r#"the value of variable "A""#),
+            (vec![("A", b"hunter2\xff")], Code::ObjectContentInvalid, r#"variable "A""#),
+            (vec![("A", b"hunter2\0")], Code::ObjectContentInvalid, r#"variable "A""#),
             (vec![("A", &half), ("B", &big)], Code::ContentTooLarge, "1048577"),
         ] {
             let error = check(&env(&pairs)).unwrap_err();

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn more_entries_than_anybody_has_are_not_built() {
+    fn more_entries_than_the_limit_are_refused() {
         let entries =
             |count: usize| (0..count).map(|at| format!("\"{at}\":\"\"")).collect::<Vec<_>>().join(",");
         let env = |count| serde_json::from_str::<EnvRequest>(&format!("{{\"env\":{{{}}}}}", entries(count)));

@@ -243,7 +243,7 @@ mod tests {
             ("--tls-dir d --store-url https://s", "--store-ca"),
             ("--tls-dir d --store-url https://s --store-tls-secret t --store-service s", "--tls-secret"),
             ("--tls-secret s --service b --store-url https://s --store-tls-secret t", "--store-service"),
-            ("--profiles d --drain-delay soon", "number of seconds"),
+            ("--profiles d --drain-delay soon", "--drain-delay"),
             ("--tls-dir d --entrypoint-ca f", "--entrypoint-registry"),
             ("--tls-dir d --pull-secrets-of etl", "--entrypoint-registry"),
             ("--profiles d --entrypoint-registry a.example --pull-secrets-of etl", "--profiles"),

@@ -143,7 +143,7 @@ mod tests {
             let error = parse_text(text).unwrap_err();
             assert!(error.contains(hint), "{text}: {error}");
         }
-        assert!(parse(&["--schedulers=/none"]).unwrap_err().contains("failed to read the file"));
+        assert!(parse(&["--schedulers=/none"]).unwrap_err().contains("--schedulers"));
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn it_holds_pods_of_many_kinds_each_with_a_title_of_its_own() {
+fn the_corpus_has_pods_of_many_kinds_with_unique_titles() {
     let corpus = corpus();
     assert!(corpus.len() >= 150, "{} pods", corpus.len());
     let titles: BTreeSet<_> = corpus.iter().map(|entry| &entry.title).collect();
@@ -182,7 +182,7 @@ fn each_is_injected_with_every_field_kept_or_has_the_end_that_it_names() {
 }
 
 #[test]
-fn what_is_injected_is_left_as_it_is_by_a_second_review() {
+fn a_second_review_does_not_change_an_injected_pod() {
     let profile = Profile::write();
     let recipes = profile.recipes(Some(store()));
     for Entry { title, pod, .. } in corpus() {

@@ -21,7 +21,7 @@ fn failure(attempt: &Attempt, code: &str) -> String {
 #[test]
 fn an_output_is_stored_byte_for_byte_and_the_launcher_gets_the_result() {
     let (container, server) = (Container::new(), store(|_, _| stored()));
-    let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
+    let sidecar = container.start(Some(&Container::config(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"hunter2\n\xff\0");
     assert_eq!(word(&attempt), StoreResult::Stored);
@@ -38,7 +38,7 @@ fn an_output_is_stored_byte_for_byte_and_the_launcher_gets_the_result() {
 fn a_refusal_is_the_result_for_the_launcher_and_an_event_and_the_sidecar_exits_with_0() {
     let body = r#"{"reason":"QuotaExceeded","message":"this run already has 2 Pipes","code":"BL5303"}"#;
     let (container, server) = (Container::new(), store(move |_, _| status(403, &[], body)));
-    let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
+    let sidecar = container.start(Some(&Container::config(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"hunter2");
     let message = failure(&attempt, "BL5303");
@@ -60,7 +60,7 @@ fn a_temporary_failure_of_the_store_is_retried() {
         _ => stored(),
     });
     let container = Container::new();
-    let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
+    let sidecar = container.start(Some(&Container::config(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
     assert_eq!(word(&attempt), StoreResult::Stored);
@@ -72,12 +72,12 @@ fn a_temporary_failure_of_the_store_is_retried() {
 #[test]
 fn a_store_that_does_not_respond_is_an_error_at_the_deadline() {
     let (container, server) = (Container::new(), store(|_, _| Reply::Never));
-    let mut told = Container::told(&server, &declared());
-    told["deadlineSeconds"] = json!(1);
-    let sidecar = container.start(Some(&told.to_string()));
+    let mut config = Container::config(&server, &declared());
+    config["deadlineSeconds"] = json!(1);
+    let sidecar = container.start(Some(&config.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    assert!(failure(&attempt, "BL5003").contains("after 1 s"));
+    assert!(failure(&attempt, "BL5003").contains(" 1 s "));
     assert_eq!(sidecar.end().0.code(), Some(0));
 }
 
@@ -85,9 +85,9 @@ fn a_store_that_does_not_respond_is_an_error_at_the_deadline() {
 fn a_store_that_stays_unavailable_is_an_error_with_its_code_at_the_deadline() {
     let body = r#"{"reason":"Unavailable","message":"the key is unknown","code":"BL5104"}"#;
     let (container, server) = (Container::new(), store(move |_, _| status(503, &[], body)));
-    let mut told = Container::told(&server, &declared());
-    told["deadlineSeconds"] = json!(1);
-    let sidecar = container.start(Some(&told.to_string()));
+    let mut config = Container::config(&server, &declared());
+    config["deadlineSeconds"] = json!(1);
+    let sidecar = container.start(Some(&config.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
     assert!(failure(&attempt, "BL5104").contains("the key is unknown"));
@@ -98,7 +98,7 @@ fn a_store_that_stays_unavailable_is_an_error_with_its_code_at_the_deadline() {
 fn an_output_from_before_the_signal_is_stored_after_it() {
     let (container, server) = (Container::new(), store(|_, _| stored()));
     let attempt = container.begin("base");
-    let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
+    let sidecar = container.start(Some(&Container::config(&server, &declared()).to_string()));
     hand_over(&attempt, "Cert", "tls.key", b"x");
     assert_eq!(sidecar.end().0.code(), Some(0));
     assert_eq!(attempt.word().unwrap(), Some(StoreResult::Stored));
@@ -107,9 +107,9 @@ fn an_output_from_before_the_signal_is_stored_after_it() {
 #[test]
 fn a_store_with_an_untrusted_certificate_gets_no_request() {
     let (container, server) = (Container::new(), Server::expired());
-    let mut told = Container::told(&server, &declared());
-    told["deadlineSeconds"] = json!(1);
-    let sidecar = container.start(Some(&told.to_string()));
+    let mut config = Container::config(&server, &declared());
+    config["deadlineSeconds"] = json!(1);
+    let sidecar = container.start(Some(&config.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
     assert!(failure(&attempt, "BL5003").contains("certificate"));
@@ -120,17 +120,17 @@ fn a_store_with_an_untrusted_certificate_gets_no_request() {
 #[test]
 fn a_sidecar_with_an_invalid_configuration_reports_it_and_continues_to_run() {
     let (container, server) = (Container::new(), store(|_, _| ok("")));
-    let mut told = Container::told(&server, &declared());
-    told["store"]["ca"] = json!("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-    let sidecar = container.start(Some(&told.to_string()));
+    let mut config = Container::config(&server, &declared());
+    config["store"]["ca"] = json!("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let sidecar = container.start(Some(&config.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
     failure(&attempt, "BL5001");
     assert_eq!(sidecar.end().0.code(), Some(0));
 
     // Without a valid configuration there is no launcher to report to, so only the log has the error.
-    for told in [None, Some(r#"{"newer":1}"#)] {
-        let mut sidecar = container.start(told);
+    for config in [None, Some(r#"{"newer":1}"#)] {
+        let mut sidecar = container.start(config);
         let begun = std::time::Instant::now();
         until("it does not run on", || {
             assert!(!sidecar.has_ended());
@@ -145,7 +145,7 @@ fn a_sidecar_with_an_invalid_configuration_reports_it_and_continues_to_run() {
 #[test]
 fn the_largest_output_needs_little_memory() {
     let (container, server) = (Container::new(), store(|_, _| stored()));
-    let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
+    let sidecar = container.start(Some(&Container::config(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "file", &vec![b'x'; (1 << 20) - 4]);
     assert_eq!(word(&attempt), StoreResult::Stored);

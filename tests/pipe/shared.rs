@@ -18,7 +18,7 @@ fn run(file: &str, optional: bool, leave: impl FnOnce(&Path)) -> (Server, Vec<Va
     if optional {
         outputs[0]["optional"] = json!(true);
     }
-    let sidecar = container.start(Some(&Container::told(&server, &outputs).to_string()));
+    let sidecar = container.start(Some(&Container::config(&server, &outputs).to_string()));
     leave(&container.at("shared/0"));
     let (status, log) = sidecar.end();
     assert_eq!(status.code(), Some(0), "{log}");

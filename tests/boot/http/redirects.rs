@@ -57,7 +57,7 @@ fn redirects_to_other_schemes_and_the_node_are_refused() {
         let (exit_code, message) =
             client.failure(&client.source(&server, &json!({"file": "a"}), &json!({"attempts": 5})));
         assert_eq!((exit_code, code(&message)), (69, "BL2206"));
-        assert!(message.contains(&format!("{}/: redirect to {target} refused: ", server.url())), "{message}");
+        assert!(message.contains(&format!("{}/: ", server.url())) && message.contains(target), "{message}");
         assert_eq!(server.asked().len(), 1);
     }
 }

