@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::body::Bytes;
+use futures::AsyncReadExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::{Body, Frame, SizeHint};
@@ -66,6 +67,20 @@ pub async fn version(client: &Client) -> ServerVersion {
             }
         }
     }
+}
+
+/// Sends a request and reads the response; `None` if it has more than `limit` bytes. Users decide how large
+/// many objects are, so kube, which reads any response completely, cannot be used for them.
+pub(crate) async fn read_limited(
+    client: &Client,
+    request: Request<Vec<u8>>,
+    limit: usize,
+) -> Result<Option<Vec<u8>>, kube::Error> {
+    let stream = client.request_stream(request).await?;
+    let mut bytes = Vec::new();
+    let read = stream.take(limit as u64 + 1).read_to_end(&mut bytes).await;
+    read.map_err(|error| kube::Error::Service(error.into()))?;
+    Ok((bytes.len() <= limit).then_some(bytes))
 }
 
 /// Adds a timeout to requests. For a watch, it ends when the response starts: kube's watcher limits how long
@@ -188,6 +203,20 @@ mod tests {
         let api = with_secret();
         api.set_slow(Slow { first: 10, pause });
         api
+    }
+
+    #[tokio::test]
+    async fn a_response_is_read_up_to_a_limit() {
+        let api = with_secret();
+        let request = || Request::get("/api/v1/namespaces/default/secrets/a").body(Vec::new()).unwrap();
+        let whole = read_limited(&client(&api), request(), 10_000).await.unwrap().unwrap();
+        assert!(whole.starts_with(b"{") && whole.ends_with(b"}"));
+        let read = async |limit| read_limited(&client(&api), request(), limit).await.unwrap();
+        assert_eq!(read(whole.len()).await.as_ref(), Some(&whole));
+        assert_eq!(read(whole.len() - 1).await, None);
+        api.fail("/api", 403);
+        let error = read_limited(&client(&api), request(), 10_000).await.unwrap_err();
+        assert!(matches!(error, kube::Error::Api(status) if status.code == 403));
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,7 +4,6 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use futures::AsyncReadExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::api::{ListParams, Request};
 use kube::{Client, Resource as _};
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
-use super::memory;
+use super::{api_client, memory};
 use bootlace_core::names;
 use bootlace_core::output::Pipe;
 
@@ -163,15 +162,7 @@ impl PipePages {
             Content::Metadata => request.list_metadata(params),
         };
         let request = request.map_err(kube::Error::BuildRequest)?;
-        let stream = self.client.request_stream(request).await?;
-        let mut bytes = Vec::new();
-        let limit = memory::PAGE_BYTES as u64 + 1;
-        stream
-            .take(limit)
-            .read_to_end(&mut bytes)
-            .await
-            .map_err(|error| kube::Error::Service(error.into()))?;
-        Ok((bytes.len() <= memory::PAGE_BYTES).then_some(bytes))
+        api_client::read_limited(&self.client, request, memory::PAGE_BYTES).await
     }
 }
 

@@ -7,7 +7,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
 
-use futures::AsyncReadExt as _;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::api::{GetParams, Request};
@@ -18,7 +17,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
-use crate::server::memory;
+use crate::server::{api_client, memory};
 use bootlace_core::names;
 
 /// The containers that have a configuration, and the prefixes of the variables that contain it.
@@ -60,16 +59,13 @@ impl Pods {
         let queue = self.queue(namespace);
         let _queue_permit = queue.acquire().await;
         let _permit = self.permits.acquire().await;
-        let stream = match self.client.request_stream(request).await {
+        let bytes = match api_client::read_limited(&self.client, request, memory::POD_BYTES).await {
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-            stream => stream?,
+            bytes => bytes?,
         };
-        let mut bytes = Vec::new();
-        let failed = |error: std::io::Error| kube::Error::Service(error.into());
-        stream.take(memory::POD_BYTES as u64 + 1).read_to_end(&mut bytes).await.map_err(failed)?;
-        if bytes.len() > memory::POD_BYTES {
+        let Some(bytes) = bytes else {
             return Err(kube::Error::Service("the pod is larger than the limit of an object".into()));
-        }
+        };
         parse(&bytes).map(Some).map_err(kube::Error::SerdeError)
     }
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use crate::registry::credentials::KEY as CONFIG;
 use crate::server::ttl_cache::{Ttl, TtlCache};
 
 /// How long a Secret is cached. A burst of pods reads it once, and a changed password is used soon.
@@ -20,8 +21,6 @@ const MAX_CACHED: usize = 256;
 /// The maximum number of Secrets of a pod. More than one is rare.
 const MAX_EACH: usize = 16;
 
-/// The key of a Secret of type `kubernetes.io/dockerconfigjson`.
-const CONFIG: &str = ".dockerconfigjson";
 /// The key of the older type `kubernetes.io/dockercfg`, whose content is the value of `auths` in the other.
 const LEGACY: &str = ".dockercfg";
 
