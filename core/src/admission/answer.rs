@@ -120,7 +120,7 @@ pub fn review_with(
             (response, ReviewOutcome::NotForUs, Subject::default())
         }
         Err(MalformedReview { uid, message }) => {
-            let response = ReviewResponse::refuse(uid, Refusal::bad_request(Code::ReviewMalformed, &message));
+            let response = ReviewResponse::refuse(uid, Refusal::new(Code::ReviewMalformed, &message));
             (response, ReviewOutcome::Malformed, Subject::default())
         }
     };
@@ -145,8 +145,7 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOut
         // The pod would wait forever for an object with such a name.
         Decision::Inject(injection) if !injection.left.is_empty() => {
             let message = format!("bootlace: lookups are not available now: {}", injection.left.join("; "));
-            let refusal = Refusal::new(503, "ServiceUnavailable", Code::LookupUnavailable, &message)
-                .with_retry_after(1);
+            let refusal = Refusal::new(Code::LookupUnavailable, &message);
             (ReviewResponse::refuse(uid, refusal), ReviewOutcome::Refused, Some(injection.profile.name))
         }
         Decision::Inject(injection) => {

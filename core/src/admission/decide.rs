@@ -150,7 +150,7 @@ fn signature(
     let signed =
         plan::sign_injected(pod, origin.namespace, prepared, keys).map_err(|error| match prepared {
             Some(prepared) => refuse_plan(pod, prepared, &error),
-            None => Refusal::invalid(error.code(), &message(pod, &error)),
+            None => Refusal::new(error.code(), &message(pod, &error)),
         })?;
     Ok(patch::signature(signed, pod))
 }
@@ -162,7 +162,7 @@ fn find_profile<'r>(
     named_by: ProfileSelectedBy,
 ) -> Result<&'r PreparedProfile, Refusal> {
     let unknown =
-        |error: NoProfile| Refusal::invalid(error.code(), &message(pod, &format!("{error} ({named_by})")));
+        |error: NoProfile| Refusal::new(error.code(), &message(pod, &format!("{error} ({named_by})")));
     profiles.get(profile).map_err(unknown)
 }
 
@@ -215,7 +215,7 @@ fn plan<P>(
 }
 
 fn read<'a>(object: &'a Json<'a>) -> Result<Pod<'a>, Refusal> {
-    Pod::read(object).map_err(|error| Refusal::bad_request(Code::PodMalformed, &format!("bootlace: {error}")))
+    Pod::read(object).map_err(|error| Refusal::new(Code::PodMalformed, &format!("bootlace: {error}")))
 }
 
 fn message(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
@@ -223,25 +223,18 @@ fn message(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
 }
 
 fn refuse_plan(pod: &Pod<'_>, prepared: &PreparedProfile, error: &PlanError) -> Refusal {
-    let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
-    refusal(error.code(), &message(pod, error))
+    Refusal::new(error.code(), &message(pod, error))
         .with_profile(&prepared.profile.name)
         .with_undefined(error.undefined())
 }
 
 fn refuse_input(pod: &Pod<'_>, prepared: &PreparedProfile, error: &InputError) -> Refusal {
-    let message = message(pod, error);
-    let refusal = match error.passes() {
-        Some(passing) => Refusal::new(passing.code, passing.reason, error.code(), &message)
-            .with_retry_after(passing.retry_after_seconds),
-        None => Refusal::invalid(error.code(), &message),
-    };
-    refusal.with_profile(&prepared.profile.name)
+    Refusal::new(error.code(), &message(pod, error)).with_profile(&prepared.profile.name)
 }
 
 /// An internal error refuses the pod, because a task must not run without its boot process.
 pub(super) fn internal_error(error: &dyn fmt::Display) -> Refusal {
-    Refusal::new(500, "InternalError", Code::InternalError, &format!("bootlace: {error}"))
+    Refusal::new(Code::InternalError, &format!("bootlace: {error}"))
 }
 
 /// Message if a lookup is required although no lookups are available.

@@ -37,6 +37,7 @@ impl Coded for PlanError {
             Self::NeedsHook { .. } => Code::HookDisabled,
             Self::CommandUnknownWithoutHook { .. } => Code::EnvNotVerified,
             Self::SpecTooLarge { .. } => Code::SpecTooLarge,
+            Self::ImageLookupFailed { .. } => Code::ImageLookupFailed,
             Self::InjectedConfigInvalid { .. } => Code::InjectedSpecUnreadable,
             Self::InjectedConfigDiffers { .. } => Code::InjectedSpecDiffers,
             Self::WrongType(_) => Code::PodMalformed,

@@ -75,6 +75,8 @@ bootlace_launch::codes_with_launcher! {
     EnvNotVerified = "BL1311",
     /// The boot configuration is too large.
     SpecTooLarge = "BL1312",
+    /// The lookup of an image failed, and another attempt may succeed.
+    ImageLookupFailed = "BL1313",
     /// The configuration in a pod that is already injected cannot be parsed.
     InjectedSpecUnreadable = "BL1401",
     /// A pod that is already injected differs from what Bootlace would inject.

@@ -165,39 +165,6 @@ pub enum InputError {
     },
 }
 
-/// Seconds after which the request can be retried. The clients of the Kubernetes controllers wait for this
-/// time and retry up to ten times, and each wait occupies a worker, so it is short.
-const RETRY_SECONDS: u32 = 1;
-
-impl InputError {
-    /// How to respond if the same pod may be admitted later; `None` if it cannot.
-    #[must_use]
-    pub fn passes(&self) -> Option<RetryHint> {
-        match self {
-            Self::NotStored { .. } => {
-                Some(RetryHint { code: 429, reason: "TooManyRequests", retry_after_seconds: RETRY_SECONDS })
-            }
-            Self::LookupFailed { .. } => Some(RetryHint {
-                code: 503,
-                reason: "ServiceUnavailable",
-                retry_after_seconds: RETRY_SECONDS,
-            }),
-            _ => None,
-        }
-    }
-}
-
-/// Response to a request that can be retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryHint {
-    /// HTTP status.
-    pub code: u16,
-    /// Kubernetes reason.
-    pub reason: &'static str,
-    /// Seconds after which the request can be retried.
-    pub retry_after_seconds: u32,
-}
-
 fn order(task: Option<&String>) -> String {
     match task {
         Some(task) => format!("run task {task:?}"),

@@ -27,7 +27,7 @@ mod resolve;
 pub mod wait_spec;
 
 pub use edits::{ContainerEdit, ObjectName, PodEdits};
-pub use error::{InputError, RetryHint};
+pub use error::InputError;
 pub use wait_spec::{AwaitedOutput, WaitSpec};
 
 use crate::identity::Identity;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::PlanError;
-use super::image_lookup::ImageConfigs;
+use super::image_lookup::{FailedLookup, ImageConfigs};
 use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::env::ImageCommand;
@@ -24,7 +24,7 @@ pub(super) enum ContainerCommand {
     /// These words, followed by `args` of the container.
     Image { words: Vec<String>, source: CommandSource },
     /// Unknown; with the reason if the registry was queried.
-    Unknown { reason: Option<String> },
+    Unknown { reason: Option<FailedLookup> },
     /// The image must be looked up in its registry.
     Lookup,
 }
@@ -33,8 +33,24 @@ impl ContainerCommand {
     /// Why it is unknown, in parentheses; empty if the registry was not queried.
     pub(super) fn why_unknown(&self) -> String {
         match self {
-            Self::Unknown { reason: Some(reason) } => format!(" ({reason})"),
+            Self::Unknown { reason: Some(FailedLookup { reason, .. }) } => format!(" ({reason})"),
             _ => String::new(),
+        }
+    }
+
+    /// The error if the command of `container` is required but unknown: `permanent` with
+    /// [`Self::why_unknown`], unless another lookup may find it.
+    pub(super) fn required(
+        &self,
+        container: &Container<'_>,
+        permanent: impl FnOnce(String) -> PlanError,
+    ) -> PlanError {
+        match self {
+            Self::Unknown { reason: Some(FailedLookup { reason, is_temporary: true }) } => {
+                let (container, reason) = (container.name.to_owned(), reason.clone());
+                PlanError::ImageLookupFailed { container, reason }
+            }
+            _ => permanent(self.why_unknown()),
         }
     }
 }
@@ -162,7 +178,10 @@ pub(super) fn command(
         Some(Some(Err(reason))) => ContainerCommand::Unknown { reason: Some(reason.clone()) },
         Some(Some(Ok(config))) => match combine(&config.entrypoint, &config.cmd, has_args) {
             Some(words) => image(words, CommandSource::Registry),
-            None => ContainerCommand::Unknown { reason: Some("the image has none either".to_owned()) },
+            None => {
+                let reason = "the image has none either".to_owned();
+                ContainerCommand::Unknown { reason: Some(FailedLookup { reason, is_temporary: false }) }
+            }
         },
     }
 }
@@ -270,10 +289,11 @@ mod tests {
             cmd: Vec::new(),
         }];
         let config = ImageConfig { entrypoint: Vec::new(), cmd: vec!["registry".to_owned()] };
+        let gone = FailedLookup { reason: "it is gone".to_owned(), is_temporary: false };
         let images = [
             ("etl/runner:2".to_owned(), Ok(config.clone())),
             ("other".to_owned(), Ok(config)),
-            ("gone".to_owned(), Err("it is gone".to_owned())),
+            ("gone".to_owned(), Err(gone.clone())),
         ];
         let images = images.into_iter().collect();
         let commands = |registry| {
@@ -284,13 +304,13 @@ mod tests {
             each.collect::<Vec<_>>()
         };
         let known = |word: &str, source| ContainerCommand::Image { words: vec![word.to_owned()], source };
-        let unknown = |reason: Option<&str>| ContainerCommand::Unknown { reason: reason.map(str::to_owned) };
+        let unknown = |reason| ContainerCommand::Unknown { reason };
         assert_eq!(
             commands(Some(&images)),
             [
                 known("table", CommandSource::Profile),
                 known("registry", CommandSource::Registry),
-                unknown(Some("it is gone")),
+                unknown(Some(gone)),
                 ContainerCommand::Lookup
             ]
         );

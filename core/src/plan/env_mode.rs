@@ -127,10 +127,11 @@ impl RequestedMode {
             (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Lookup) => {
                 Ok((EnvDelivery::None, format!("its command is unknown{}", command.why_unknown())))
             }
-            (EnvMode::Launch, ContainerCommand::Unknown { .. } | ContainerCommand::Lookup) => {
-                let (container, mode) = (container.name.to_owned(), self.describe(prepared));
-                Err(PlanError::CommandUnknown { container, reason: command.why_unknown(), mode })
-            }
+            (EnvMode::Launch, ContainerCommand::Unknown { .. } | ContainerCommand::Lookup) => Err(command
+                .required(container, |reason| {
+                    let (container, mode) = (container.name.to_owned(), self.describe(prepared));
+                    PlanError::CommandUnknown { container, reason, mode }
+                })),
             (EnvMode::File, _) => {
                 self.check_file(prepared)?;
                 Ok((EnvDelivery::File, self.describe(prepared)))

@@ -52,11 +52,10 @@ fn check_without_hook(
         EnvDelivery::Hook | EnvDelivery::File => {
             Err(PlanError::NeedsHook { mode: mode(), profile: profile() })
         }
-        EnvDelivery::None if !prepared.env_names.is_empty() => Err(PlanError::CommandUnknownWithoutHook {
-            container: container.name.to_owned(),
-            reason: command.why_unknown(),
-            profile: profile(),
-        }),
+        EnvDelivery::None if !prepared.env_names.is_empty() => Err(command.required(container, |reason| {
+            let container = container.name.to_owned();
+            PlanError::CommandUnknownWithoutHook { container, reason, profile: profile() }
+        })),
         EnvDelivery::Launch | EnvDelivery::Secret | EnvDelivery::Sourced | EnvDelivery::None => Ok(()),
     }
 }

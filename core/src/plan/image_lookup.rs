@@ -26,27 +26,38 @@ pub struct ImageConfig {
     pub cmd: Vec<String>,
 }
 
-/// Results of lookups, by the reference of the image in the pod: its configuration, or why the lookup failed,
-/// as a message for the author of the pod that contains no credentials.
+/// Why the lookup of an image failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedLookup {
+    /// The reason, as a message for the author of the pod that contains no credentials.
+    pub reason: String,
+    /// Whether another attempt may succeed without a change of the pod or the image.
+    pub is_temporary: bool,
+}
+
+/// The result of a lookup.
+pub type ImageLookupResult = Result<ImageConfig, FailedLookup>;
+
+/// Results of lookups, by the reference of the image in the pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ImageConfigs(BTreeMap<String, Result<ImageConfig, String>>);
+pub struct ImageConfigs(BTreeMap<String, ImageLookupResult>);
 
 impl ImageConfigs {
     /// The result for `image`; `None` if it has not been looked up.
     #[must_use]
-    pub fn get(&self, image: &str) -> Option<&Result<ImageConfig, String>> {
+    pub fn get(&self, image: &str) -> Option<&ImageLookupResult> {
         self.0.get(image)
     }
 }
 
-impl Extend<(String, Result<ImageConfig, String>)> for ImageConfigs {
-    fn extend<T: IntoIterator<Item = (String, Result<ImageConfig, String>)>>(&mut self, results: T) {
+impl Extend<(String, ImageLookupResult)> for ImageConfigs {
+    fn extend<T: IntoIterator<Item = (String, ImageLookupResult)>>(&mut self, results: T) {
         self.0.extend(results);
     }
 }
 
-impl FromIterator<(String, Result<ImageConfig, String>)> for ImageConfigs {
-    fn from_iter<T: IntoIterator<Item = (String, Result<ImageConfig, String>)>>(results: T) -> Self {
+impl FromIterator<(String, ImageLookupResult)> for ImageConfigs {
+    fn from_iter<T: IntoIterator<Item = (String, ImageLookupResult)>>(results: T) -> Self {
         Self(results.into_iter().collect())
     }
 }

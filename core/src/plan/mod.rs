@@ -60,7 +60,7 @@ pub use boot_spec::BootSpec;
 pub use env_delivery::EnvDelivery;
 pub use env_secret::AdmissionContext;
 pub use error::{InitImageError, PlanError};
-pub use image_lookup::{ImageConfig, ImageConfigs, ImageQuery};
+pub use image_lookup::{FailedLookup, ImageConfig, ImageConfigs, ImageLookupResult, ImageQuery};
 pub use injected::{AwaitedPipe, InjectedAnnotation};
 pub use pipes::PipesError;
 pub use pod_plan::{Plan, PlanOutcome};

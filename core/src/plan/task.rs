@@ -183,13 +183,14 @@ fn check_needs_no_hook(
     command: &ContainerCommand,
     prepared: &PreparedProfile,
 ) -> Result<(), PlanError> {
-    let container = || container.name.to_owned();
+    let name = || container.name.to_owned();
     match delivery {
         EnvDelivery::Launch | EnvDelivery::Secret | EnvDelivery::File | EnvDelivery::Sourced => Ok(()),
         EnvDelivery::None if prepared.env_names.is_empty() => Ok(()),
-        EnvDelivery::Hook => Err(PlanError::NoHook { container: container(), reason: reason.to_owned() }),
+        EnvDelivery::Hook => Err(PlanError::NoHook { container: name(), reason: reason.to_owned() }),
         EnvDelivery::None => {
-            Err(PlanError::InitCommandUnknown { container: container(), reason: command.why_unknown() })
+            Err(command
+                .required(container, |reason| PlanError::InitCommandUnknown { container: name(), reason }))
         }
     }
 }

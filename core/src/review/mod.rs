@@ -7,6 +7,7 @@
 
 mod request;
 mod response;
+mod status;
 mod uid;
 mod values;
 

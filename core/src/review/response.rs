@@ -6,6 +6,7 @@ use base64_simd::STANDARD;
 use serde::Serialize;
 
 use super::API_VERSION;
+use super::status::HttpStatus;
 use crate::code::Code;
 use crate::pod::Operation;
 use crate::shorten::shorten;
@@ -33,7 +34,7 @@ pub struct ReviewResponse {
 pub struct Refusal {
     /// HTTP status for the client.
     pub code: u16,
-    /// Kubernetes reason: `BadRequest`, `Invalid`, `Forbidden`.
+    /// Kubernetes reason: `BadRequest`, `Invalid`, `TooManyRequests`.
     pub reason: &'static str,
     /// The code of the message.
     pub message_code: Code,
@@ -49,44 +50,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The request cannot be parsed.
+    /// A refusal with the HTTP status for the code of its message. Long input in the message is shortened.
     #[must_use]
-    pub fn bad_request(code: Code, message: &str) -> Self {
-        Self::new(400, "BadRequest", code, message)
-    }
-
-    /// The pod is invalid.
-    #[must_use]
-    pub fn invalid(code: Code, message: &str) -> Self {
-        Self::new(422, "Invalid", code, message)
-    }
-
-    /// The pod requests something that is not allowed.
-    #[must_use]
-    pub fn forbidden(code: Code, message: &str) -> Self {
-        Self::new(403, "Forbidden", code, message)
-    }
-
-    /// Any other refusal. Long input in the message is shortened.
-    #[must_use]
-    pub fn new(code: u16, reason: &'static str, message_code: Code, message: &str) -> Self {
+    pub fn new(message_code: Code, message: &str) -> Self {
+        let HttpStatus { code, reason, retry_after_seconds } = HttpStatus::of(message_code);
         // Added after the message is shortened, so that the code is never cut off.
         let message = format!("{} [{message_code}]", shorten(message));
-        Self {
-            code,
-            reason,
-            message_code,
-            message,
-            profile: None,
-            undefined: None,
-            retry_after_seconds: None,
-        }
-    }
-
-    /// Adds the seconds after which the request can be retried.
-    #[must_use]
-    pub fn with_retry_after(self, seconds: u32) -> Self {
-        Self { retry_after_seconds: Some(seconds), ..self }
+        Self { code, reason, message_code, message, profile: None, undefined: None, retry_after_seconds }
     }
 
     /// Adds the profile of the pod.

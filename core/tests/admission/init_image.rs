@@ -69,7 +69,8 @@ fn what_is_not_allowed_is_refused_with_the_list() {
         (pinned.registry, pinned.digest_only) = ("localhost:5000".to_owned(), true);
         says(profile).allow.push(pinned);
     }));
-    assert_eq!((refused.code, refused.reason), (403, "Forbidden"));
+    // Final: the pod is not allowed until it or its profile changes.
+    assert_eq!((refused.code, refused.reason), (422, "Invalid"));
     assert_eq!(refused.message_code, Code::InitImageNotAllowed);
     for detail in [
         "\"evil.example/data/boot:latest\"",
@@ -89,7 +90,7 @@ fn what_is_not_allowed_is_refused_with_the_list() {
         "evil.example/r.example.com/data/boot",
     ] {
         let refused = refusal(decide(task(image), |_| {}));
-        assert_eq!(refused.code, 403, "{refused}");
+        assert_eq!(refused.message_code, Code::InitImageNotAllowed, "{refused}");
     }
 }
 
@@ -112,15 +113,16 @@ fn what_is_no_image_is_refused_as_such() {
 fn a_profile_without_a_list_allows_none() {
     let remedy = "add the image to boot.initImage.allow";
     let refused = refusal(decide(task(INIT_IMAGE), |profile| profile.spec.boot.init_image = None));
-    assert!(refused.message.contains(remedy) && refused.code == 403, "{refused}");
+    assert!(refused.message.contains(remedy) && refused.code == 422, "{refused}");
     let refused = refusal(decide(task(INIT_IMAGE), |profile| self::says(profile).allow.clear()));
-    assert!(refused.message.contains(remedy) && refused.code == 403, "{refused}");
+    assert!(refused.message.contains(remedy) && refused.code == 422, "{refused}");
 }
 
 #[test]
 fn a_digest_can_be_asked_for() {
     let digest_only = |profile: &mut Profile| says(profile).allow[0].digest_only = true;
-    assert_eq!(refusal(decide(task("r.example.com/data/boot:1"), digest_only)).code, 403);
+    let refused = refusal(decide(task("r.example.com/data/boot:1"), digest_only));
+    assert_eq!(refused.message_code, Code::InitImageNotAllowed, "{refused}");
     let pinned = format!("r.example.com/data/boot:1@{DIGEST}");
     let pod = injection(decide(task(&pinned), digest_only)).pod;
     assert_eq!(init_container(&pod, names::CONTAINER_INIT)["image"], pinned);

@@ -1,9 +1,11 @@
 //! Env modes: how the mode is selected, and how it changes a container.
 
 use bootlace_core::admission::{self, Decision, Injection, LookupResults};
+use bootlace_core::code::Code;
 use bootlace_core::names;
 use bootlace_core::plan::{
-    BootSpec, ImageConfig, ImageConfigs, ImageQuery, InstallationSettings, PreparedProfiles, Version,
+    BootSpec, FailedLookup, ImageConfig, ImageConfigs, ImageQuery, InstallationSettings, PreparedProfiles,
+    Version,
 };
 use bootlace_core::profile::Profile;
 use serde_json::{Value, json};
@@ -154,7 +156,8 @@ fn a_registry_is_asked_for_what_nobody_else_tells() {
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run"]].concat());
     assert_eq!(mark(&injected).1, "the entrypoint of its image is known from the registry");
 
-    let failed = [(image, Err("the registry did not answer".to_owned()))].into_iter().collect();
+    let mut failure = FailedLookup { reason: "the registry did not answer".to_owned(), is_temporary: false };
+    let failed = [(image.clone(), Err(failure.clone()))].into_iter().collect();
     let Ok(Decision::Inject(injected)) = ask(&pod, &recipes, &failed) else { panic!("not injected") };
     assert!(
         injected.warnings[0].contains("has no command (the registry did not answer), so"),
@@ -169,6 +172,13 @@ fn a_registry_is_asked_for_what_nobody_else_tells() {
         refusal.message.contains("has no command (the registry did not answer), and annotation"),
         "{refusal}"
     );
+    assert_eq!((refusal.code, refusal.retry_after_seconds), (422, None));
+
+    failure.is_temporary = true;
+    let failed = [(image, Err(failure))].into_iter().collect();
+    let Ok(Decision::Refuse(refusal)) = ask(&pod, &recipes, &failed) else { panic!("not refused") };
+    assert_eq!(refusal.message_code, Code::ImageLookupFailed, "{refusal}");
+    assert_eq!((refusal.code, refusal.retry_after_seconds), (503, Some(1)));
 }
 
 #[test]

@@ -116,6 +116,10 @@ fn plan_errors() -> Vec<PlanError> {
             reason: String::new(),
             profile: text("default"),
         },
+        PlanError::ImageLookupFailed {
+            container: text("base"),
+            reason: text("the registry did not respond"),
+        },
         InitImageError::Empty.into(),
         InitImageError::from(Image::parse("UPPER/case").unwrap_err()).into(),
         InitImageError::NotAllowed {

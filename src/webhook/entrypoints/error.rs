@@ -73,6 +73,11 @@ impl LookupError {
             | Self::Busy(_) => false,
         }
     }
+
+    /// Whether another attempt may succeed without a change of the pod or the image.
+    pub(in crate::webhook) fn is_temporary(&self) -> bool {
+        self.is_outage() || matches!(self, Self::CircuitOpen { .. } | Self::Busy(_))
+    }
 }
 
 /// The lookup cannot be set up.

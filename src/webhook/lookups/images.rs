@@ -4,7 +4,7 @@ use futures::future;
 
 use super::pull_secrets::{PullSecretLookup, PullSecretResult};
 use crate::webhook::entrypoints::{EntrypointQuery, Entrypoints, LookupError, SetupError};
-use bootlace_core::plan::{ImageConfig, ImageQuery};
+use bootlace_core::plan::{FailedLookup, ImageConfig, ImageLookupResult, ImageQuery};
 
 /// Looks up images with the pull secrets of their pod.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl ImageLookup {
     }
 
     /// Looks up all images in parallel.
-    pub(super) async fn all(&self, lookup: &ImageQuery) -> Vec<(String, Result<ImageConfig, String>)> {
+    pub(super) async fn all(&self, lookup: &ImageQuery) -> Vec<(String, ImageLookupResult)> {
         if lookup.images.is_empty() {
             return Vec::new();
         }
@@ -59,10 +59,11 @@ impl ImageLookup {
 
 impl PullSecretResult {
     /// Describes an error, and the missing pull secrets, which can be its cause.
-    fn explain(&self, error: &LookupError) -> String {
-        match &self.missing {
+    fn explain(&self, error: &LookupError) -> FailedLookup {
+        let reason = match &self.missing {
             Some(missing) => format!("{error}; {missing}"),
             None => error.to_string(),
-        }
+        };
+        FailedLookup { reason, is_temporary: error.is_temporary() }
     }
 }

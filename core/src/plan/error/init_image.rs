@@ -37,13 +37,6 @@ pub enum InitImageError {
     },
 }
 
-impl InitImageError {
-    /// Whether the profile does not allow the image.
-    pub(in crate::plan) fn is_forbidden(&self) -> bool {
-        matches!(self, Self::NotAllowed { .. })
-    }
-}
-
 fn remedy(allowed: &[String]) -> String {
     match allowed {
         [] => "add the image to boot.initImage.allow of the profile".to_owned(),

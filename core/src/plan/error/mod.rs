@@ -266,6 +266,18 @@ pub enum PlanError {
         /// The profile.
         profile: String,
     },
+    /// The lookup of the command failed, and another attempt may succeed.
+    #[error(
+        "container {container:?} has no command, and the lookup of the entrypoint of its image failed ({reason}): try again, or \
+         set the entrypoint as `command` of the container, in annotation {} or in env.images of the BootProfile",
+        names::ANNOTATION_ENTRYPOINT
+    )]
+    ImageLookupFailed {
+        /// The container.
+        container: String,
+        /// Why the lookup failed.
+        reason: String,
+    },
     /// The profile does not allow the boot image that the pod selects.
     #[error(transparent)]
     InitImage(#[from] InitImageError),
@@ -327,11 +339,5 @@ impl PlanError {
             },
             _ => None,
         }
-    }
-
-    /// Whether the pod requests something that its profile does not allow.
-    #[must_use]
-    pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::InitImage(error) if error.is_forbidden())
     }
 }
