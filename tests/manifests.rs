@@ -117,7 +117,9 @@ fn the_admission_policy_binds_the_store_by_the_names_that_the_code_writes() {
 
 #[test]
 fn the_examples_profiles_can_be_read() {
-    for folder in ["examples", "examples/airflow", "examples/boot-image", "examples/optimus"] {
+    for folder in
+        ["examples", "examples/airflow", "examples/boot-image", "examples/optimus", "examples/schedulers"]
+    {
         let profiles = profile_files::read(std::path::Path::new(folder)).unwrap();
         assert!(profiles.iter().next().is_some(), "{folder}");
     }

@@ -1,5 +1,6 @@
-//! The tables of schedulers in the docs, and the schema of the chart value `schedulers.extra`.
+//! The tables of schedulers in the docs, the tested pods in the guides, and the schema of the chart value `schedulers.extra`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -48,7 +49,8 @@ fn the_tables_of_the_reference_match_the_schedulers() {
 fn the_table_of_the_readme_matches_the_schedulers() {
     let mut page = "\n| pods of | tasks in an opted-in namespace | tested with |\n|---|---|---|\n".to_owned();
     for spec in Schedulers::built_in().specs() {
-        page += &row(&[title(spec), opted_in(spec).to_owned(), tested(spec).to_owned()]);
+        let title = linked(spec, "docs/schedulers");
+        page += &row(&[title, opted_in(spec).to_owned(), tested(spec).to_owned()]);
     }
     check_part("README.md", &(page + "\n"), marked);
 }
@@ -74,8 +76,36 @@ fn the_schema_of_the_chart_matches_the_schedulers() {
     });
 }
 
+/// Each guide states how Bootlace is tested with its entries.
+#[test]
+fn the_guides_match_the_schedulers() {
+    let mut guides = BTreeMap::<_, String>::new();
+    for spec in Schedulers::built_in().specs() {
+        let line = format!("- {}: {}\n", title(spec), tested(spec));
+        guides.entry(guide(&spec.name)).or_default().push_str(&line);
+    }
+    for (name, lines) in guides {
+        check_part(&format!("docs/schedulers/{name}.md"), &format!("\n{lines}\n"), marked);
+    }
+}
+
+/// The name of the guide for an entry with this name.
+pub(crate) fn guide(name: &str) -> &str {
+    match name {
+        "cronjob" | "job" => "jobs",
+        "gitlab" => "gitlab-runner",
+        "kubeflow-training" => "kubeflow",
+        name => name,
+    }
+}
+
 fn title(spec: &SchedulerSpec) -> String {
     cell(spec.title.as_deref().unwrap_or(&spec.name))
+}
+
+/// The title as a link to the guide, which is in `folder`.
+fn linked(spec: &SchedulerSpec, folder: &str) -> String {
+    format!("[{}]({folder}/{}.md)", title(spec), guide(&spec.name))
 }
 
 fn opted_in(spec: &SchedulerSpec) -> &'static str {
@@ -103,7 +133,7 @@ fn reference() -> String {
             recognised += "; needs the pod label";
         }
         page += &row(&[
-            title(spec),
+            linked(spec, "schedulers"),
             code(&spec.name),
             recognised,
             containers(spec),
@@ -114,7 +144,7 @@ fn reference() -> String {
     page += "\n| created by | `workflow` | `run` | `task` | `attempt` | `mapIndex` | `scheduledTime` |\n";
     page += "|---|---|---|---|---|---|---|\n";
     for spec in Schedulers::built_in().specs() {
-        let mut cells = vec![title(spec)];
+        let mut cells = vec![linked(spec, "schedulers")];
         cells.extend(IdentityField::ALL.map(|field| {
             let rules: Vec<_> = spec.identity.rules(field).0.iter().map(rule).collect();
             let mut rules = rules.join(", or else ");
