@@ -109,6 +109,11 @@ test-previous: ## Test this version together with the previous one, built from i
 	$(call harness,$(OWN) docker-registry git)
 	@hack/stage -v "previous version" $(HARNESS) test --previous
 
+.PHONY: test-schedulers
+test-schedulers: ## Test with the real clients of all schedulers, or of those in ONLY
+	$(call harness,$(OWN) docker-registry)
+	@hack/stage -v "schedulers" $(HARNESS) test --schedulers $(ONLY)
+
 .PHONY: kill
 kill: ## Run 200 tasks with outputs, kill the processes that store them, and check what remains
 	$(call harness,$(OWN))

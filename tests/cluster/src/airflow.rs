@@ -10,15 +10,12 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use crate::cache::Entry;
+use crate::clients::python::{self, PYTHON, UV};
 use crate::command::{command, output};
 use crate::images;
 use crate::stage::{Progress, print, progressing};
 
 const REQUIREMENTS: &str = include_str!("../airflow/requirements.txt");
-/// Installs the requirements in seconds. pip needs minutes.
-const UV: &str = "uv==0.13.8";
-/// The Python of Debian, even if another python3 is first in PATH.
-const PYTHON: &str = "/usr/bin/python3";
 
 /// Installs Airflow into the cache if necessary, and returns the folder: the environment is in `venv`, and
 /// `airflow.db` is an initialized database to copy.
@@ -41,16 +38,8 @@ async fn entry() -> Result<Entry> {
 }
 
 async fn fill(entry: Entry, progress: &Progress) -> Result<PathBuf> {
-    progress.set("creating the environment");
     let (venv, home) = (entry.folder().join("venv"), entry.folder().join("home"));
-    let requirements = images::root().join("tests/cluster/airflow/requirements.txt");
-    output(command(PYTHON).args(["-m", "venv"]).arg(&venv)).await?;
-    output(command(venv.join("bin/pip")).args(["install", "--quiet", UV])).await?;
-    progress.set(format!("installing {} packages", REQUIREMENTS.lines().count()));
-    let mut uv = command(venv.join("bin/uv"));
-    // Use the certificates of the machine, as pip, cargo and Go do: they contain the CA of a proxy.
-    uv.args(["pip", "install", "--quiet", "--system-certs", "--python"]).arg(venv.join("bin/python"));
-    output(uv.arg("--requirements").arg(requirements)).await?;
+    python::install(entry.folder(), REQUIREMENTS, progress).await?;
     progress.set("creating the database");
     // This is the slowest step before the first task of a DAG, so each run copies this database.
     output(airflow(&venv, &home, "airflow").args(["db", "migrate"])).await?;

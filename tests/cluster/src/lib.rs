@@ -4,7 +4,7 @@
 //!
 //! - [`machine`]: checks and installs the requirements on the machine.
 //! - [`prepare`]: builds all parts of a cluster, concurrently if possible.
-//! - [`tools`]: builds Kubernetes, Helm and `CoreDNS` from source; [`cache`] keeps the results.
+//! - [`tools`]: builds Kubernetes, Helm and `CoreDNS` from source with [`go_module`]; [`cache`] keeps the results.
 //! - [`builds`]: runs cargo and Go, and reports their progress.
 //! - [`images`]: the container images of the node; [`store`] builds the S3 server in one of them.
 //! - [`mod@previous`]: builds the previous version of Bootlace from its commit.
@@ -12,7 +12,7 @@
 //!   it.
 //! - [`current`]: an existing cluster, which is used instead.
 //! - [`install`]: installs Bootlace on the cluster.
-//! - [`airflow`]: runs DAGs with pods on the cluster.
+//! - [`airflow`]: runs DAGs with pods on the cluster. [`clients`]: the real clients of other schedulers.
 //! - [`demo`]: `make demo`.
 //! - [`scenario`]: the environment of a test: a separate namespace, and a report if it fails.
 //! - [`kill`]: runs tasks with outputs, and kills one process during each.
@@ -26,10 +26,12 @@ pub mod bench;
 pub mod builds;
 pub mod cache;
 pub mod cgroup;
+pub mod clients;
 pub mod cluster;
 pub mod command;
 pub mod current;
 pub mod demo;
+pub mod go_module;
 pub mod images;
 pub mod install;
 pub mod interrupt;

@@ -16,7 +16,7 @@ use bootlace_cluster::scenario::{needs, scenario};
 use bootlace_cluster::stage::{self, progressing, stage};
 use bootlace_cluster::tools::{self, Kubernetes};
 use bootlace_cluster::{
-    airflow, bench, demo, images, install, interrupt, keeper, kill, machine, node, store,
+    airflow, bench, clients, demo, images, install, interrupt, keeper, kill, machine, node, store,
 };
 use bootlace_image::product;
 use clap::{Args, Parser, ValueEnum};
@@ -60,6 +60,10 @@ enum Arguments {
         /// Build the previous version of Bootlace, and run only the scenarios that need it.
         #[arg(long, conflicts_with_all = ["names", "cert_manager"])]
         previous: bool,
+        /// Build the real clients of all schedulers whose names contain one of the names, and run only their
+        /// scenarios.
+        #[arg(long, conflicts_with_all = ["cert_manager", "previous"])]
+        schedulers: bool,
         /// Run only scenarios whose names contain one of these.
         names: Vec<String>,
     },
@@ -252,22 +256,47 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             stage::print_times("The demo");
         }
         Arguments::Story => demo::present().await?,
-        Arguments::Test { release, on: On { cluster: Which::Own, .. }, cert_manager, previous, names } => {
-            machine::ensure(&[&machine::CLUSTER[..], &machine::SCENARIOS[..]].concat()).await?;
+        Arguments::Test {
+            release,
+            on: On { cluster: Which::Own, .. },
+            cert_manager,
+            previous,
+            schedulers,
+            names,
+        } => {
+            let clients = selected_clients(schedulers, &names)?;
+            let requirements = clients.iter().flat_map(|client| client.requirements.iter().copied());
+            let requirements: Vec<_> =
+                machine::CLUSTER.into_iter().chain(machine::SCENARIOS).chain(requirements).collect();
+            machine::ensure(&requirements).await?;
             let previous = if previous { Some(previous::prepare().await?) } else { None };
             tokio::try_join!(build_scenarios(), prepare(release.kubernetes, true))?;
+            let archives = clients::prepare(&clients).await?;
             let cert_manager = if cert_manager { Some(tools::cert_manager().await?) } else { None };
-            let cluster = start_with(release.kubernetes, false, false, previous.as_ref()).await?;
+            let cluster = start_with(release.kubernetes, false, false, previous.as_ref(), &archives).await?;
+            if schedulers {
+                return run_clients(&cluster, &clients).await;
+            }
+            let skipped = clients::select(&[]).into_iter().filter(|client| !client.short);
+            let skipped: Vec<_> =
+                skipped.map(|client| format!("{}{}::", needs::SCHEDULERS, client.name)).collect();
+            let skipped: Vec<_> =
+                skipped.iter().map(String::as_str).chain(needs::SEPARATE.iter().copied()).collect();
             let (name, folder) = match (&cert_manager, &previous) {
                 (Some(folder), _) => (needs::CERT_MANAGER, (needs::CERT_MANAGER_FOLDER, folder.as_path())),
                 (_, Some(previous)) => (needs::PREVIOUS, (needs::PREVIOUS_SOURCE, previous.source())),
-                _ => return run_scenarios(&cluster, &names, &needs::SEPARATE, None).await,
+                _ => return run_scenarios(&cluster, &names, &skipped, None).await,
             };
             return run_scenarios(&cluster, &[name.to_owned()], &[], Some(folder)).await;
         }
         Arguments::Test { on: On { registry, .. }, names, .. } => {
             let current = install_on_current("The scenarios", &[], registry, build_scenarios()).await?;
-            let skipped: Vec<_> = needs::NODE.iter().map(|(name, _)| *name).chain(needs::SEPARATE).collect();
+            let skipped: Vec<_> = needs::NODE
+                .iter()
+                .map(|(name, _)| *name)
+                .chain(needs::SEPARATE)
+                .chain([needs::SCHEDULERS])
+                .collect();
             let result = run_scenarios(&current, &names, &skipped, None).await;
             println!("Skipped, because they need access to the node, not only to the API server:");
             for (name, reason) in needs::NODE {
@@ -297,6 +326,32 @@ async fn run_kill_test(options: &Kill) -> Result<()> {
             kill::run(namespace, options).await
         })
         .await
+}
+
+/// The clients whose scenarios run: with `all`, those whose names contain one of `names`; otherwise those of
+/// `make test`, if `names` selects their scenarios.
+fn selected_clients(all: bool, names: &[String]) -> Result<Vec<&'static clients::Client>> {
+    if !all {
+        let wanted = names.is_empty() || names.iter().any(|name| name.contains("schedulers"));
+        return Ok(if wanted { clients::short() } else { Vec::new() });
+    }
+    let selected = clients::select(names);
+    if selected.is_empty() {
+        let all: Vec<_> = clients::select(&[]).iter().map(|client| client.name).collect();
+        bail!("no client is named {}: must be one of {}", names.join(" or "), all.join(", "));
+    }
+    Ok(selected)
+}
+
+/// Runs the scenarios of `clients`, and prints a table of their workflows.
+async fn run_clients(cluster: &impl Reachable, clients: &[&clients::Client]) -> Result<ExitCode> {
+    let results = tempfile::tempdir().context("create a folder for the results")?;
+    let file = results.path().join("results");
+    let names: Vec<_> =
+        clients.iter().map(|client| format!("{}{}::", needs::SCHEDULERS, client.name)).collect();
+    let code = run_scenarios(cluster, &names, &[], Some((clients::results::FILE, &file))).await?;
+    println!("{}", clients::results::table(&file)?);
+    Ok(code)
 }
 
 /// Builds the scenarios before the cluster starts: the network of the cluster has no route to the registries,
@@ -373,15 +428,16 @@ async fn image(output: &Path) -> Result<()> {
 /// Prepares the machine, builds what is missing, and starts a cluster. With `bare`, Bootlace is not
 /// installed. With `revive`, the programs of the cluster are restarted when they exit.
 async fn start(kubernetes: Kubernetes, bare: bool, revive: bool) -> Result<Cluster> {
-    start_with(kubernetes, bare, revive, None).await
+    start_with(kubernetes, bare, revive, None, &[]).await
 }
 
-/// As [`start`], with the image of the previous version on the node.
+/// As [`start`], with the image of the previous version and the images in `archives` on the node.
 async fn start_with(
     kubernetes: Kubernetes,
     bare: bool,
     revive: bool,
     previous: Option<&Previous>,
+    archives: &[PathBuf],
 ) -> Result<Cluster> {
     machine::ensure(&machine::CLUSTER).await?;
     let Prepared { tools, store, programs } = prepare(kubernetes, !bare).await?;
@@ -391,6 +447,7 @@ async fn start_with(
     if let Some(previous) = previous {
         previous.write_image(&run.images())?;
     }
+    clients::add_images(archives, &run.images())?;
     let cluster = stage("starting the cluster", Cluster::start(run, &tools, revive)).await?;
     if !bare {
         stage("installing Bootlace with Helm", install::install(&cluster, &[])).await?;

@@ -53,6 +53,7 @@ mod resources;
 mod restricted;
 mod reviewed;
 mod rotation;
+mod schedulers;
 mod servers;
 mod sources;
 mod store;

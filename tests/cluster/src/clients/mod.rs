@@ -1,0 +1,90 @@
+//! The real clients and controllers of schedulers, which scenarios run on the cluster.
+//!
+//! Each client is built into the cache ([`Client::prepare`]), together with the images of its pods, which the
+//! node imports at its start. Scenarios then start its [`Process`](process::Process) inside the network of the
+//! cluster, with the kubeconfig of the administrator, as a user runs it on a workstation or in a pod.
+//!
+//! - [`process`]: a running client or controller.
+//! - [`python`]: environments of clients from the Python Package Index.
+//! - [`debian`]: images with the programs of Debian packages, such as Python.
+//! - [`results`]: what `make test-schedulers` prints.
+
+pub mod debian;
+pub mod process;
+pub mod python;
+pub mod results;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use futures::future::BoxFuture;
+
+/// The folder of image archives in the cache entry of a client.
+pub const IMAGES: &str = "images";
+
+/// A scheduler whose real client runs in scenarios.
+pub struct Client {
+    /// The module of its scenarios: `schedulers::NAME`.
+    pub name: &'static str,
+    /// Its requirements on the machine, which are arguments of `hack/machine`.
+    pub requirements: &'static [&'static str],
+    /// Builds it if it is not in the cache, and returns its folders in the cache. The archives of images are in
+    /// their subfolders [`IMAGES`].
+    pub prepare: fn() -> BoxFuture<'static, Result<Vec<PathBuf>>>,
+    /// Whether `make test` includes it. The others need too much time, and have a separate command.
+    pub short: bool,
+}
+
+/// All clients.
+pub const ALL: [Client; 0] = [];
+
+/// The clients whose names contain one of `names`, and all clients if there are no names.
+#[must_use]
+pub fn select(names: &[String]) -> Vec<&'static Client> {
+    const CLIENTS: &[Client] = &ALL;
+    let selected =
+        |client: &&Client| names.is_empty() || names.iter().any(|name| client.name.contains(name.as_str()));
+    CLIENTS.iter().filter(selected).collect()
+}
+
+/// The clients that `make test` includes.
+#[must_use]
+pub fn short() -> Vec<&'static Client> {
+    select(&[]).into_iter().filter(|client| client.short).collect()
+}
+
+/// Builds the clients that are not in the cache, one after another, and returns the archives of their images.
+///
+/// # Errors
+/// If a download or a build fails.
+pub async fn prepare(clients: &[&Client]) -> Result<Vec<PathBuf>> {
+    let mut archives = Vec::new();
+    for client in clients {
+        let folders = (client.prepare)().await.with_context(|| format!("prepare {}", client.name))?;
+        for folder in folders {
+            let images = folder.join(IMAGES);
+            if !images.exists() {
+                continue;
+            }
+            for file in std::fs::read_dir(&images).with_context(|| format!("list {}", images.display()))? {
+                archives.push(file?.path());
+            }
+        }
+    }
+    archives.sort();
+    archives.dedup();
+    Ok(archives)
+}
+
+/// Adds the archives of images in the cache to the folder of a run.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn add_images(archives: &[PathBuf], folder: &Path) -> Result<()> {
+    for archive in archives {
+        let name = archive.file_name().context("the path of the archive has no file name")?;
+        // A link would be enough, but the cache can be on another file system.
+        std::fs::copy(archive, folder.join(name)).with_context(|| format!("copy {}", archive.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! A running client or controller.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::{Child, Command};
+
+/// The number of lines of its output that a failed scenario prints.
+const LINES: usize = 60;
+
+/// A client or controller that runs until this value is dropped. Its output is in a file.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`, with its output in a file in `folder`.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
+        let log = folder.join(format!("{name}.log"));
+        let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+        let copy = file.try_clone().with_context(|| format!("open {}", log.display()))?;
+        command.stdout(file).stderr(copy).kill_on_drop(true);
+        let child = command.spawn().with_context(|| format!("start {name}"))?;
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// Its output until now.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn output(&self) -> Result<String> {
+        let bytes = std::fs::read(&self.log).with_context(|| format!("read {}", self.log.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Waits until it exits, and returns its output and whether its exit code was 0.
+    ///
+    /// # Errors
+    /// If its exit code is unknown, or its output cannot be read.
+    pub async fn ended(&mut self) -> Result<(bool, String)> {
+        let status = self.child.wait().await.with_context(|| format!("wait for {}", self.name))?;
+        Ok((status.success(), self.output()?))
+    }
+
+    /// Checks that it still runs.
+    ///
+    /// # Errors
+    /// If it has exited. The message contains the end of its output.
+    pub fn is_running(&mut self) -> Result<()> {
+        match self.child.try_wait().with_context(|| format!("check {}", self.name))? {
+            None => Ok(()),
+            Some(status) => bail!("{} has exited: {status}:\n{}", self.name, end(&self.output()?)),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Ok(output) = self.output()
+        {
+            eprintln!("---- the end of the output of {}:\n{}\n----", self.name, end(&output));
+        }
+    }
+}
+
+/// The last lines of an output.
+#[must_use]
+pub fn end(output: &str) -> String {
+    let lines: Vec<_> = output.lines().collect();
+    lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
+}

@@ -1,0 +1,88 @@
+//! Workflows of schedulers with their real clients and controllers. They do not mention Bootlace; only the
+//! label of their namespace opts them in.
+
+use std::fmt::Display;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use bootlace_cluster::clients::results::Row;
+use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
+use bootlace_cluster::wait::until_async;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt as _;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::core::{ApiResource, GroupVersionKind};
+
+/// The label of the Secrets and ConfigMaps that Bootlace has created.
+const MANAGED: &str = "app.kubernetes.io/managed-by=bootlace";
+
+/// A workflow of a scheduler.
+pub(super) struct Workflow {
+    /// The scheduler and its version (`Argo Workflows 4.0.5`).
+    pub(super) scheduler: &'static str,
+    /// What the workflow does (`a script that is retried`).
+    pub(super) name: &'static str,
+    /// The start of the names of its namespaces.
+    pub(super) namespace: &'static str,
+}
+
+impl Workflow {
+    /// Runs the workflow in a namespace without Bootlace and in one that has opted in, and checks that it ends
+    /// in the same state. `run` starts it, waits until it has ended, and returns its state as its scheduler
+    /// shows it; the time of this call is recorded. `check` then checks the namespace with Bootlace, and deletes
+    /// what its users would delete: afterwards, nothing of Bootlace may be left.
+    ///
+    /// # Errors
+    /// The errors of `run` and `check`, and if the states differ or something is left.
+    pub(super) async fn run<S: Display + PartialEq>(
+        &self,
+        run: impl AsyncFn(&Namespace) -> Result<S>,
+        check: impl AsyncFnOnce(&Namespace) -> Result<()>,
+    ) -> Result<()> {
+        let mut plain = None;
+        scenario(self.namespace)
+            .run(async |namespace| {
+                let started = Instant::now();
+                plain = Some((run(namespace).await?, started.elapsed()));
+                Ok(())
+            })
+            .await?;
+        let (expected, without) = plain.context("the workflow has not run")?;
+        scenario(self.namespace)
+            .label("bootlace.dev/schedulers", "enabled")
+            .run(async |namespace| {
+                let started = Instant::now();
+                let state = run(namespace).await?;
+                let with = started.elapsed();
+                ensure!(
+                    state == expected,
+                    "the workflow ended as {state} with Bootlace, and as {expected} without"
+                );
+                check(namespace).await?;
+                // The garbage collector of Kubernetes removes objects some time after their owner.
+                until_async(LIMIT, "objects of Bootlace are left", async || {
+                    let left = left(namespace).await?;
+                    ensure!(left.is_empty(), "Bootlace has left {}", left.join(", "));
+                    Ok(())
+                })
+                .await?;
+                Row::new(self.scheduler, self.name, &state.to_string(), with, without).record()
+            })
+            .await
+    }
+}
+
+/// The objects of Bootlace that are left in the namespace.
+async fn left(namespace: &Namespace) -> Result<Vec<String>> {
+    let managed = ListParams::default().labels(MANAGED);
+    let secrets = namespace.api::<Secret>().list(&managed).await?.items;
+    let config_maps = namespace.api::<ConfigMap>().list(&managed).await?.items;
+    let pipe = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
+    let pipes = Api::<DynamicObject>::namespaced_with(namespace.client(), namespace.name(), &pipe);
+    let pipes = pipes.list(&ListParams::default()).await?.items;
+    let mut left = Vec::new();
+    left.extend(secrets.iter().map(|secret| format!("Secret {}", secret.name_any())));
+    left.extend(config_maps.iter().map(|map| format!("ConfigMap {}", map.name_any())));
+    left.extend(pipes.iter().map(|pipe| format!("Pipe {}", pipe.name_any())));
+    Ok(left)
+}
