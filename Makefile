@@ -13,6 +13,8 @@ export BOOTLACE_STARTED := $(shell date +%s)
 # `make demo CLUSTER=current` and `make test-cluster CLUSTER=current` use the cluster of the current kubeconfig. Its images come
 # from REGISTRY, or are loaded by the tool that created it.
 CLUSTER = own
+# `make demo SCHEDULER=argo` runs a workflow of this scheduler instead of an Airflow DAG.
+SCHEDULER = airflow
 export REGISTRY
 
 HARNESS = $(CARGO_TARGET_DIR)/debug/bootlace-cluster
@@ -34,9 +36,9 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 25
 
 .PHONY: demo
-demo: ## Run an Airflow DAG on a real cluster, and show how Bootlace changes its pods
+demo: ## Run an Airflow DAG, or a workflow of SCHEDULER, on a real cluster, and show how Bootlace changes its pods
 	$(call harness,$(NODE))
-	@$(HARNESS) demo --cluster $(CLUSTER)
+	@$(HARNESS) demo --cluster $(CLUSTER) --scheduler $(SCHEDULER)
 
 .PHONY: cluster
 cluster: ## Start the cluster of the demo, keep it running, and print how to connect

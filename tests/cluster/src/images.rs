@@ -10,6 +10,7 @@ use bootlace_image::layer::Layer;
 use bootlace_image::product::{self, Binaries};
 
 use crate::builds;
+use crate::clients::debian;
 use crate::command::{command, output};
 use crate::stage::Progress;
 
@@ -37,6 +38,8 @@ pub const STORE: &str = "localhost/store:test";
 pub const OPTIMUS_PLUGIN: &str = "localhost/optimus-plugin:test";
 /// The boot image of `examples/boot-image`, as its Dockerfile builds it.
 pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
+/// The `iptables` of Debian, with which the init container of a mesh redirects the traffic of its pod.
+pub const IPTABLES: &str = "localhost/iptables:test";
 /// The sandbox image of pods, which `node/containerd.toml` names.
 const PAUSE: &str = "localhost/pause:test";
 
@@ -123,6 +126,7 @@ pub async fn write(folder: &Path, programs: &Programs, store: &Path) -> Result<(
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
     archive::write(&file("store"), STORE, &layer.program("/bin/versitygw", store)?, &config)?;
+    archive::write(&file("iptables"), IPTABLES, &debian::layer(&["iptables"]).await?, &config)?;
     let (layer, config) = busybox().await?;
     let layer = layer.program("/bootlace-init", &root.join("examples/boot-image/bootlace-init"))?;
     archive::write(&file("boot-example"), BOOT_EXAMPLE, &layer, &config)?;
@@ -213,9 +217,18 @@ mod tests {
             named,
             "image: registry.example.com:5000/team/busybox:test\nother: docker.io/library/busybox"
         );
-        for image in
-            [PRODUCT, BUSYBOX, PROBE, ENTRYPOINT, DISTROLESS, KIT, STORE, OPTIMUS_PLUGIN, BOOT_EXAMPLE]
-        {
+        for image in [
+            PRODUCT,
+            BUSYBOX,
+            PROBE,
+            ENTRYPOINT,
+            DISTROLESS,
+            KIT,
+            STORE,
+            OPTIMUS_PLUGIN,
+            BOOT_EXAMPLE,
+            IPTABLES,
+        ] {
             let name = image.strip_prefix("localhost/").unwrap();
             let file = format!("{}.tar", name.split(':').next().unwrap());
             assert_eq!(reference(Path::new(&file)).unwrap(), name);

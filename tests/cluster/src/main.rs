@@ -79,7 +79,13 @@ enum Arguments {
         name: String,
     },
     /// Run an Airflow DAG on a cluster with Bootlace, and show how its pods change.
-    Demo(On),
+    Demo {
+        #[command(flatten)]
+        on: On,
+        /// Run a workflow of this scheduler instead.
+        #[arg(long, default_value = AIRFLOW)]
+        scheduler: String,
+    },
     /// Start a cluster with Bootlace, run tasks with outputs on it, kill one process during each, and print
     /// the results.
     Kill(Kill),
@@ -93,7 +99,11 @@ enum Arguments {
     Killings(Kill),
     /// Internal: run the chapters of the demo, inside the network of the cluster.
     #[command(hide = true)]
-    Story,
+    Story {
+        /// The scheduler, if it is not Airflow.
+        #[arg(long)]
+        scheduler: Option<String>,
+    },
     /// Internal: the process that cleans up after a cluster.
     #[command(hide = true)]
     Keeper(Inside),
@@ -173,6 +183,9 @@ struct Bench {
     sections: Vec<bench::Section>,
 }
 
+/// The scheduler of the demo, unless another one is named.
+const AIRFLOW: &str = "airflow";
+
 fn main() -> ExitCode {
     main_or_error().unwrap_or_else(|error| {
         eprintln!("bootlace-cluster: {error:#}");
@@ -243,19 +256,32 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             return Ok(exit_code(inside.status().await.context("start the kill test")?));
         }
         Arguments::Killings(kill) => run_kill_test(&kill).await?,
-        Arguments::Demo(On { cluster: Which::Own, .. }) => {
-            demo::run(&start(Kubernetes::Newest, false, false).await?).await?;
+        Arguments::Demo { on: On { cluster: Which::Own, .. }, scheduler } if scheduler != AIRFLOW => {
+            let client = demo_client(&scheduler)?;
+            machine::ensure(&[&machine::CLUSTER[..], client.requirements].concat()).await?;
+            prepare(Kubernetes::Newest, true).await?;
+            let archives = clients::prepare(&[client]).await?;
+            let cluster = start_with(Kubernetes::Newest, false, false, None, &archives).await?;
+            demo::run(&cluster, Some(client.name)).await?;
             stage::print_times("The demo");
         }
-        Arguments::Demo(On { cluster: Which::Current, registry }) => {
+        Arguments::Demo { on: On { cluster: Which::Own, .. }, .. } => {
+            demo::run(&start(Kubernetes::Newest, false, false).await?, None).await?;
+            stage::print_times("The demo");
+        }
+        Arguments::Demo { on: On { cluster: Which::Current, registry }, scheduler } => {
+            if scheduler != AIRFLOW {
+                bail!("--scheduler needs a cluster that this command creates: omit --cluster (CLUSTER)");
+            }
             {
                 let current =
                     install_on_current("The demo", &demo::CREATES, registry, async { Ok(()) }).await?;
-                demo::run(&current).await?;
+                demo::run(&current, None).await?;
             }
             stage::print_times("The demo");
         }
-        Arguments::Story => demo::present().await?,
+        Arguments::Story { scheduler: None } => demo::present().await?,
+        Arguments::Story { scheduler: Some(name) } => demo::present_workflow(demo_client(&name)?).await?,
         Arguments::Test {
             release,
             on: On { cluster: Which::Own, .. },
@@ -326,6 +352,19 @@ async fn run_kill_test(options: &Kill) -> Result<()> {
             kill::run(namespace, options).await
         })
         .await
+}
+
+/// The client for the demo of `scheduler`.
+fn demo_client(scheduler: &str) -> Result<&'static clients::Client> {
+    let all = clients::select(&[]).into_iter().filter(|client| client.demo.is_some());
+    let all: Vec<_> = all.collect();
+    all.iter().find(|client| client.name == scheduler).copied().with_context(|| {
+        let names: Vec<_> = all.iter().map(|client| client.name).collect();
+        format!(
+            "there is no demo for scheduler {scheduler:?}: must be one of {AIRFLOW}, {}",
+            names.join(", ")
+        )
+    })
 }
 
 /// The clients whose scenarios run: with `all`, those whose names contain one of `names`; otherwise those of

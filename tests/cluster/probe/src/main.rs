@@ -1,7 +1,7 @@
 //! The only program of the test image without a shell. It prints the state of its process.
 //!
 //! `probe [ACTION…] [-- ARGUMENT…]` runs the actions in order: `argv`, `environ`, `status`, `file=PATH`,
-//! `write=PATH`, `await=PATH` (waits until the file exists), `exit=CODE`, `wait`. It prints one line for each
+//! `write=PATH`, `await=PATH` (waits until the file exists), `proxy=PORT` (see [`proxy`]), `exit=CODE`, `wait`. It prints one line for each
 //! item, with all bytes that are not printable ASCII escaped as in a Rust byte string
 //! ([`slice::escape_ascii`]), so that newlines and invalid UTF-8 are visible:
 //!
@@ -15,6 +15,8 @@
 //! ```
 //!
 //! The last line is `end`, before the probe exits or waits. A log without it is incomplete.
+
+mod proxy;
 
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
                 wait_for(value);
                 Ok(())
             }
+            b"proxy" => proxy::serve(value),
             b"exit" => {
                 end();
                 return ExitCode::from(str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(2));

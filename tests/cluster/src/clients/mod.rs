@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
 
+use crate::scenario::Namespace;
+
 /// The folder of image archives in the cache entry of a client.
 pub const IMAGES: &str = "images";
 
@@ -33,6 +35,21 @@ pub struct Client {
     pub prepare: fn() -> BoxFuture<'static, Result<Vec<PathBuf>>>,
     /// Whether `make test` includes it. The others need too much time, and have a separate command.
     pub short: bool,
+    /// The workflow of `make demo SCHEDULER=NAME`.
+    pub demo: Option<Demo>,
+}
+
+/// A workflow to show. Its file does not mention Bootlace.
+pub struct Demo {
+    /// The scheduler, as users call it (`Argo Workflows`).
+    pub title: &'static str,
+    /// The file of the workflow, in `tests/cluster`.
+    pub file: &'static str,
+    /// The command with which a user runs it (`argo submit etl.yaml`).
+    pub command: &'static str,
+    /// Runs it in a namespace until it has ended, and returns its state as the scheduler reports it. Fails if the
+    /// workflow does.
+    pub run: for<'n> fn(&'n Namespace) -> BoxFuture<'n, Result<String>>,
 }
 
 /// All clients.

@@ -1,10 +1,12 @@
-//! The demo: an Airflow DAG that does not mention Bootlace, on a cluster that runs it.
+//! The demo: an Airflow DAG that does not mention Bootlace, or a workflow of another scheduler, on a cluster
+//! that runs Bootlace.
 //!
 //! The process at the terminal starts the cluster. A second process, inside the network of the cluster, runs
-//! the [`story`].
+//! the [`story`] of Airflow or of [another](workflow) scheduler.
 
 mod print;
 mod story;
+mod workflow;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,16 +14,19 @@ use crate::cluster::Reachable;
 use crate::command::this_program;
 
 pub use story::present;
+pub use workflow::present as present_workflow;
 
 /// The objects that the demo creates in addition to Bootlace, on a cluster that it did not create.
 pub const CREATES: [&str; 2] = ["namespace analytics", "pod bystander"];
 
-/// Runs the demo on a cluster that runs Bootlace.
+/// Runs the demo on a cluster that runs Bootlace: that of `scheduler`, or of Airflow.
 ///
 /// # Errors
 /// If any step of the demo has another result than expected.
-pub async fn run(cluster: &impl Reachable) -> Result<()> {
-    let status = cluster.command(this_program()).arg("story").status().await.context("start the demo")?;
+pub async fn run(cluster: &impl Reachable, scheduler: Option<&str>) -> Result<()> {
+    let mut story = cluster.command(this_program());
+    story.arg("story").args(scheduler.map(|name| format!("--scheduler={name}")));
+    let status = story.status().await.context("start the demo")?;
     if !status.success() {
         bail!("the demo failed: see the error above");
     }

@@ -17,7 +17,7 @@ use crate::command::{command, output};
 use crate::images;
 use crate::scenario::{bootlace, kubeconfig};
 
-const NAMESPACE: &str = "analytics";
+pub(super) const NAMESPACE: &str = "analytics";
 const DAG: &str = "etl";
 const DATE: &str = "2026-01-01";
 
@@ -121,7 +121,7 @@ async fn show_task(bootlace: &Path, task: &str) -> Result<()> {
     Ok(())
 }
 
-async fn explain(bootlace: &Path, pod: &Value) -> Result<String> {
+pub(super) async fn explain(bootlace: &Path, pod: &Value) -> Result<String> {
     pipe_into(command(bootlace).arg("explain"), &serde_json::to_vec(pod)?).await
 }
 
@@ -235,18 +235,18 @@ async fn reviews() -> Result<String> {
     Ok(reviews.join("\n"))
 }
 
-async fn kubectl(arguments: &[&str]) -> Result<String> {
+pub(super) async fn kubectl(arguments: &[&str]) -> Result<String> {
     output(command("kubectl").args(arguments)).await
 }
 
-async fn kubectl_here(arguments: &[&str]) -> Result<String> {
+pub(super) async fn kubectl_here(arguments: &[&str]) -> Result<String> {
     output(command("kubectl").args(["--namespace", NAMESPACE]).args(arguments)).await
 }
 
 /// The log of a container, which `target` selects. Reads it again for up to 15 seconds until it contains one
 /// of `parts`, because containerd may write the last lines after the container has ended. The caller checks
 /// the content.
-async fn log(target: &[&str], parts: &[&str]) -> Result<String> {
+pub(super) async fn log(target: &[&str], parts: &[&str]) -> Result<String> {
     let arguments = [&["logs"], target].concat();
     let mut log = kubectl_here(&arguments).await?;
     for _ in 0..100 {

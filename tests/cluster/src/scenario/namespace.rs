@@ -44,6 +44,14 @@ impl Namespace {
         Self { client, name }
     }
 
+    /// The existing namespace `name` of the cluster in `KUBECONFIG`.
+    ///
+    /// # Errors
+    /// If no cluster can be reached.
+    pub async fn existing(name: &str) -> Result<Self> {
+        Ok(Self::new(super::client().await?, name.to_owned()))
+    }
+
     /// Its name, which is unique.
     #[must_use]
     pub fn name(&self) -> &str {
