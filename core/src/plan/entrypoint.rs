@@ -176,13 +176,14 @@ pub(super) fn command(
         None => ContainerCommand::Unknown { reason: None },
         Some(None) => ContainerCommand::Lookup,
         Some(Some(Err(reason))) => ContainerCommand::Unknown { reason: Some(reason.clone()) },
-        Some(Some(Ok(config))) => match combine(&config.entrypoint, &config.cmd, has_args) {
-            Some(words) => image(words, CommandSource::Registry),
-            None => {
+        Some(Some(Ok(config))) => {
+            if let Some(words) = combine(&config.entrypoint, &config.cmd, has_args) {
+                image(words, CommandSource::Registry)
+            } else {
                 let reason = "the image has none either".to_owned();
                 ContainerCommand::Unknown { reason: Some(FailedLookup { reason, is_temporary: false }) }
             }
-        },
+        }
     }
 }
 

@@ -16,8 +16,8 @@ const SKIPPED: [&str; 4] =
 /// Links to folders in `/usr`, which every current Debian has.
 const USR_LINKS: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 
-/// A layer with the files of the packages `names` and of all packages that they depend on, `/tmp`, and the
-/// users `root` and `nobody`. The programs of coreutils, dash and bash are in every image.
+/// A layer with the files of the packages `names` and of all packages that they depend on, `/tmp`, and
+/// users for the IDs 0 and 65534. The programs of coreutils, dash and bash are in every image.
 ///
 /// # Errors
 /// If a package is not installed, or a file cannot be read.
@@ -82,7 +82,7 @@ fn link_belongs_to(package: &str, link: &str) -> bool {
 fn add(layer: Layer, file: &str) -> Result<Layer> {
     let path = Path::new(file);
     let Some((parent, name)) = path.parent().zip(path.file_name()) else { return Ok(layer) };
-    if matches!(path.components().nth(2), None) && USR_LINKS.contains(&name.to_string_lossy().as_ref()) {
+    if path.components().nth(2).is_none() && USR_LINKS.contains(&name.to_string_lossy().as_ref()) {
         return Ok(layer);
     }
     // Local configuration can exclude files, as that of many container images does.

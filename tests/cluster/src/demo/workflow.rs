@@ -78,11 +78,12 @@ async fn show_pods() -> Result<()> {
     let pods = kubectl_here(&["get", "pods", "--output", "json"]).await?;
     let pods: Value = serde_json::from_str(&pods).context("read the pods")?;
     let annotation = |pod: &Value| {
-        let text = pod["metadata"]["annotations"]["bootlace.dev/injected"].as_str()?;
+        let text = pod.pointer("/metadata/annotations/bootlace.dev~1injected")?.as_str()?;
         serde_json::from_str::<Value>(text).ok()
     };
-    let injected: Vec<_> = pods["items"]
-        .as_array()
+    let injected: Vec<_> = pods
+        .pointer("/items")
+        .and_then(Value::as_array)
         .into_iter()
         .flatten()
         .filter_map(|pod| Some((pod, annotation(pod)?)))
@@ -90,8 +91,9 @@ async fn show_pods() -> Result<()> {
         .collect();
     ensure!(!injected.is_empty(), "no pod was injected");
     for (pod, annotation) in injected {
-        let name = pod["metadata"]["name"].as_str().context("the pod has no name")?;
-        let container = annotation["containers"][0].as_str().context("the pod has no task container")?;
+        let name = pod.pointer("/metadata/name").and_then(Value::as_str).context("the pod has no name")?;
+        let container = annotation.pointer("/containers/0").and_then(Value::as_str);
+        let container = container.context("the pod has no task container")?;
         chapter(&format!("Pod {name}: what Bootlace added, and why"));
         print_command(&format!("kubectl get pod {name} --output json | bootlace explain"));
         quote(&explain(&bootlace, pod).await?);

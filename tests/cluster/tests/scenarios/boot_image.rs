@@ -143,7 +143,9 @@ async fn what_is_not_allowed_is_refused_with_the_list() -> Result<()> {
                 let error = format!("{error:#}");
                 let profile = format!("BootProfile {:?}", namespace.name());
                 let allowed = "\"localhost/boot-*\", \"registry.example.com/shared/** (by digest only)\"";
-                for part in ["422 Unprocessable Entity: admission webhook", full, &profile, allowed, "[BL1503]"] {
+                for part in
+                    ["422 Unprocessable Entity: admission webhook", full, &profile, allowed, "[BL1503]"]
+                {
                     assert!(error.contains(part), "{part:?} is not in {error:?}");
                 }
             }

@@ -152,7 +152,6 @@ async fn run_controller(tasks: &Namespace) {
         .await;
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that kube requires")]
 fn retry(_: Arc<DynamicObject>, error: &kube::Error, _: Arc<Context>) -> Action {
     eprintln!("the controller of the test failed: {error}");
     Action::requeue(Duration::from_secs(1))

@@ -88,7 +88,7 @@ async fn boot(namespace: &Namespace, file: &str, expected: &Expected) -> Result<
     let created = namespace.dry_run(&original.to_string()).await?;
     let injected = created.iter().all(|pod| pod.object.annotations().contains_key("bootlace.dev/injected"));
     ensure!(injected == expected.opt_in, "injected: {injected}, expected: {}", expected.opt_in);
-    let name = run(namespace, original, &expected.containers, TASK).await?;
+    let name = run(namespace, &original, &expected.containers, TASK).await?;
     namespace.pod_succeeded(&name).await?;
     for container in &expected.containers {
         let log = namespace.log(&name, container).await?;
@@ -105,7 +105,7 @@ async fn boot(namespace: &Namespace, file: &str, expected: &Expected) -> Result<
 }
 
 /// Creates the pod, whose containers in `tasks` run `script` instead of their program, and returns its name.
-async fn run(namespace: &Namespace, original: Value, tasks: &[String], script: &str) -> Result<String> {
+async fn run(namespace: &Namespace, original: &Value, tasks: &[String], script: &str) -> Result<String> {
     let pod = runnable(original, tasks, script)?;
     // Objects that own the pod do not exist on this cluster, so Kubernetes would delete it. They are part of the
     // identity. The webhook therefore injects the pod with its owners, and the pod is then created without them.
@@ -125,7 +125,7 @@ async fn run(namespace: &Namespace, original: Value, tasks: &[String], script: &
 }
 
 /// The pod with images and volumes that the cluster has.
-fn runnable(original: Value, tasks: &[String], script: &str) -> Result<Value> {
+fn runnable(original: &Value, tasks: &[String], script: &str) -> Result<Value> {
     let mut spec = original["spec"].clone();
     for field in [
         "affinity",
@@ -231,7 +231,7 @@ async fn a_process_that_gitlab_runner_starts_with_exec_has_the_boot_env() -> Res
             let file = "by-source/gitlab-runner-attach.json";
             let expected = expected()?.remove(file).context("the pod is not in expected.yaml")?;
             let waits = "touch /tmp/started; until [ -e /tmp/done ]; do sleep 0.1; done";
-            let name = run(namespace, pod(file)?, &expected.containers, waits).await?;
+            let name = run(namespace, &pod(file)?, &expected.containers, waits).await?;
             let [task] = &expected.containers[..] else { anyhow::bail!("{:?}", expected.containers) };
             let started = |pod: &Pod| {
                 let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
