@@ -48,7 +48,7 @@ fn every_exit_code_is_documented() {
     let launcher = section("docs/reference.md", "\n## Launcher exit codes\n")
         + &section("docs/boot-images.md", "\n### Exit codes\n");
     let boot = section("docs/sources.md", "\n## Boot exit codes\n");
-    for (source, docs) in [("launch/src/exit.rs", launcher), ("src/boot/error.rs", boot)] {
+    for (source, docs) in [("launch/src/exit.rs", launcher), ("src/boot/error/mod.rs", boot)] {
         let text = read(source);
         let codes: Vec<_> = constants(&text, "u8").collect();
         assert!(codes.len() > 4, "only {codes:?} in {source}");

@@ -6,8 +6,8 @@ mod layout;
 use std::io;
 use std::path::PathBuf;
 
-pub use env_secret::{EnvSecretError, InvalidReason};
-pub use layout::LayoutError;
+pub(crate) use env_secret::{EnvSecretError, InvalidReason};
+pub(crate) use layout::LayoutError;
 
 use super::env_file::NotInFile;
 use super::source::SourceError;

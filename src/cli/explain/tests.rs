@@ -61,7 +61,7 @@ fn an_injected_pod_is_explained_like_its_plan() {
         {"name": "b", "configMap": {"name": "b", "into": "Env"}},
         {"name": "c", "http": {"url": "https://c", "file": "c", "client": {"proxy": "http://proxy:3128"}}},
     ]);
-    let outputs = json!([{"key": "Report", "file": "/out/r.json", "optional": true}]);
+    let outputs = json!([{"key": "Report", "file": "/out/r.json", "kind": "Secret", "optional": true}]);
     let commands = json!([["check", "--", "-v"]]);
     let profiles = [
         json!({}),
@@ -88,7 +88,8 @@ fn an_injected_pod_is_explained_like_its_plan() {
         let explained =
             pods.iter().filter_map(|pod| explained_if_injected(pod, &recipes, &LookupResults::default()));
         let explained = explained.count();
-        assert!(explained * 10 > pods.len() * 9, "{explained} of {} with {profile}", pods.len());
+        // Outputs are refused in pods without a run, and in those whose commands are unknown.
+        assert!(explained * 3 > pods.len(), "{explained} of {} with {profile}", pods.len());
     }
 }
 
