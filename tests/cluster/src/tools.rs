@@ -1,9 +1,8 @@
 //! The programs of the cluster: Kubernetes, Helm and `CoreDNS`, built from the Go module
-//! `tests/cluster/tools`. An older Kubernetes and cert-manager have separate modules.
+//! `tests/cluster/tools`. etcd, an older Kubernetes and cert-manager have separate modules.
 
-use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -53,6 +52,16 @@ const KUBERNETES: [&str; 6] = [
 /// Programs that do not depend on the version of Kubernetes, and are built once.
 const SHARED: [&str; 2] = ["./coredns", "helm.sh/helm/v4/cmd/helm"];
 
+/// The module of etcd. The etcd of Debian 12 (3.4.23) does not report the progress of watches, which the API
+/// server needs to answer lists with `sendInitialEvents`: clients such as Spark's retry them forever.
+const ETCD: GoModule = GoModule {
+    folder: "tools-etcd",
+    go_mod: include_str!("../tools-etcd/go.mod"),
+    go_sum: include_str!("../tools-etcd/go.sum"),
+    sources: &[],
+};
+const ETCD_PACKAGE: &str = "go.etcd.io/etcd/server/v3";
+
 /// The module of cert-manager, which only one scenario needs.
 const CERT_MANAGER: GoModule = GoModule {
     folder: "tools-cert-manager",
@@ -92,23 +101,29 @@ pub async fn cert_manager() -> Result<PathBuf> {
 /// # Errors
 /// If Go is not installed or a build fails.
 pub async fn prepare(kubernetes: Kubernetes) -> Result<PathBuf> {
+    let (folder, etcd) = tokio::try_join!(build(kubernetes), ETCD.build(&[ETCD_PACKAGE]))?;
+    link(&etcd.join(name(ETCD_PACKAGE)), &folder.join("etcd"))?;
+    Ok(folder)
+}
+
+/// Builds Kubernetes and the shared programs, and returns their folder.
+async fn build(kubernetes: Kubernetes) -> Result<PathBuf> {
     if kubernetes == Kubernetes::Newest {
         return kubernetes.module().build(&[&KUBERNETES[..], &SHARED[..]].concat()).await;
     }
     let newest = Kubernetes::Newest.module().build(&SHARED).await?;
     let folder = kubernetes.module().build(&KUBERNETES).await?;
     for program in SHARED.map(name) {
-        let link = folder.join(program);
-        match std::fs::remove_file(&link) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("remove {}", link.display()));
-            }
-            _ => {
-                symlink(newest.join(program), &link).with_context(|| format!("create {}", link.display()))?;
-            }
-        }
+        link(&newest.join(program), &folder.join(program))?;
     }
     Ok(folder)
+}
+
+/// Creates or replaces the link `path` to `program`. A cluster that starts at the same time always finds one.
+fn link(program: &Path, path: &Path) -> Result<()> {
+    let new = path.with_extension(format!("{}.new", std::process::id()));
+    symlink(program, &new).with_context(|| format!("create {}", new.display()))?;
+    std::fs::rename(&new, path).with_context(|| format!("create {}", path.display()))
 }
 
 /// Builds the programs in `names`, for the newest version of Kubernetes, if they are not in the cache, and

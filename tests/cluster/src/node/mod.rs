@@ -65,7 +65,7 @@ pub fn start(run: &RunDir, tools: &Path, revive: bool) -> Result<ExitCode> {
 
     let components = Components::new(run.logs(), if revive { OnExit::Restart } else { OnExit::Stop });
     programs::write_configuration()?;
-    programs::start_storage(&components)?;
+    programs::start_storage(&components, tools)?;
     programs::start_runtime(&components)?;
     programs::start_api_server(&components, tools)?;
     // Import the images while the API server starts.

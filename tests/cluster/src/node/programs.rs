@@ -45,8 +45,8 @@ pub(super) fn write_configuration() -> Result<()> {
 ///
 /// # Errors
 /// If it cannot be started.
-pub(super) fn start_storage(components: &Components) -> Result<()> {
-    let mut etcd = Command::new("etcd");
+pub(super) fn start_storage(components: &Components, tools: &Path) -> Result<()> {
+    let mut etcd = Command::new(tools.join("etcd"));
     etcd.args(["--data-dir=/var/lib/etcd/cluster", "--listen-peer-urls=http://127.0.0.1:2380"]);
     etcd.arg(format!("--listen-client-urls={ETCD}")).arg(format!("--advertise-client-urls={ETCD}"));
     components.start("etcd", etcd)

@@ -1,7 +1,11 @@
 //! Tests of the cluster itself, without Bootlace.
 
-use anyhow::Result;
-use bootlace_cluster::scenario::scenario;
+use anyhow::{Context as _, Result, bail};
+use bootlace_cluster::scenario::{LIMIT, scenario};
+use futures::TryStreamExt as _;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::ResourceExt as _;
+use kube::api::{WatchEvent, WatchParams};
 
 #[tokio::test]
 async fn a_plain_pod_runs_to_completion_and_its_log_can_be_read() -> Result<()> {
@@ -89,6 +93,36 @@ async fn the_image_without_a_shell_shows_what_its_process_holds() -> Result<()> 
             {
                 assert!(lines.contains(&expected), "{expected:?} is not in:\n{log}");
             }
+            Ok(())
+        })
+        .await
+}
+
+/// Some clients, such as Spark's, repeat a list forever that the API server refuses because etcd is too old.
+#[tokio::test]
+async fn a_list_that_is_streamed_ends_with_a_bookmark() -> Result<()> {
+    scenario("streaming-list")
+        .run(async |namespace| {
+            let accounts = namespace.api::<ServiceAccount>();
+            let params = WatchParams::default().initial_events();
+            let read = async {
+                let mut events = std::pin::pin!(accounts.watch(&params, "0").await?);
+                let mut names = Vec::new();
+                while let Some(event) = events.try_next().await? {
+                    match event {
+                        WatchEvent::Added(account) => names.push(account.name_any()),
+                        WatchEvent::Bookmark(bookmark) => {
+                            let end = bookmark.metadata.annotations.get("k8s.io/initial-events-end");
+                            assert_eq!(end.map(String::as_str), Some("true"));
+                            return Ok(names);
+                        }
+                        other => bail!("unexpected event: {other:?}"),
+                    }
+                }
+                bail!("the watch ended after {names:?}")
+            };
+            let names = tokio::time::timeout(LIMIT, read).await.context("the list did not end")??;
+            assert_eq!(names, ["default"]);
             Ok(())
         })
         .await
