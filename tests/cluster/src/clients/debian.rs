@@ -46,7 +46,15 @@ pub async fn layer(names: &[&str]) -> Result<Layer> {
     depends.args(["--no-breaks", "--no-replaces", "--no-enhances", "coreutils", "dash", "bash"]).args(names);
     let depends = output(&mut depends).await?;
     // The other lines are the dependencies of the package before them, or virtual packages.
-    let packages: BTreeSet<_> = depends.lines().filter(|line| !line.starts_with([' ', '<', '|'])).collect();
+    let packages = depends.lines().filter(|line| !line.starts_with([' ', '<', '|']));
+    let mut show = command("dpkg-query");
+    show.args(["--show", "--showformat", "${db:Status-Status} ${Package}\n"]);
+    let installed = output(&mut show).await?;
+    let installed: BTreeSet<_> =
+        installed.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
+    // Of alternative dependencies, apt-cache also lists those that are not installed.
+    let packages: BTreeSet<_> =
+        packages.filter(|package| names.contains(package) || installed.contains(package)).collect();
     let mut list = command("dpkg-query");
     let files = output(list.arg("--listfiles").args(&packages)).await?;
     let files: BTreeSet<_> = files.lines().filter(|file| file.starts_with('/')).collect();
