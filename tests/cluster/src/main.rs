@@ -27,7 +27,16 @@ use tokio::process::Command;
 #[command(version)]
 enum Arguments {
     /// Build everything that a cluster needs, so that later runs start immediately.
-    Prepare(Release),
+    Prepare {
+        #[command(flatten)]
+        release: Release,
+        /// Build the real clients of all schedulers too, or of those whose names contain one of the names.
+        #[arg(long)]
+        schedulers: bool,
+        /// The names.
+        #[arg(requires = "schedulers")]
+        names: Vec<String>,
+    },
     /// Start a cluster, print how to connect to it, and stop it on Ctrl-C.
     Up {
         #[command(flatten)]
@@ -207,9 +216,12 @@ fn main_or_error() -> Result<ExitCode> {
 
 async fn work(arguments: Arguments) -> Result<ExitCode> {
     match arguments {
-        Arguments::Prepare(release) => {
-            machine::ensure(&machine::CLUSTER).await?;
+        Arguments::Prepare { release, schedulers, names } => {
+            let clients = if schedulers { selected_clients(true, &names)? } else { Vec::new() };
+            let requirements = clients.iter().flat_map(|client| client.requirements.iter().copied());
+            machine::ensure(&machine::CLUSTER.into_iter().chain(requirements).collect::<Vec<_>>()).await?;
             prepare(release.kubernetes, true).await?;
+            clients::prepare(&clients).await?;
         }
         Arguments::Up { release, bare } => {
             let mut cluster = start(release.kubernetes, bare, false).await?;
