@@ -4,12 +4,14 @@
 //! node imports at its start. Scenarios then start its [`Process`](process::Process) inside the network of the
 //! cluster, with the kubeconfig of the administrator, as a user runs it on a workstation or in a pod.
 //!
-//! - [`process`]: a running client or controller.
+//! - [`process`]: a running client or controller. [`controller`]: a controller with admission webhooks.
 //! - [`python`]: environments of clients from the Python Package Index.
 //! - [`debian`]: images with the programs of Debian packages, such as Python.
 //! - [`results`]: what `make test-schedulers` prints.
 
+pub mod controller;
 pub mod debian;
+pub mod jobset;
 pub mod process;
 pub mod python;
 pub mod results;
@@ -53,7 +55,7 @@ pub struct Demo {
 }
 
 /// All clients.
-pub const ALL: [Client; 0] = [];
+pub const ALL: [Client; 1] = [jobset::CLIENT];
 
 /// The clients whose names contain one of `names`, and all clients if there are no names.
 #[must_use]

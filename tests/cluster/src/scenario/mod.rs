@@ -130,7 +130,7 @@ pub fn image_archive(name: &str) -> Result<PathBuf> {
     Ok(kubeconfig()?.with_file_name(crate::run::IMAGES).join(format!("{name}.tar")))
 }
 
-async fn client() -> Result<Client> {
+pub(crate) async fn client() -> Result<Client> {
     let file = kubeconfig()?;
     let kubeconfig = Kubeconfig::read_from(&file).with_context(|| format!("read {}", file.display()))?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;

@@ -1,6 +1,9 @@
 //! Workflows of schedulers with their real clients and controllers. They do not mention Bootlace; only the
 //! label of their namespace opts them in.
 
+mod jobset;
+mod task;
+
 use std::fmt::Display;
 use std::time::Instant;
 
@@ -10,7 +13,7 @@ use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt as _;
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 
 /// The label of the Secrets and ConfigMaps that Bootlace has created.
@@ -77,12 +80,21 @@ async fn left(namespace: &Namespace) -> Result<Vec<String>> {
     let managed = ListParams::default().labels(MANAGED);
     let secrets = namespace.api::<Secret>().list(&managed).await?.items;
     let config_maps = namespace.api::<ConfigMap>().list(&managed).await?.items;
-    let pipe = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
-    let pipes = Api::<DynamicObject>::namespaced_with(namespace.client(), namespace.name(), &pipe);
-    let pipes = pipes.list(&ListParams::default()).await?.items;
+    let pipes = pipes(namespace).list(&ListParams::default()).await?.items;
     let mut left = Vec::new();
     left.extend(secrets.iter().map(|secret| format!("Secret {}", secret.name_any())));
     left.extend(config_maps.iter().map(|map| format!("ConfigMap {}", map.name_any())));
     left.extend(pipes.iter().map(|pipe| format!("Pipe {}", pipe.name_any())));
     Ok(left)
+}
+
+fn pipes(namespace: &Namespace) -> Api<DynamicObject> {
+    let pipe = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
+    Api::namespaced_with(namespace.client(), namespace.name(), &pipe)
+}
+
+/// Deletes all Pipes in the namespace, for schedulers whose runs are not objects that own them.
+async fn delete_pipes(namespace: &Namespace) -> Result<()> {
+    let deleted = pipes(namespace).delete_collection(&DeleteParams::default(), &ListParams::default()).await;
+    deleted.context("delete the Pipes").map(drop)
 }
