@@ -12,6 +12,7 @@
 pub mod controller;
 pub mod debian;
 pub mod jobset;
+pub mod kueue;
 pub mod process;
 pub mod python;
 pub mod results;
@@ -55,7 +56,7 @@ pub struct Demo {
 }
 
 /// All clients.
-pub const ALL: [Client; 1] = [jobset::CLIENT];
+pub const ALL: [Client; 2] = [jobset::CLIENT, kueue::CLIENT];
 
 /// The clients whose names contain one of `names`, and all clients if there are no names.
 #[must_use]

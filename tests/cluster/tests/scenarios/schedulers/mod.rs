@@ -2,6 +2,7 @@
 //! label of their namespace opts them in.
 
 mod jobset;
+mod kueue;
 mod task;
 
 use std::fmt::Display;
