@@ -16,6 +16,7 @@ pub mod kueue;
 pub mod process;
 pub mod python;
 pub mod results;
+pub mod training_operator;
 
 use std::path::{Path, PathBuf};
 
@@ -56,7 +57,7 @@ pub struct Demo {
 }
 
 /// All clients.
-pub const ALL: [Client; 2] = [jobset::CLIENT, kueue::CLIENT];
+pub const ALL: [Client; 3] = [jobset::CLIENT, kueue::CLIENT, training_operator::CLIENT];
 
 /// The clients whose names contain one of `names`, and all clients if there are no names.
 #[must_use]

@@ -4,6 +4,7 @@
 mod jobset;
 mod kueue;
 mod task;
+mod training_operator;
 
 use std::fmt::Display;
 use std::time::Instant;
