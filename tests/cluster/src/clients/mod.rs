@@ -12,6 +12,7 @@
 pub mod controller;
 pub mod debian;
 pub mod jobset;
+pub mod kuberay;
 pub mod kueue;
 pub mod process;
 pub mod python;
@@ -57,7 +58,7 @@ pub struct Demo {
 }
 
 /// All clients.
-pub const ALL: [Client; 3] = [jobset::CLIENT, kueue::CLIENT, training_operator::CLIENT];
+pub const ALL: [Client; 4] = [jobset::CLIENT, kuberay::CLIENT, kueue::CLIENT, training_operator::CLIENT];
 
 /// The clients whose names contain one of `names`, and all clients if there are no names.
 #[must_use]

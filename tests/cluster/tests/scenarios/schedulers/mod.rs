@@ -2,6 +2,7 @@
 //! label of their namespace opts them in.
 
 mod jobset;
+mod kuberay;
 mod kueue;
 mod task;
 mod training_operator;

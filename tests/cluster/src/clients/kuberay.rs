@@ -1,0 +1,82 @@
+//! `KubeRay`: its operator, and an image of Ray from the Python Package Index.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use bootlace_image::archive::{self, Config};
+use futures::FutureExt as _;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::controller::{Controller, Kind, apply_crds};
+use super::python::Environment;
+use super::{Client, IMAGES, debian};
+use crate::command::command;
+use crate::go_module::{GoModule, name};
+use crate::images;
+use crate::node::ADDRESS;
+
+/// Its scenarios are in `schedulers::kuberay`.
+pub const CLIENT: Client = Client {
+    name: "kuberay",
+    requirements: &[],
+    prepare: || async { Ok(vec![MODULE.build(&[PACKAGE]).await?, prepare_image().await?]) }.boxed(),
+    short: false,
+};
+/// As the results name it.
+pub const TITLE: &str = "KubeRay 1.5.0";
+
+const MODULE: GoModule = GoModule {
+    folder: "schedulers/kuberay",
+    go_mod: include_str!("../../schedulers/kuberay/go.mod"),
+    go_sum: include_str!("../../schedulers/kuberay/go.sum"),
+    sources: &[],
+};
+const PACKAGE: &str = "github.com/ray-project/kuberay/ray-operator";
+const RAY: Environment =
+    Environment { name: "ray", requirements: include_str!("../../schedulers/kuberay/requirements.txt") };
+/// Has changed if the content of the image has.
+const IMAGE_VERSION: &str = "1";
+static KIND: Kind =
+    Kind { name: "kuberay", health_port: 9530, webhook_port: 9531, one: Mutex::const_new(()) };
+static CRDS: OnceCell<()> = OnceCell::const_new();
+
+/// Starts the operator.
+///
+/// # Errors
+/// As [`Controller::start`].
+pub async fn start() -> Result<Controller> {
+    let (folder, source) = (MODULE.built().await?, MODULE.source_of(PACKAGE).await?);
+    CRDS.get_or_try_init(async || apply_crds(&source.join("config/crd/bases")).await).await?;
+    Controller::start(&KIND, |_| {
+        let mut program = command(folder.join(name(PACKAGE)));
+        program.args(["--enable-leader-election=false", "--metrics-addr=0"]);
+        // It runs on the node, which does not resolve the names of Services.
+        program.arg("--use-kubernetes-proxy");
+        program.arg(format!("--health-probe-bind-address={ADDRESS}:{}", KIND.health_port));
+        Ok(program)
+    })
+    .await
+}
+
+/// The image `localhost/ray:test`: Python, Ray, bash and wget, which the probes of `KubeRay` run.
+async fn prepare_image() -> Result<PathBuf> {
+    RAY.prepare(&[IMAGE_VERSION], async |folder, progress| {
+        progress.set("writing the image");
+        write_image(folder).await
+    })
+    .await
+}
+
+async fn write_image(folder: &Path) -> Result<()> {
+    let venv = folder.join("venv");
+    // At the same path as on this machine, because programs in the environment contain it.
+    let layer = debian::add_tree(debian::layer(&["python3", "wget"]).await?, &venv, &venv)?;
+    let archives = folder.join(IMAGES);
+    std::fs::create_dir_all(&archives).with_context(|| format!("create {}", archives.display()))?;
+    let archive = archives.join("ray.tar");
+    let path =
+        format!("PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", venv.join("bin").display());
+    let config = Config { env: vec![path], ..Config::default() };
+    let reference = format!("localhost/{}", images::reference(&archive)?);
+    archive::write(&archive, &reference, &layer, &config).map(drop)
+}
