@@ -302,30 +302,8 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             schedulers,
             names,
         } => {
-            let clients = selected_clients(schedulers, &names)?;
-            let requirements = clients.iter().flat_map(|client| client.requirements.iter().copied());
-            let requirements: Vec<_> =
-                machine::CLUSTER.into_iter().chain(machine::SCENARIOS).chain(requirements).collect();
-            machine::ensure(&requirements).await?;
-            let previous = if previous { Some(previous::prepare().await?) } else { None };
-            tokio::try_join!(build_scenarios(), prepare(release.kubernetes, true))?;
-            let archives = clients::prepare(&clients).await?;
-            let cert_manager = if cert_manager { Some(tools::cert_manager().await?) } else { None };
-            let cluster = start_with(release.kubernetes, false, false, previous.as_ref(), &archives).await?;
-            if schedulers {
-                return run_clients(&cluster, &clients).await;
-            }
-            let skipped = clients::select(&[]).into_iter().filter(|client| !client.short);
-            let skipped: Vec<_> =
-                skipped.map(|client| format!("{}{}::", needs::SCHEDULERS, client.name)).collect();
-            let skipped: Vec<_> =
-                skipped.iter().map(String::as_str).chain(needs::SEPARATE.iter().copied()).collect();
-            let (name, folder) = match (&cert_manager, &previous) {
-                (Some(folder), _) => (needs::CERT_MANAGER, (needs::CERT_MANAGER_FOLDER, folder.as_path())),
-                (_, Some(previous)) => (needs::PREVIOUS, (needs::PREVIOUS_SOURCE, previous.source())),
-                _ => return run_scenarios(&cluster, &names, &skipped, None).await,
-            };
-            return run_scenarios(&cluster, &[name.to_owned()], &[], Some(folder)).await;
+            let separate = Separate { cert_manager, previous, schedulers };
+            return test(release.kubernetes, separate, &names).await;
         }
         Arguments::Test { on: On { registry, .. }, names, .. } => {
             let current = install_on_current("The scenarios", &[], registry, build_scenarios()).await?;
@@ -350,6 +328,40 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
         Arguments::Keeper(_) | Arguments::Node(_) => bail!("handled in main"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The scenarios that need something that is built only for them.
+#[derive(Clone, Copy)]
+struct Separate {
+    cert_manager: bool,
+    previous: bool,
+    schedulers: bool,
+}
+
+/// Runs scenarios on a temporary cluster: those in `separate`, or those whose names contain one of `names`.
+async fn test(kubernetes: Kubernetes, separate: Separate, names: &[String]) -> Result<ExitCode> {
+    let clients = selected_clients(separate.schedulers, names)?;
+    let requirements = clients.iter().flat_map(|client| client.requirements.iter().copied());
+    let requirements: Vec<_> =
+        machine::CLUSTER.into_iter().chain(machine::SCENARIOS).chain(requirements).collect();
+    machine::ensure(&requirements).await?;
+    let previous = if separate.previous { Some(previous::prepare().await?) } else { None };
+    tokio::try_join!(build_scenarios(), prepare(kubernetes, true))?;
+    let archives = clients::prepare(&clients).await?;
+    let cert_manager = if separate.cert_manager { Some(tools::cert_manager().await?) } else { None };
+    let cluster = start_with(kubernetes, false, false, previous.as_ref(), &archives).await?;
+    if separate.schedulers {
+        return run_clients(&cluster, &clients).await;
+    }
+    let skipped = clients::select(&[]).into_iter().filter(|client| !client.short);
+    let skipped: Vec<_> = skipped.map(|client| format!("{}{}::", needs::SCHEDULERS, client.name)).collect();
+    let skipped: Vec<_> = skipped.iter().map(String::as_str).chain(needs::SEPARATE.iter().copied()).collect();
+    let (name, folder) = match (&cert_manager, &previous) {
+        (Some(folder), _) => (needs::CERT_MANAGER, (needs::CERT_MANAGER_FOLDER, folder.as_path())),
+        (_, Some(previous)) => (needs::PREVIOUS, (needs::PREVIOUS_SOURCE, previous.source())),
+        _ => return run_scenarios(&cluster, names, &skipped, None).await,
+    };
+    run_scenarios(&cluster, &[name.to_owned()], &[], Some(folder)).await
 }
 
 /// Runs the kill test, on the cluster in whose network this process runs.
