@@ -1,4 +1,4 @@
-//! Controllers of schedulers that run as processes on the node, beside the API server.
+//! Controllers of schedulers that run as processes on the node, next to the API server.
 //!
 //! The API server calls their admission webhooks by URL, on the address of the node. Each namespace has its own
 //! webhook configurations, so that a controller does not review the pods of other scenarios.

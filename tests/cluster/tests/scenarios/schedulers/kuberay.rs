@@ -14,7 +14,7 @@ use super::Workflow;
 use super::task::{identity, said};
 
 const JOB: &str = include_str!("../../../schedulers/kuberay/job.yaml");
-/// The name of the RayJob in this file.
+/// The name of the `RayJob` in this file.
 const NAME: &str = "daily-report";
 
 fn ray_jobs(namespace: &Namespace) -> Api<DynamicObject> {
@@ -26,7 +26,7 @@ fn is_injected(pod: &Pod) -> bool {
     pod.annotations().contains_key("bootlace.dev/injected")
 }
 
-/// Waits until the RayJob has ended, and returns the state of the job and of its deployment.
+/// Waits until the `RayJob` has ended, and returns the state of the job and of its deployment.
 async fn ended(namespace: &Namespace) -> Result<String> {
     // The head of the cluster has to start first.
     until_async(2 * LIMIT, "the RayJob has not ended", async || {

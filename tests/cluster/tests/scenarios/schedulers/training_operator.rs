@@ -24,7 +24,7 @@ fn jobs(namespace: &Namespace) -> Api<DynamicObject> {
     Api::namespaced_with(namespace.client(), namespace.name(), &kind)
 }
 
-/// Waits until a PyTorchJob has ended, and returns its last condition: `Succeeded` or `Failed`.
+/// Waits until a `PyTorchJob` has ended, and returns its last condition: `Succeeded` or `Failed`.
 async fn ended(namespace: &Namespace, name: &str) -> Result<&'static str> {
     until_async(LIMIT, &format!("PyTorchJob {name} has not ended"), async || {
         let job = jobs(namespace).get(name).await?;
