@@ -102,18 +102,31 @@ fn add(layer: Layer, file: &str) -> Result<Layer> {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn add_tree(mut layer: Layer, path: &Path, source: &Path) -> Result<Layer> {
+pub fn add_tree(layer: Layer, path: &Path, source: &Path) -> Result<Layer> {
+    add_tree_except(layer, path, source, &|_| false)
+}
+
+/// As [`add_tree`], without the files and folders of this machine that `skipped` selects.
+///
+/// # Errors
+/// As [`add_tree`].
+pub fn add_tree_except(
+    mut layer: Layer,
+    path: &Path,
+    source: &Path,
+    skipped: &dyn Fn(&Path) -> bool,
+) -> Result<Layer> {
     layer = layer.folder(&path.display().to_string(), 0o755);
     let entries = std::fs::read_dir(source).with_context(|| format!("list {}", source.display()))?;
     for entry in entries {
         let entry = entry.with_context(|| format!("list {}", source.display()))?;
         let (from, to) = (entry.path(), path.join(entry.file_name()));
-        // Compiled Python files contain times, and are as large as their sources.
-        if entry.file_name() == "__pycache__" {
+        // Compiled Python files contain the times of their sources, which images do not have.
+        if entry.file_name() == "__pycache__" || skipped(&from) {
             continue;
         }
         layer = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            add_tree(layer, &to, &from)?
+            add_tree_except(layer, &to, &from, skipped)?
         } else {
             add_entry(layer, &to, &from)?
         };

@@ -7,7 +7,9 @@
 //! - [`process`]: a running client or controller. [`controller`]: a controller with admission webhooks.
 //! - [`python`]: environments of clients from the Python Package Index.
 //! - [`debian`]: images with the programs of Debian packages, such as Python.
+//! - [`python_image`]: images with Python and an environment.
 //! - [`results`]: what `make test-schedulers` prints.
+//! - The other modules are clients.
 
 pub mod controller;
 pub mod debian;
@@ -16,13 +18,14 @@ pub mod kuberay;
 pub mod kueue;
 pub mod process;
 pub mod python;
+pub mod python_image;
 pub mod results;
 pub mod training_operator;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 
 use crate::scenario::Namespace;
 
@@ -37,7 +40,7 @@ pub struct Client {
     pub requirements: &'static [&'static str],
     /// Builds it if it is not in the cache, and returns its folders in the cache. The archives of images are in
     /// their subfolders [`IMAGES`].
-    pub prepare: fn() -> BoxFuture<'static, Result<Vec<PathBuf>>>,
+    pub prepare: fn() -> LocalBoxFuture<'static, Result<Vec<PathBuf>>>,
     /// Whether `make test` includes it. The others need too much time, and have a separate command.
     pub short: bool,
     /// The workflow of `make demo SCHEDULER=NAME`.
