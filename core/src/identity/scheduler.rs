@@ -95,6 +95,12 @@ impl Scheduler {
         self.spec.warning.as_deref()
     }
 
+    /// A warning for the creator of each pod with outputs.
+    #[must_use]
+    pub fn output_warning(&self) -> Option<&str> {
+        self.spec.output_warning.as_deref()
+    }
+
     /// Why the pods do not contain a field of the identity, if no rule finds it in any pod.
     #[must_use]
     pub fn unknown(&self, field: IdentityField) -> Option<&str> {

@@ -54,6 +54,10 @@ pub struct SchedulerSpec {
     #[serde(default)]
     #[schemars(length(min = 1, max = 500))]
     pub warning: Option<String>,
+    /// A warning for the creator of each pod with outputs, which get a native sidecar.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 500))]
+    pub output_warning: Option<String>,
     /// How Bootlace is tested with this scheduler, for the docs.
     #[serde(default)]
     pub tested: Option<TestedWith>,

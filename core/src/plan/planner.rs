@@ -203,6 +203,8 @@ impl<'p, 'a> Planner<'p, 'a> {
             boot.push(sidecar.container);
             volumes.extend(sidecar.volume);
             warnings.extend(sidecar.warnings);
+            let warning = self.scheduler.and_then(|found| found.output_warning());
+            warnings.extend(warning.map(|text| format!("bootlace: {text}")));
             sidecar.config
         });
         let mut added = AddedContainers { wait, boot, volumes, sidecar, warnings };

@@ -230,6 +230,18 @@ fn a_cron_jobs_job_is_told_from_others_by_its_name() {
     }
 }
 
+/// dagster-k8s 0.29.27: the label of the step `load[east]` is `load-east`.
+#[test]
+fn a_dynamic_step_of_dagster_is_its_step_and_a_map_index() {
+    let mut pod = made::pod("dagster-step.json");
+    pod["metadata"]["labels"]["dagster/op"] = json!("load-east");
+    let env = pod["spec"]["containers"][0]["env"].as_array_mut().unwrap();
+    let key = env.iter_mut().find(|variable| variable["name"] == "DAGSTER_RUN_STEP_KEY").unwrap();
+    key["value"] = json!("load[east]");
+    let (_, identity) = seen(&pod);
+    assert_eq!((&identity["task"], &identity["mapIndex"]), (&json!("load"), &json!("east")));
+}
+
 #[test]
 fn luigi_is_warned_about_its_check() {
     let injection = inject(&labelled(made::pod("luigi-task.json")), Position::Last);

@@ -12,7 +12,7 @@ use insta::assert_json_snapshot;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::pods;
+use crate::{made, pods};
 
 const CERT: &str = "- {key: Certificate, file: /out/tls.crt, kind: Secret}\n";
 
@@ -289,4 +289,27 @@ proptest! {
         let twice = admission::admit(injected, "team", &recipes(&profile, &settings()));
         prop_assert!(matches!(twice, Decision::Skip(SkipReason::AlreadyInjected)));
     }
+}
+
+/// Dagster can fail such a task because of the sidecar, in ways that the task itself avoids.
+#[test]
+fn a_scheduler_that_breaks_on_the_sidecar_has_a_warning_on_pods_with_outputs() {
+    let warned = |file: &str, annotations: Value| {
+        let mut pod = made::pod(file);
+        pod["metadata"]["annotations"] = annotations;
+        pod["spec"]["containers"][0]["command"] = json!(["true"]);
+        decide(&pod, &json!({}), &settings()).unwrap().warnings.join("\n")
+    };
+    let output = json!({names::ANNOTATION_PIPE_OUT: CERT, names::ANNOTATION_RUN: "r1"});
+    for (file, remedy) in [
+        ("dagster-k8s-job-op.json", "set restart_policy to OnFailure"),
+        ("dagster-pipes.json", r#"pass ignore_containers={"bootlace-pipe"}"#),
+    ] {
+        let warnings = warned(file, output.clone());
+        assert!(warnings.contains(remedy), "{file}: {warnings}");
+        let warnings = warned(file, json!({}));
+        assert!(!warnings.contains(remedy), "{file} has no outputs: {warnings}");
+    }
+    let warnings = warned("dagster-step.json", output);
+    assert!(!warnings.contains("sidecar"), "steps are not affected: {warnings}");
 }
