@@ -12,6 +12,7 @@
 //! - The other modules are clients.
 
 pub mod controller;
+pub mod dagster;
 pub mod debian;
 pub mod jobset;
 pub mod kuberay;
@@ -61,7 +62,7 @@ pub struct Demo {
 }
 
 /// All clients.
-pub const ALL: [Client; 4] = [jobset::CLIENT, kuberay::CLIENT, kueue::CLIENT, training_operator::CLIENT];
+pub const ALL: [Client; 5] = [dagster::CLIENT, jobset::CLIENT, kuberay::CLIENT, kueue::CLIENT, training_operator::CLIENT];
 
 /// The clients whose names contain one of `names`, and all clients if there are no names.
 #[must_use]

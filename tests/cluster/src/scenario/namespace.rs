@@ -18,6 +18,9 @@ use crate::manifest::{self, Created};
 /// machine with other load.
 pub const LIMIT: Duration = Duration::from_mins(3);
 
+/// The timeout for a workflow. Its pods start one after another, and those with Python need a core for seconds.
+const WORKFLOW_LIMIT: Duration = Duration::from_mins(10);
+
 /// How often a log is read again: for 15 seconds, which is longer than a busy node needs to write one.
 const LOG_READS: usize = 100;
 const LOG_READ_INTERVAL: Duration = Duration::from_millis(150);
@@ -95,10 +98,20 @@ impl Namespace {
     /// # Errors
     /// If the condition is not true in time.
     pub async fn pod(&self, name: &str, state: &str, condition: impl Fn(&Pod) -> bool) -> Result<Pod> {
+        self.pod_within(LIMIT, name, state, condition).await
+    }
+
+    async fn pod_within(
+        &self,
+        limit: Duration,
+        name: &str,
+        state: &str,
+        condition: impl Fn(&Pod) -> bool,
+    ) -> Result<Pod> {
         let found = await_condition(self.api::<Pod>(), name, |pod: Option<&Pod>| pod.is_some_and(&condition));
-        let waited = tokio::time::timeout(LIMIT, found).await;
+        let waited = tokio::time::timeout(limit, found).await;
         let pod = waited
-            .with_context(|| format!("timed out after {} s: pod {name} is not {state}", LIMIT.as_secs()))??;
+            .with_context(|| format!("timed out after {} s: pod {name} is not {state}", limit.as_secs()))??;
         pod.with_context(|| format!("pod {name} was deleted"))
     }
 
@@ -107,7 +120,15 @@ impl Namespace {
     /// # Errors
     /// If it fails, or does not end in time.
     pub async fn pod_succeeded(&self, name: &str) -> Result<Pod> {
-        self.pod_ended(name, "Succeeded").await
+        self.pod_ended(LIMIT, name, "Succeeded").await
+    }
+
+    /// As [`Self::pod_succeeded`], for a pod that waits for a workflow.
+    ///
+    /// # Errors
+    /// As [`Self::pod_succeeded`].
+    pub async fn workflow_succeeded(&self, name: &str) -> Result<Pod> {
+        self.pod_ended(WORKFLOW_LIMIT, name, "Succeeded").await
     }
 
     /// Waits until the pod has failed, and returns it.
@@ -115,12 +136,12 @@ impl Namespace {
     /// # Errors
     /// If it succeeds, or does not end in time.
     pub async fn pod_failed(&self, name: &str) -> Result<Pod> {
-        self.pod_ended(name, "Failed").await
+        self.pod_ended(LIMIT, name, "Failed").await
     }
 
-    async fn pod_ended(&self, name: &str, expected: &str) -> Result<Pod> {
-        let pod =
-            self.pod(name, "Succeeded or Failed", |pod| matches!(phase(pod), "Succeeded" | "Failed")).await?;
+    async fn pod_ended(&self, limit: Duration, name: &str, expected: &str) -> Result<Pod> {
+        let ended = |pod: &Pod| matches!(phase(pod), "Succeeded" | "Failed");
+        let pod = self.pod_within(limit, name, "Succeeded or Failed", ended).await?;
         if phase(&pod) != expected {
             bail!("pod {name} is {}; expected: {expected}", phase(&pod));
         }
