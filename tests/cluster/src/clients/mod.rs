@@ -17,6 +17,7 @@ pub mod debian;
 pub mod jobset;
 pub mod kuberay;
 pub mod kueue;
+pub mod prefect;
 pub mod process;
 pub mod python;
 pub mod python_image;
@@ -62,7 +63,7 @@ pub struct Demo {
 }
 
 /// All clients.
-pub const ALL: [Client; 5] = [dagster::CLIENT, jobset::CLIENT, kuberay::CLIENT, kueue::CLIENT, training_operator::CLIENT];
+pub const ALL: [Client; 6] = [dagster::CLIENT, jobset::CLIENT, kuberay::CLIENT, kueue::CLIENT, prefect::CLIENT, training_operator::CLIENT];
 
 /// The clients whose names contain one of `names`, and all clients if there are no names.
 #[must_use]

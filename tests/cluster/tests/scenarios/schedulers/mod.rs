@@ -5,6 +5,7 @@ mod dagster;
 mod jobset;
 mod kuberay;
 mod kueue;
+mod prefect;
 mod task;
 mod training_operator;
 
