@@ -47,11 +47,31 @@ impl Workflow {
         run: impl AsyncFn(&Namespace) -> Result<S>,
         check: impl AsyncFnOnce(&Namespace) -> Result<()>,
     ) -> Result<()> {
+        self.run_with(
+            async |_| Ok(()),
+            async |namespace, ()| run(namespace).await,
+            async |namespace, ()| check(namespace).await,
+        )
+        .await
+    }
+
+    /// As [`run`](Self::run), with a controller in each namespace. `start` starts it, which is not part of the
+    /// recorded time. It is dropped when nothing of Bootlace is left.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and the errors of `start`.
+    pub(super) async fn run_with<C, S: Display + PartialEq>(
+        &self,
+        start: impl AsyncFn(&Namespace) -> Result<C>,
+        run: impl AsyncFn(&Namespace, &mut C) -> Result<S>,
+        check: impl AsyncFnOnce(&Namespace, &mut C) -> Result<()>,
+    ) -> Result<()> {
         let mut plain = None;
         scenario(self.namespace)
             .run(async |namespace| {
+                let mut controller = start(namespace).await?;
                 let started = Instant::now();
-                plain = Some((run(namespace).await?, started.elapsed()));
+                plain = Some((run(namespace, &mut controller).await?, started.elapsed()));
                 Ok(())
             })
             .await?;
@@ -59,14 +79,15 @@ impl Workflow {
         scenario(self.namespace)
             .label("bootlace.dev/schedulers", "enabled")
             .run(async |namespace| {
+                let mut controller = start(namespace).await?;
                 let started = Instant::now();
-                let state = run(namespace).await?;
+                let state = run(namespace, &mut controller).await?;
                 let with = started.elapsed();
                 ensure!(
                     state == expected,
                     "the workflow ended as {state} with Bootlace, and as {expected} without"
                 );
-                check(namespace).await?;
+                check(namespace, &mut controller).await?;
                 // The garbage collector of Kubernetes removes objects some time after their owner.
                 until_async(LIMIT, "objects of Bootlace are left", async || {
                     let left = left(namespace).await?;
