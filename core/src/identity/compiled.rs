@@ -161,5 +161,13 @@ fn converted(code: Conversion, text: &str, pod: &Pod<'_>) -> Option<String> {
         Conversion::CronJobTime => convert::cron_job_time(text),
         Conversion::CompactTime => convert::compact_time(text),
         Conversion::JobSetIndex => Some(convert::job_set_index(text, pod)),
+        Conversion::TektonMatrixIndex => {
+            let label = |name| pod.labels.get(name);
+            convert::tekton_matrix_index(
+                text,
+                label("tekton.dev/pipelineRun")?,
+                label("tekton.dev/pipelineTask")?,
+            )
+        }
     }
 }

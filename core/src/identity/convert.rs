@@ -71,6 +71,18 @@ pub(super) fn job_set_index(job: &str, pod: &Pod<'_>) -> String {
     }
 }
 
+/// The index in the name of a `TaskRun` of a matrix: `monday-load-1` for the task `load` of the run `monday`. Names
+/// with more than 63 characters contain a hash in place of a part of the run.
+/// <https://github.com/tektoncd/pipeline/blob/v1.6.0/pkg/reconciler/pipelinerun/resources/pipelinerunresolution.go>
+/// (`getNewRunNames`)
+pub(super) fn tekton_matrix_index(task_run: &str, run: &str, task: &str) -> Option<String> {
+    let (start, index) = task_run.rsplit_once('-')?;
+    let start = start.strip_suffix(task)?.strip_suffix('-')?;
+    let is_hashed = || start.len() > 32 && start.bytes().rev().take(32).all(|byte| byte.is_ascii_hexdigit());
+    let is_index = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
+    (is_index && (start == run || is_hashed())).then(|| index.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +119,27 @@ mod tests {
         assert_eq!(cron_job_time("report-29412345").as_deref(), Some("2025-12-03T05:45:00Z"));
         for other in ["report", "report-20260131", "report-7", "29412345", "report-+9412345"] {
             assert_eq!(cron_job_time(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_a_task_run_of_a_matrix_has_an_index() {
+        for (task_run, run, task, index) in [
+            ("monday-load-1", "monday", "load", Some("1")),
+            ("monday-load", "monday", "load", None),
+            ("monday-load-2", "monday", "load-2", None),
+            ("monday-load-2-11", "monday", "load-2", Some("11")),
+            ("monday-1-1", "monday-1", "1", None),
+            (
+                "the-report-of-01234567890123456789012345678901-load-1",
+                "the-report-of-the-day",
+                "load",
+                Some("1"),
+            ),
+            ("the-report-of-01234567890123456789012345678901-load", "the-report-of-the-day", "load", None),
+            ("by-hand", "monday", "load", None),
+        ] {
+            assert_eq!(tekton_matrix_index(task_run, run, task).as_deref(), index, "{task_run}");
         }
     }
 
