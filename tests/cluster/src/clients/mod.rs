@@ -14,6 +14,7 @@
 pub mod controller;
 pub mod dagster;
 pub mod debian;
+pub mod job;
 pub mod jobset;
 pub mod kuberay;
 pub mod kueue;
@@ -22,6 +23,7 @@ pub mod process;
 pub mod python;
 pub mod python_image;
 pub mod results;
+pub mod tekton;
 pub mod training_operator;
 
 use std::path::{Path, PathBuf};
@@ -63,7 +65,7 @@ pub struct Demo {
 }
 
 /// All clients.
-pub const ALL: [Client; 6] = [dagster::CLIENT, jobset::CLIENT, kuberay::CLIENT, kueue::CLIENT, prefect::CLIENT, training_operator::CLIENT];
+pub const ALL: [Client; 8] = [dagster::CLIENT, job::CLIENT, jobset::CLIENT, kuberay::CLIENT, kueue::CLIENT, prefect::CLIENT, tekton::CLIENT, training_operator::CLIENT];
 
 /// The clients whose names contain one of `names`, and all clients if there are no names.
 #[must_use]

@@ -2,11 +2,13 @@
 //! label of their namespace opts them in.
 
 mod dagster;
+mod job;
 mod jobset;
 mod kuberay;
 mod kueue;
 mod prefect;
 mod task;
+mod tekton;
 mod training_operator;
 
 use std::fmt::Display;
@@ -101,9 +103,14 @@ impl Workflow {
     }
 }
 
+/// Selects the Secrets and ConfigMaps that Bootlace has created.
+fn managed() -> ListParams {
+    ListParams::default().labels(MANAGED)
+}
+
 /// The objects of Bootlace that are left in the namespace.
 async fn left(namespace: &Namespace) -> Result<Vec<String>> {
-    let managed = ListParams::default().labels(MANAGED);
+    let managed = managed();
     let secrets = namespace.api::<Secret>().list(&managed).await?.items;
     let config_maps = namespace.api::<ConfigMap>().list(&managed).await?.items;
     let pipes = pipes(namespace).list(&ListParams::default()).await?.items;
