@@ -52,7 +52,7 @@ impl Workflow {
         self.run_with(
             async |_| Ok(()),
             async |namespace, ()| run(namespace).await,
-            async |namespace, ()| check(namespace).await,
+            async |namespace, (), _| check(namespace).await,
         )
         .await
     }
@@ -66,7 +66,7 @@ impl Workflow {
         &self,
         start: impl AsyncFn(&Namespace) -> Result<C>,
         run: impl AsyncFn(&Namespace, &mut C) -> Result<S>,
-        check: impl AsyncFnOnce(&Namespace, &mut C) -> Result<()>,
+        check: impl AsyncFnOnce(&Namespace, &mut C, &S) -> Result<()>,
     ) -> Result<()> {
         let mut plain = None;
         scenario(self.namespace)
@@ -89,7 +89,7 @@ impl Workflow {
                     state == expected,
                     "the workflow ended as {state} with Bootlace, and as {expected} without"
                 );
-                check(namespace, &mut controller).await?;
+                check(namespace, &mut controller, &state).await?;
                 // The garbage collector of Kubernetes removes objects some time after their owner.
                 until_async(LIMIT, "objects of Bootlace are left", async || {
                     let left = left(namespace).await?;
