@@ -1,6 +1,6 @@
 //! Builds programs from the Go modules in `tests/cluster`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -21,12 +21,35 @@ pub struct GoModule {
     pub sources: &'static [&'static str],
 }
 
+/// A source file that is missing from the published version of a module. It must also be one of
+/// [`GoModule::sources`].
+pub struct Addition {
+    /// The module, one of the requirements in `go.mod`.
+    pub module: &'static str,
+    /// The path of the file in the module.
+    pub path: &'static str,
+    /// The content of the file.
+    pub content: &'static str,
+}
+
 impl GoModule {
     /// Builds the programs in `packages` that are not in the cache, and returns their folder.
     ///
     /// # Errors
     /// If Go is not installed or a build fails.
     pub async fn build(&self, packages: &[&'static str]) -> Result<PathBuf> {
+        self.build_with(packages, None).await
+    }
+
+    /// As [`build`](Self::build), with a file added to the source code of a module.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and if the source code cannot be copied.
+    pub async fn build_with(
+        &self,
+        packages: &[&'static str],
+        addition: Option<&Addition>,
+    ) -> Result<PathBuf> {
         let flags = self.flags();
         let entry = self.entry(&flags).await?;
         let folder = entry.folder().to_owned();
@@ -41,6 +64,11 @@ impl GoModule {
             // Build in another folder, so that an interrupted build does not look complete.
             let new = folder.join("new");
             std::fs::create_dir_all(&new).with_context(|| format!("create {}", new.display()))?;
+            let copy = tempfile::tempdir_in(&folder).context("create a folder for source code")?;
+            let mut flags = flags.to_vec();
+            if let Some(addition) = addition {
+                flags.push(self.add(addition, copy.path()).await?);
+            }
             // One command for all programs, so that Go links one while it compiles another.
             builds::go(&self.source_folder(), &flags, &missing, &new, progress).await?;
             for name in names {
@@ -51,6 +79,21 @@ impl GoModule {
         })
         .await?;
         Ok(folder)
+    }
+
+    /// Copies the source code of a module to `folder`, adds the file, and returns the flag of Go to use the
+    /// copy. Go's flag `-overlay` would not need a copy, but refuses files in the module cache.
+    async fn add(&self, addition: &Addition, folder: &Path) -> Result<String> {
+        let Addition { module, path, content } = addition;
+        let (source, copy) = (self.source_of(module).await?, folder.join("module"));
+        // The module cache is read-only.
+        output(command("cp").args(["--recursive", "--no-preserve=mode"]).args([&source, &copy])).await?;
+        let (go_mod, go_sum) = (folder.join("go.mod"), folder.join("go.sum"));
+        let replaced = format!("{}\nreplace {module} => {}\n", self.go_mod, copy.display());
+        for (file, content) in [(&copy.join(path), *content), (&go_mod, &replaced), (&go_sum, self.go_sum)] {
+            std::fs::write(file, content).with_context(|| format!("write {}", file.display()))?;
+        }
+        Ok(format!("-modfile={}", go_mod.display()))
     }
 
     /// The folder with the programs that [`build`](Self::build) has built. Needs no network.
