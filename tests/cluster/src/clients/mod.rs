@@ -5,13 +5,17 @@
 //! cluster, with the kubeconfig of the administrator, as a user runs it on a workstation or in a pod.
 //!
 //! - [`process`]: a running client or controller. [`controller`]: a controller with admission webhooks.
+//! - [`crds`]: the definitions of their custom resources.
+//! - [`process`]: a running client or controller.
 //! - [`python`]: environments of clients from the Python Package Index.
 //! - [`debian`]: images with the programs of Debian packages, such as Python.
 //! - [`python_image`]: images with Python and an environment.
 //! - [`results`]: what `make test-schedulers` prints.
 //! - The other modules are clients.
 
+pub mod argo;
 pub mod controller;
+pub mod crds;
 pub mod dagster;
 pub mod debian;
 pub mod job;
@@ -65,7 +69,7 @@ pub struct Demo {
 }
 
 /// All clients.
-pub const ALL: [Client; 8] = [dagster::CLIENT, job::CLIENT, jobset::CLIENT, kuberay::CLIENT, kueue::CLIENT, prefect::CLIENT, tekton::CLIENT, training_operator::CLIENT];
+pub const ALL: [Client; 9] = [argo::CLIENT, dagster::CLIENT, job::CLIENT, jobset::CLIENT, kuberay::CLIENT, kueue::CLIENT, prefect::CLIENT, tekton::CLIENT, training_operator::CLIENT];
 
 /// The clients whose names contain one of `names`, and all clients if there are no names.
 #[must_use]
