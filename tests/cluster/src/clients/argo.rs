@@ -26,7 +26,7 @@ pub const TITLE: &str = "Argo Workflows 4.0.5";
 
 /// The client.
 pub const CLIENT: Client =
-    Client { name: "argo", requirements: &[], prepare: || Box::pin(prepare()), short: true };
+    Client { name: "argo", requirements: &[], prepare: || Box::pin(prepare()), short: true, demo: None };
 
 const MODULE: &str = "github.com/argoproj/argo-workflows/v4";
 const CONTROLLER: &str = "github.com/argoproj/argo-workflows/v4/cmd/workflow-controller";

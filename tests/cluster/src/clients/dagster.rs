@@ -44,6 +44,7 @@ pub const CLIENT: Client = Client {
         })
     },
     short: false,
+    demo: None,
 };
 
 /// The run of a job, which has ended.

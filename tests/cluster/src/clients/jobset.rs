@@ -18,6 +18,7 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![MODULE.build(&[PACKAGE]).await?]) }.boxed(),
     short: false,
+    demo: None,
 };
 /// As the results name it.
 pub const TITLE: &str = "JobSet 0.10.1";

@@ -21,6 +21,7 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![MODULE.build(&[PACKAGE]).await?, prepare_image().await?]) }.boxed(),
     short: false,
+    demo: None,
 };
 /// As the results name it.
 pub const TITLE: &str = "KubeRay 1.5.0";

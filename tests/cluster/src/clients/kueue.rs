@@ -20,6 +20,7 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![MODULE.build(&[PACKAGE]).await?]) }.boxed(),
     short: false,
+    demo: None,
 };
 /// As the results name it.
 pub const TITLE: &str = "Kueue 0.17.0";

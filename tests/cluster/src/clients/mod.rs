@@ -6,8 +6,8 @@
 //!
 //! - [`process`]: a running client or controller. [`controller`]: a controller with admission webhooks.
 //! - [`crds`]: the definitions of their custom resources.
-//! - [`process`]: a running client or controller.
 //! - [`python`]: environments of clients from the Python Package Index.
+//! - [`maven`]: jars of clients from Maven Central.
 //! - [`debian`]: images with the programs of Debian packages, such as Python.
 //! - [`python_image`]: images with Python and an environment.
 //! - [`results`]: what `make test-schedulers` prints.
@@ -22,11 +22,14 @@ pub mod job;
 pub mod jobset;
 pub mod kuberay;
 pub mod kueue;
+pub mod maven;
+pub mod nextflow;
 pub mod prefect;
 pub mod process;
 pub mod python;
 pub mod python_image;
 pub mod results;
+pub mod spark;
 pub mod tekton;
 pub mod training_operator;
 
@@ -69,7 +72,19 @@ pub struct Demo {
 }
 
 /// All clients.
-pub const ALL: [Client; 9] = [argo::CLIENT, dagster::CLIENT, job::CLIENT, jobset::CLIENT, kuberay::CLIENT, kueue::CLIENT, prefect::CLIENT, tekton::CLIENT, training_operator::CLIENT];
+pub const ALL: [Client; 11] = [
+    argo::CLIENT,
+    dagster::CLIENT,
+    job::CLIENT,
+    jobset::CLIENT,
+    kuberay::CLIENT,
+    kueue::CLIENT,
+    nextflow::CLIENT,
+    prefect::CLIENT,
+    spark::CLIENT,
+    tekton::CLIENT,
+    training_operator::CLIENT,
+];
 
 /// The clients whose names contain one of `names`, and all clients if there are no names.
 #[must_use]

@@ -40,6 +40,7 @@ pub const CLIENT: Client = Client {
         })
     },
     short: false,
+    demo: None,
 };
 
 /// Installs Prefect in the namespace, and waits until its server is ready.

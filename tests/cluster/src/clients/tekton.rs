@@ -30,7 +30,7 @@ use crate::stage::{print, progressing};
 
 /// The client.
 pub const CLIENT: Client =
-    Client { name: "tekton", requirements: &[], prepare: || Box::pin(prepare()), short: true };
+    Client { name: "tekton", requirements: &[], prepare: || Box::pin(prepare()), short: true, demo: None };
 
 /// The scheduler and its version, for the table of results.
 pub const TITLE: &str = "Tekton 1.6.0";

@@ -20,6 +20,7 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![MODULE.build(&[PACKAGE]).await?]) }.boxed(),
     short: false,
+    demo: None,
 };
 /// As the results name it.
 pub const TITLE: &str = "Kubeflow training operator 1.8.1";

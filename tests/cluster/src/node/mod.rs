@@ -36,7 +36,7 @@ pub const ADDRESS: &str = "10.99.0.1";
 /// `node/kubelet.yaml`.
 pub const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
 /// The port of the API server.
-const API_PORT: u16 = 6443;
+pub const API_PORT: u16 = 6443;
 /// The addresses of Services. `CoreDNS` has the tenth, in `node/cluster.yaml`.
 const SERVICE_CIDR: &str = "10.96.0.0/16";
 /// The first address of [`SERVICE_CIDR`], which belongs to the Service of the API server.

@@ -25,7 +25,7 @@ async fn run(
     check: impl AsyncFnOnce(&Namespace, &Ended) -> Result<()>,
 ) -> Result<()> {
     let run = async |namespace: &Namespace, argo: &mut Argo| argo.run(namespace, file).await;
-    let check = async |namespace: &Namespace, argo: Argo, ended: &Ended| {
+    let check = async |namespace: &Namespace, argo: &mut Argo, ended: &Ended| {
         check(namespace, ended).await?;
         for pipe in pipes(namespace).await? {
             let owners = serde_json::to_value(&pipe.metadata.owner_references)?;
