@@ -1,6 +1,8 @@
 //! The command line of the harness: it starts temporary clusters, and runs the scenarios, the demo and the
 //! benchmarks on them.
 
+mod arguments;
+
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
@@ -19,181 +21,10 @@ use bootlace_cluster::{
     airflow, bench, clients, demo, images, install, interrupt, keeper, kill, machine, node, store,
 };
 use bootlace_image::product;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Parser as _, ValueEnum};
 use tokio::process::Command;
 
-/// A temporary single-node Kubernetes cluster in separate Linux namespaces.
-#[derive(Parser)]
-#[command(version)]
-enum Arguments {
-    /// Build everything that a cluster needs, so that later runs start immediately.
-    Prepare {
-        #[command(flatten)]
-        release: Release,
-        /// Build the real clients of all schedulers too, or of those whose names contain one of the names.
-        #[arg(long)]
-        schedulers: bool,
-        /// The names.
-        #[arg(requires = "schedulers")]
-        names: Vec<String>,
-    },
-    /// Start a cluster, print how to connect to it, and stop it on Ctrl-C.
-    Up {
-        #[command(flatten)]
-        release: Release,
-        /// Do not install Bootlace.
-        #[arg(long)]
-        bare: bool,
-    },
-    /// Start a cluster, run a command in its network with KUBECONFIG set, and stop the cluster. Exits with
-    /// the exit code of the command.
-    Run {
-        #[command(flatten)]
-        release: Release,
-        /// Do not install Bootlace.
-        #[arg(long)]
-        bare: bool,
-        /// The command and its arguments.
-        #[arg(required = true, last = true)]
-        command: Vec<String>,
-    },
-    /// Start a cluster with Bootlace and run the scenarios on it.
-    Test {
-        #[command(flatten)]
-        release: Release,
-        #[command(flatten)]
-        on: On,
-        /// Build cert-manager, and run only the scenario that needs it.
-        #[arg(long, conflicts_with = "names")]
-        cert_manager: bool,
-        /// Build the previous version of Bootlace, and run only the scenarios that need it.
-        #[arg(long, conflicts_with_all = ["names", "cert_manager"])]
-        previous: bool,
-        /// Build the real clients of all schedulers whose names contain one of the names, and run only their
-        /// scenarios.
-        #[arg(long, conflicts_with_all = ["cert_manager", "previous"])]
-        schedulers: bool,
-        /// Run only scenarios whose names contain one of these.
-        names: Vec<String>,
-    },
-    /// Build the release image of Bootlace as an OCI archive, and print its name, digest and file.
-    Image {
-        /// The file to write.
-        #[arg(long, default_value = "dist/bootlace.tar")]
-        output: PathBuf,
-    },
-    /// Print the path of a program (`helm`, `kubectl`), and build it if it is not in the cache.
-    Tool {
-        /// The program.
-        name: String,
-    },
-    /// Run an Airflow DAG on a cluster with Bootlace, and show how its pods change.
-    Demo {
-        #[command(flatten)]
-        on: On,
-        /// Run a workflow of this scheduler instead.
-        #[arg(long, default_value = AIRFLOW)]
-        scheduler: String,
-    },
-    /// Start a cluster with Bootlace, run tasks with outputs on it, kill one process during each, and print
-    /// the results.
-    Kill(Kill),
-    /// Start a cluster with Bootlace, and measure the cost of outputs and of the hook for docs/figures.md.
-    Bench(Bench),
-    /// Internal: run the pods of `bench`, inside the network of the cluster.
-    #[command(hide = true)]
-    Benched(Bench),
-    /// Internal: run the tasks of `kill`, inside the network of the cluster.
-    #[command(hide = true)]
-    Killings(Kill),
-    /// Internal: run the chapters of the demo, inside the network of the cluster.
-    #[command(hide = true)]
-    Story {
-        /// The scheduler, if it is not Airflow.
-        #[arg(long)]
-        scheduler: Option<String>,
-    },
-    /// Internal: the process that cleans up after a cluster.
-    #[command(hide = true)]
-    Keeper(Inside),
-    /// Internal: the node.
-    #[command(hide = true)]
-    Node(Inside),
-}
-
-/// The version of the cluster.
-#[derive(Args)]
-struct Release {
-    /// The version of Kubernetes.
-    #[arg(long, value_enum, default_value_t)]
-    kubernetes: Kubernetes,
-}
-
-/// The cluster to use.
-#[derive(Args)]
-struct On {
-    /// A temporary cluster, or the cluster of the current context of the kubeconfig.
-    #[arg(long, value_enum, default_value_t)]
-    cluster: Which,
-    /// With `current`: the registry, `host:port/path`, to push the images to, and from which the nodes pull
-    /// them. Without it, the images are loaded with the tool that created the cluster: kind, k3d, minikube,
-    /// or ctr or nerdctl if the node is this machine (`CONTAINERD_ADDRESS` overrides the default socket of
-    /// containerd).
-    #[arg(long, env = "REGISTRY")]
-    registry: Option<String>,
-}
-
-/// The kind of cluster.
-#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Which {
-    /// A temporary cluster, which ends with this command.
-    #[default]
-    Own,
-    /// An existing cluster. Bootlace is installed on it, and removed at the end.
-    Current,
-}
-
-/// Identifies the cluster for one of its internal processes.
-#[derive(Args)]
-struct Inside {
-    /// The ID of the run.
-    #[arg(long)]
-    id: String,
-    /// The folder with the programs of the cluster.
-    #[arg(long)]
-    tools: PathBuf,
-    /// Restart programs that exit, instead of stopping the cluster.
-    #[arg(long)]
-    revive: bool,
-}
-
-/// The amount of work of `kill`.
-#[derive(Args)]
-struct Kill {
-    /// The number of tasks. One process is killed during each.
-    #[arg(long, default_value_t = 200)]
-    runs: u32,
-    /// The number of tasks that run at the same time.
-    #[arg(long, default_value_t = 4)]
-    at_once: usize,
-    /// The seed of the random numbers. Random by default.
-    #[arg(long)]
-    seed: Option<u64>,
-}
-
-/// The amount of work of `bench`.
-#[derive(Args)]
-struct Bench {
-    /// The number of pods of each kind.
-    #[arg(long, default_value_t = 20)]
-    rounds: u32,
-    /// The sections to measure.
-    #[arg(value_enum, default_values_t = [bench::Section::Outputs, bench::Section::Hook])]
-    sections: Vec<bench::Section>,
-}
-
-/// The scheduler of the demo, unless another one is named.
-const AIRFLOW: &str = "airflow";
+use arguments::{AIRFLOW, Arguments, Bench, Kill, On, Which};
 
 fn main() -> ExitCode {
     main_or_error().unwrap_or_else(|error| {
@@ -268,30 +99,7 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             return Ok(exit_code(inside.status().await.context("start the kill test")?));
         }
         Arguments::Killings(kill) => run_kill_test(&kill).await?,
-        Arguments::Demo { on: On { cluster: Which::Own, .. }, scheduler } if scheduler != AIRFLOW => {
-            let client = demo_client(&scheduler)?;
-            machine::ensure(&[&machine::CLUSTER[..], client.requirements].concat()).await?;
-            prepare(Kubernetes::Newest, true).await?;
-            let archives = clients::prepare(&[client]).await?;
-            let cluster = start_with(Kubernetes::Newest, false, false, None, &archives).await?;
-            demo::run(&cluster, Some(client.name)).await?;
-            stage::print_times("The demo");
-        }
-        Arguments::Demo { on: On { cluster: Which::Own, .. }, .. } => {
-            demo::run(&start(Kubernetes::Newest, false, false).await?, None).await?;
-            stage::print_times("The demo");
-        }
-        Arguments::Demo { on: On { cluster: Which::Current, registry }, scheduler } => {
-            if scheduler != AIRFLOW {
-                bail!("--scheduler needs a cluster that this command creates: omit --cluster (CLUSTER)");
-            }
-            {
-                let current =
-                    install_on_current("The demo", &demo::CREATES, registry, async { Ok(()) }).await?;
-                demo::run(&current, None).await?;
-            }
-            stage::print_times("The demo");
-        }
+        Arguments::Demo { on, scheduler } => run_demo(on, &scheduler).await?,
         Arguments::Story { scheduler: None } => demo::present().await?,
         Arguments::Story { scheduler: Some(name) } => demo::present_workflow(demo_client(&name)?).await?,
         Arguments::Test {
@@ -376,6 +184,33 @@ async fn run_kill_test(options: &Kill) -> Result<()> {
             kill::run(namespace, options).await
         })
         .await
+}
+
+/// Runs the demo of Airflow, or of another scheduler.
+async fn run_demo(on: On, scheduler: &str) -> Result<()> {
+    match on.cluster {
+        Which::Current if scheduler != AIRFLOW => {
+            bail!("--scheduler needs a cluster that this command creates: omit --cluster (CLUSTER)");
+        }
+        Which::Current => {
+            let current =
+                install_on_current("The demo", &demo::CREATES, on.registry, async { Ok(()) }).await?;
+            demo::run(&current, None).await?;
+        }
+        Which::Own if scheduler == AIRFLOW => {
+            demo::run(&start(Kubernetes::Newest, false, false).await?, None).await?;
+        }
+        Which::Own => {
+            let client = demo_client(scheduler)?;
+            machine::ensure(&[&machine::CLUSTER[..], client.requirements].concat()).await?;
+            prepare(Kubernetes::Newest, true).await?;
+            let archives = clients::prepare(&[client]).await?;
+            let cluster = start_with(Kubernetes::Newest, false, false, None, &archives).await?;
+            demo::run(&cluster, Some(client.name)).await?;
+        }
+    }
+    stage::print_times("The demo");
+    Ok(())
 }
 
 /// The client for the demo of `scheduler`.

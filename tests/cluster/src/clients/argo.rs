@@ -126,7 +126,8 @@ impl Argo {
         namespace.create(&permissions).await?;
         let mut settings = settings.clone();
         // All controllers run in the same network, in which only one could open the port.
-        settings["metricsConfig"] = json!({"enabled": false});
+        let fields = settings.as_object_mut().context("the settings are not an object")?;
+        fields.insert("metricsConfig".to_owned(), json!({"enabled": false}));
         let config = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "workflow-controller-configmap"},
             "data": {"config": settings.to_string()},

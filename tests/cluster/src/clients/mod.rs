@@ -68,7 +68,7 @@ pub struct Demo {
     pub command: &'static str,
     /// Runs it in a namespace until it has ended, and returns its state as the scheduler reports it. Fails if the
     /// workflow does.
-    pub run: for<'n> fn(&'n Namespace) -> BoxFuture<'n, Result<String>>,
+    pub run: for<'n> fn(&'n Namespace) -> LocalBoxFuture<'n, Result<String>>,
 }
 
 /// All clients.

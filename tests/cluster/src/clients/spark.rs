@@ -40,7 +40,7 @@ pub const CLIENT: Client = Client {
     demo: None,
 };
 
-/// Spark 4.3.0. Its package on PyPI contains the jars and `spark-submit`.
+/// Spark 4.3.0. Its Python package contains the jars and `spark-submit`.
 const SPARK: Environment =
     Environment { name: "spark", requirements: include_str!("../../schedulers/spark/requirements.txt") };
 const ENTRYPOINT: &str = include_str!("../../schedulers/spark/entrypoint.sh");

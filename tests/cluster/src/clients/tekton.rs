@@ -83,12 +83,16 @@ async fn prepare() -> Result<Vec<PathBuf>> {
         let crds = objects(&config.join("300-crds"), "CustomResourceDefinition")?;
         // The webhook, which converts between the versions of an object, does not run.
         let crds = crds.into_iter().map(|mut crd| {
-            crd["spec"]["conversion"] = json!({"strategy": "None"});
+            if let Some(spec) = crd.get_mut("spec").and_then(Value::as_object_mut) {
+                spec.insert("conversion".to_owned(), json!({"strategy": "None"}));
+            }
             crd
         });
         write_list(&entry.folder().join(CRDS), crds)?;
         let configuration = objects(&config, "ConfigMap")?.into_iter().map(|mut map| {
-            map["metadata"].as_object_mut().map(|metadata| metadata.remove("namespace"));
+            if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.remove("namespace");
+            }
             map
         });
         write_list(&entry.folder().join(CONFIGURATION), configuration)?;
@@ -252,6 +256,7 @@ async fn install_crds(files: &Path) -> Result<()> {
 }
 
 /// The API for objects of Tekton.
+#[must_use]
 pub fn api(namespace: &Namespace, kind: &str) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", kind));
     Api::namespaced_with(namespace.client(), namespace.name(), &resource)

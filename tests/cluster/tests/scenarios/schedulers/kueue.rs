@@ -97,7 +97,7 @@ async fn a_queued_job_reads_the_output_of_the_one_before_it() -> Result<()> {
             delete_pipes(namespace).await
         },
     );
-    let result = result.await;
+    let result = Box::pin(result).await;
     controller.stop(result).await
 }
 
@@ -117,7 +117,7 @@ async fn a_retried_pod_of_a_queued_job_is_the_same_task() -> Result<()> {
         },
         delete_jobs,
     );
-    let result = result.await;
+    let result = Box::pin(result).await;
     controller.stop(result).await
 }
 
@@ -165,7 +165,7 @@ async fn queued_pod(name: &'static str, namespace: &'static str, order: Order) -
             Ok(())
         },
     );
-    let result = result.await;
+    let result = Box::pin(result).await;
     controller.stop(result).await
 }
 
@@ -190,6 +190,6 @@ async fn a_pod_of_a_group_waits_for_the_output_of_another() -> Result<()> {
             delete_pipes(namespace).await
         },
     );
-    let result = result.await;
+    let result = Box::pin(result).await;
     controller.stop(result).await
 }

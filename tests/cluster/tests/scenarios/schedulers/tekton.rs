@@ -83,7 +83,7 @@ async fn each_step_is_booted_and_results_workspaces_and_outputs_reach_the_next_t
                 namespace.create(PIPELINE).await?;
                 tekton.ended(namespace, "PipelineRun", "monday").await
             },
-            async |namespace, _| {
+            async |namespace, _, _| {
                 assert_eq!(
                     log(namespace, "extract", "query").await?,
                     format!("extracting for the analytics team\n{QUERY}")
@@ -117,7 +117,7 @@ async fn attempts_and_elements_of_a_matrix_know_which_they_are() -> Result<()> {
                 namespace.create(RETRY).await?;
                 tekton.ended(namespace, "PipelineRun", "flaky").await
             },
-            async |namespace, _| {
+            async |namespace, _, _| {
                 let pods = namespace.pods("tekton.dev/pipelineTask=unstable").await?;
                 let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();
                 assert_eq!(names, ["flaky-unstable-pod", "flaky-unstable-pod-retry1"]);
@@ -179,7 +179,7 @@ async fn a_task_fails_for_its_own_reason_and_tekton_shows_the_reasons_of_bootlac
                 namespace.create(FAILING).await?;
                 tekton.ended(namespace, "TaskRun", "failing").await
             },
-            async |namespace, tekton| {
+            async |namespace, tekton, _| {
                 let log = namespace.log("failing-pod", "step-fails").await?;
                 assert_eq!(log, "failing for the analytics team\n");
                 assert_eq!(
@@ -227,7 +227,7 @@ async fn a_result_arrives_unless_the_kubelet_cuts_the_message_that_contains_it()
                 above.borrow_mut().push(ended);
                 Ok(below)
             },
-            async |namespace, _| {
+            async |namespace, _, _| {
                 let pod = namespace.api::<core::Pod>().get("above-pod").await?;
                 assert_eq!(state::message(&pod, "step-write")?.len(), 12288 / 4);
                 Ok(())
@@ -259,7 +259,7 @@ async fn results_from_sidecars_are_complete_and_native_sidecars_end() -> Result<
                 assert_eq!(ended.results["report"].len(), 3400);
                 Ok(ended)
             },
-            async |namespace, _| {
+            async |namespace, _, _| {
                 let log = namespace.log("large-pod", "step-write").await?;
                 assert_eq!(log, "writing for the analytics team\n");
                 let maps = namespace.api::<core::ConfigMap>().list(&super::managed()).await?;
