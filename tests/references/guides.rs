@@ -1,5 +1,5 @@
-//! The guides in `docs/schedulers`: the index lists them all, their YAML can be parsed, their tables are those of real pods, and
-//! their commands without a cluster work.
+//! The guides in `docs/schedulers`: the index lists them all, their YAML can be parsed, their tables are
+//! those of real pods, and their commands without a cluster work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,5 @@
-//! The tables of schedulers in the docs, the tested pods in the guides, and the schema of the chart value `schedulers.extra`.
+//! The tables of schedulers in the docs, the tested pods in the guides, and the schema of the chart value
+//! `schedulers.extra`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -80,7 +81,8 @@ fn the_schema_of_the_chart_matches_the_schedulers() {
 #[test]
 fn the_guides_match_the_schedulers() {
     let mut guides = BTreeMap::<_, String>::new();
-    for spec in Schedulers::built_in().specs() {
+    let schedulers = Schedulers::built_in();
+    for spec in schedulers.specs() {
         let line = format!("- {}: {}\n", title(spec), tested(spec));
         guides.entry(guide(&spec.name)).or_default().push_str(&line);
     }

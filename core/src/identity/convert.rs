@@ -71,8 +71,8 @@ pub(super) fn job_set_index(job: &str, pod: &Pod<'_>) -> String {
     }
 }
 
-/// The index in the name of a `TaskRun` of a matrix: `monday-load-1` for the task `load` of the run `monday`. Names
-/// with more than 63 characters contain a hash in place of a part of the run.
+/// The index in the name of a `TaskRun` of a matrix: `monday-load-1` for the task `load` of the run `monday`.
+/// Names with more than 63 characters contain a hash in place of a part of the run.
 /// <https://github.com/tektoncd/pipeline/blob/v1.6.0/pkg/reconciler/pipelinerun/resources/pipelinerunresolution.go>
 /// (`getNewRunNames`)
 pub(super) fn tekton_matrix_index(task_run: &str, run: &str, task: &str) -> Option<String> {

@@ -429,7 +429,7 @@ pub enum Conversion {
     CompactTime,
     /// The index of a Job in a JobSet, and the completion index of the pod if the Job is indexed.
     JobSetIndex,
-    /// The index of a TaskRun of a matrix, at the end of its name.
+    /// The index of a `TaskRun` of a matrix, at the end of its name.
     TektonMatrixIndex,
 }
 

@@ -2,8 +2,8 @@
 
 use crate::code::Code;
 
-/// Seconds after which a request can be retried. The clients of the Kubernetes controllers wait for this time and retry up to ten
-/// times, and each wait occupies a worker, so it is short.
+/// Seconds after which a request can be retried. The clients of the Kubernetes controllers wait for this time
+/// and retry up to ten times, and each wait occupies a worker, so it is short.
 const RETRY_SECONDS: u32 = 1;
 
 /// The status of a refusal. The API server passes it on to the client that creates the pod.

@@ -4,7 +4,8 @@
 //!
 //! - [`machine`]: checks and installs the requirements on the machine.
 //! - [`prepare`]: builds all parts of a cluster, concurrently if possible.
-//! - [`tools`]: builds Kubernetes, Helm and `CoreDNS` from source with [`go_module`]; [`cache`] keeps the results.
+//! - [`tools`]: builds Kubernetes, Helm and `CoreDNS` from source with [`go_module`]; [`cache`] keeps the
+//!   results.
 //! - [`builds`]: runs cargo and Go, and reports their progress.
 //! - [`images`]: the container images of the node; [`store`] builds the S3 server in one of them.
 //! - [`mod@previous`]: builds the previous version of Bootlace from its commit.

@@ -1,9 +1,9 @@
 //! The only program of the test image without a shell. It prints the state of its process.
 //!
 //! `probe [ACTION…] [-- ARGUMENT…]` runs the actions in order: `argv`, `environ`, `status`, `file=PATH`,
-//! `write=PATH`, `await=PATH` (waits until the file exists), `proxy=PORT` (see [`proxy`]), `exit=CODE`, `wait`. It prints one line for each
-//! item, with all bytes that are not printable ASCII escaped as in a Rust byte string
-//! ([`slice::escape_ascii`]), so that newlines and invalid UTF-8 are visible:
+//! `write=PATH`, `await=PATH` (waits until the file exists), `proxy=PORT` (see [`proxy`]), `exit=CODE`,
+//! `wait`. It prints one line for each item, with all bytes that are not printable ASCII escaped as in a Rust
+//! byte string ([`slice::escape_ascii`]), so that newlines and invalid UTF-8 are visible:
 //!
 //! ```text
 //! argv 0 /probe

@@ -1,5 +1,5 @@
-//! A transparent proxy like the sidecar of a service mesh: it accepts connections that iptables has redirected
-//! to its port, and forwards the bytes to their original destinations.
+//! A transparent proxy like the sidecar of a service mesh: it accepts connections that iptables has
+//! redirected to its port, and forwards the bytes to their original destinations.
 
 use std::io::{Error, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};

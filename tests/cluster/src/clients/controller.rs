@@ -1,7 +1,7 @@
 //! Controllers of schedulers that run as processes on the node, next to the API server.
 //!
-//! The API server calls their admission webhooks by URL, on the address of the node. Each namespace has its own
-//! webhook configurations, so that a controller does not review the pods of other scenarios.
+//! The API server calls their admission webhooks by URL, on the address of the node. Each namespace has its
+//! own webhook configurations, so that a controller does not review the pods of other scenarios.
 
 use std::path::Path;
 use std::time::Duration;
@@ -68,9 +68,9 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts the command that `command` returns for its folder, which contains the certificate of its webhooks
-    /// in `tls.crt` and `tls.key`. Waits until the controller is ready, and first until no other scenario runs
-    /// this controller.
+    /// Starts the command that `command` returns for its folder, which contains the certificate of its
+    /// webhooks in `tls.crt` and `tls.key`. Waits until the controller is ready, and first until no other
+    /// scenario runs this controller.
     ///
     /// # Errors
     /// If it cannot be started, or exits or is not ready in time. The message contains the end of its output.
@@ -117,8 +117,8 @@ impl Controller {
         })
     }
 
-    /// Creates the webhook configurations in `manifests` for one namespace, and waits until `covered` returns no
-    /// error, which shows that the API server calls them.
+    /// Creates the webhook configurations in `manifests` for one namespace, and waits until `covered` returns
+    /// no error, which shows that the API server calls them.
     ///
     /// # Errors
     /// If a configuration is invalid, or the last error of `covered`.
@@ -237,13 +237,14 @@ pub async fn apply_crds(path: &Path) -> Result<()> {
     output(&mut wait).await.map(drop)
 }
 
-/// A command that runs `program` in a mount namespace in which the files in the folder `files` are laid over the
-/// folder `target`, for programs that read files at fixed paths.
+/// A command that runs `program` in a mount namespace in which the files in the folder `files` are laid over
+/// the folder `target`, for programs that read files at fixed paths.
 ///
 /// # Errors
 /// If the folder for the overlay cannot be created.
 pub fn overlaid(target: &str, files: &Path, program: &Path) -> Result<Command> {
-    // In memory, because an overlay cannot be the upper layer of another, as the file system of a container is.
+    // In memory, because an overlay cannot be the upper layer of another, as the file system of a container
+    // is.
     let memory = files.with_extension("overlay");
     std::fs::create_dir_all(&memory).with_context(|| format!("create {}", memory.display()))?;
     let script = r#"set -e

@@ -1,8 +1,8 @@
 //! The real clients and controllers of schedulers, which scenarios run on the cluster.
 //!
 //! Each client is built into the cache ([`Client::prepare`]), together with the images of its pods, which the
-//! node imports at its start. Scenarios then start its [`Process`](process::Process) inside the network of the
-//! cluster, with the kubeconfig of the administrator, as a user runs it on a workstation or in a pod.
+//! node imports at its start. Scenarios then start its [`Process`](process::Process) inside the network of
+//! the cluster, with the kubeconfig of the administrator, as a user runs it on a workstation or in a pod.
 //!
 //! - [`process`]: a running client or controller. [`controller`]: a controller with admission webhooks.
 //! - [`crds`]: the definitions of their custom resources.
@@ -49,8 +49,8 @@ pub struct Client {
     pub name: &'static str,
     /// Its requirements on the machine, which are arguments of `hack/machine`.
     pub requirements: &'static [&'static str],
-    /// Builds it if it is not in the cache, and returns its folders in the cache. The archives of images are in
-    /// their subfolders [`IMAGES`].
+    /// Builds it if it is not in the cache, and returns its folders in the cache. The archives of images are
+    /// in their subfolders [`IMAGES`].
     pub prepare: fn() -> LocalBoxFuture<'static, Result<Vec<PathBuf>>>,
     /// Whether `make test` includes it. The others need too much time, and have a separate command.
     pub short: bool,
@@ -66,8 +66,8 @@ pub struct Demo {
     pub file: &'static str,
     /// The command with which a user runs it (`argo submit etl.yaml`).
     pub command: &'static str,
-    /// Runs it in a namespace until it has ended, and returns its state as the scheduler reports it. Fails if the
-    /// workflow does.
+    /// Runs it in a namespace until it has ended, and returns its state as the scheduler reports it. Fails if
+    /// the workflow does.
     pub run: for<'n> fn(&'n Namespace) -> LocalBoxFuture<'n, Result<String>>,
 }
 

@@ -1,5 +1,5 @@
-//! Prefect, whose pods all run on the cluster: the server, the worker, one that deploys and launches a flow, and
-//! the runs of flows.
+//! Prefect, whose pods all run on the cluster: the server, the worker, one that deploys and launches a flow,
+//! and the runs of flows.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -57,8 +57,8 @@ pub async fn install(namespace: &Namespace) -> Result<()> {
     namespace.pod_ready("server").await.map(drop)
 }
 
-/// Starts the worker, runs the flow `flow` in `flows.py`, waits until its run has ended, and returns its state
-/// (`Completed`). A namespace can run one flow.
+/// Starts the worker, runs the flow `flow` in `flows.py`, waits until its run has ended, and returns its
+/// state (`Completed`). A namespace can run one flow.
 ///
 /// # Errors
 /// If it cannot be launched, or does not end in time. A failed run is not an error.

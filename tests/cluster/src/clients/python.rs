@@ -22,8 +22,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Installs the packages into the cache if necessary, then calls `complete` with the folder, which contains
-    /// the environment in `venv`. Returns the folder.
+    /// Installs the packages into the cache if necessary, then calls `complete` with the folder, which
+    /// contains the environment in `venv`. Returns the folder.
     ///
     /// # Errors
     /// If the packages cannot be installed, or `complete` fails.
@@ -57,8 +57,8 @@ impl Environment {
         Ok(entry.folder().to_owned())
     }
 
-    /// The cache entry, which depends on the requirements, the version of Python, and `inputs`: everything else
-    /// that the content of the folder depends on.
+    /// The cache entry, which depends on the requirements, the version of Python, and `inputs`: everything
+    /// else that the content of the folder depends on.
     async fn entry(&self, inputs: &[&str]) -> Result<Entry> {
         let python = output(command(PYTHON).arg("--version")).await?;
         let parts: Vec<_> =

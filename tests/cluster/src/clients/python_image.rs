@@ -15,11 +15,12 @@ use crate::images;
 /// The programs of the environment that install packages, as the starts of file names. `uv` alone has 60 MB.
 const INSTALLERS: [&str; 2] = ["pip", "uv"];
 
-/// The packages of Debian in the image. Modules of some wheels, such as those of grpcio and greenlet, are in C++.
+/// The packages of Debian in the image. Modules of some wheels, such as those of grpcio and greenlet, are in
+/// C++.
 const PACKAGES: [&str; 2] = ["python3", "libstdc++6"];
 
-/// Compiles the modules in its arguments and all modules that they import. The hash of the source replaces its
-/// time, and is not compared: the files in an image have no times, and do not change.
+/// Compiles the modules in its arguments and all modules that they import. The hash of the source replaces
+/// its time, and is not compared: the files in an image have no times, and do not change.
 const COMPILE: &str = "
 import importlib, py_compile, sys
 for name in sys.argv[1:]:
@@ -79,8 +80,8 @@ fn is_unused(path: &Path) -> bool {
     name == "tests" || is_installer && (parent == "bin" || parent == "site-packages")
 }
 
-/// Adds compiled modules. Python has written that of `/a/b.py` to `a/b.cpython-311.pyc` in `folder`, and reads
-/// it from `/a/__pycache__/b.cpython-311.pyc`. `path` is `/a`.
+/// Adds compiled modules. Python has written that of `/a/b.py` to `a/b.cpython-311.pyc` in `folder`, and
+/// reads it from `/a/__pycache__/b.cpython-311.pyc`. `path` is `/a`.
 fn add_compiled(mut layer: Layer, folder: &Path, path: &Path) -> Result<Layer> {
     for entry in std::fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
         let entry = entry.with_context(|| format!("list {}", folder.display()))?;

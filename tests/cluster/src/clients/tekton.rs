@@ -43,7 +43,8 @@ const MODULE: GoModule = GoModule {
 };
 const PIPELINE: &str = "github.com/tektoncd/pipeline";
 const CONTROLLER: &str = "github.com/tektoncd/pipeline/cmd/controller";
-/// The programs that run in pods. The controller starts them at `/ko-app`, where Tekton's images contain them.
+/// The programs that run in pods. The controller starts them at `/ko-app`, where Tekton's images contain
+/// them.
 const IN_PODS: [&str; 4] = [
     "github.com/tektoncd/pipeline/cmd/entrypoint",
     "github.com/tektoncd/pipeline/cmd/nop",

@@ -36,8 +36,8 @@ const SOURCE: &str = "github.com/kubeflow/training-operator";
 static KIND: Kind =
     Kind { name: "training-operator", health_port: 9520, webhook_port: 9521, one: Mutex::const_new(()) };
 static CRDS: OnceCell<()> = OnceCell::const_new();
-/// The namespace and the name of the Secret into which the operator writes its certificates. It does not start
-/// if there is no such Secret.
+/// The namespace and the name of the Secret into which the operator writes its certificates. It does not
+/// start if there is no such Secret.
 const SECRET: (&str, &str) = ("default", "training-operator-webhook-cert");
 
 /// Starts the operator for `PyTorchJobs`.
@@ -53,8 +53,8 @@ pub async fn start() -> Result<Controller> {
     })
     .await?;
     Controller::start(&KIND, |files| {
-        // Fixed in the program. Its own certificate has no address, so it serves the one of the harness, which is
-        // where the kubelet would mount its Secret.
+        // Fixed in the program. Its own certificate has no address, so it serves the one of the harness,
+        // which is where the kubelet would mount its Secret.
         let tmp = files.join("tmp");
         copy_certificate(files, &tmp.join("k8s-webhook-server/serving-certs"))?;
         let mut program = overlaid("/tmp", &tmp, &folder.join(name(PACKAGE)))?;

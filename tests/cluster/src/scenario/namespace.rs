@@ -18,7 +18,8 @@ use crate::manifest::{self, Created};
 /// machine with other load.
 pub const LIMIT: Duration = Duration::from_mins(3);
 
-/// The timeout for a workflow. Its pods start one after another, and those with Python need a core for seconds.
+/// The timeout for a workflow. Its pods start one after another, and those with Python need a core for
+/// seconds.
 const WORKFLOW_LIMIT: Duration = Duration::from_mins(10);
 
 /// How often a log is read again: for 15 seconds, which is longer than a busy node needs to write one.

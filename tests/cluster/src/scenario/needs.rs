@@ -35,7 +35,8 @@ pub const PREVIOUS: &str = "previous::";
 /// The variable with the source folder of the previous version, for these scenarios.
 pub const PREVIOUS_SOURCE: &str = "BOOTLACE_PREVIOUS";
 /// The scenarios with the real clients of schedulers. `make test` runs those of
-/// [`clients::short`](crate::clients::short), and a separate command the others, because their builds need minutes.
+/// [`clients::short`](crate::clients::short), and a separate command the others, because their builds need
+/// minutes.
 pub const SCHEDULERS: &str = "schedulers::";
 /// All scenarios with a separate command, except those of schedulers.
 pub const SEPARATE: [&str; 2] = [CERT_MANAGER, PREVIOUS];

@@ -1,6 +1,6 @@
 //! Pods of service meshes: an init container redirects all TCP connections of the pod to a proxy, which is a
-//! native sidecar or an ordinary container. No mesh can be installed here; the redirection and the transparent
-//! proxy are real.
+//! native sidecar or an ordinary container. No mesh can be installed here; the redirection and the
+//! transparent proxy are real.
 
 use anyhow::Result;
 use bootlace_cluster::images::{BUSYBOX, IPTABLES, PROBE};

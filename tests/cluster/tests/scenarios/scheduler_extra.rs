@@ -1,5 +1,5 @@
-//! A scheduler that Bootlace does not know: its CRD and its controller are in this file, and an entry of the chart
-//! value `schedulers.extra` describes its pods.
+//! A scheduler that Bootlace does not know: its CRD and its controller are in this file, and an entry of the
+//! chart value `schedulers.extra` describes its pods.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,8 +139,8 @@ struct Context {
     namespace: String,
 }
 
-/// Runs the controller of the scheduler: it runs the steps of each `FlowRun` one after another, and tries each
-/// twice.
+/// Runs the controller of the scheduler: it runs the steps of each `FlowRun` one after another, and tries
+/// each twice.
 async fn run_controller(tasks: &Namespace) {
     let client = tasks.client();
     let context = Context { client: client.clone(), namespace: tasks.name().to_owned() };

@@ -1,6 +1,6 @@
-//! The pods in `tests/pods`, which real clients created or which were written according to their source code, boot on
-//! the cluster with the identity in `expected.yaml`. For the schedulers whose clients cannot run here, this is the
-//! only test on a cluster.
+//! The pods in `tests/pods`, which real clients created or which were written according to their source code,
+//! boot on the cluster with the identity in `expected.yaml`. For the schedulers whose clients cannot run
+//! here, this is the only test on a cluster.
 //!
 //! The programs of the schedulers are not in the images of the tests. A shell script replaces them, with the
 //! original command as its arguments.
@@ -50,7 +50,8 @@ fn opted_in(name: &'static str) -> Scenario {
 
 #[tokio::test]
 async fn each_pod_of_a_known_scheduler_boots_with_its_identity() -> Result<()> {
-    // Two files can contain the same name, which is part of the identity. Each name is used once per namespace.
+    // Two files can contain the same name, which is part of the identity. Each name is used once per
+    // namespace.
     let mut groups: Vec<BTreeMap<String, (String, Expected)>> = Vec::new();
     for (file, expected) in expected()? {
         let name = pod(&file)?["metadata"]["name"].as_str().context("the pod has no name")?.to_owned();
@@ -107,8 +108,9 @@ async fn boot(namespace: &Namespace, file: &str, expected: &Expected) -> Result<
 /// Creates the pod, whose containers in `tasks` run `script` instead of their program, and returns its name.
 async fn run(namespace: &Namespace, original: &Value, tasks: &[String], script: &str) -> Result<String> {
     let pod = runnable(original, tasks, script)?;
-    // Objects that own the pod do not exist on this cluster, so Kubernetes would delete it. They are part of the
-    // identity. The webhook therefore injects the pod with its owners, and the pod is then created without them.
+    // Objects that own the pod do not exist on this cluster, so Kubernetes would delete it. They are part of
+    // the identity. The webhook therefore injects the pod with its owners, and the pod is then created
+    // without them.
     let created = namespace.dry_run(&pod.to_string()).await?;
     let created = created.into_iter().next().context("no pod was created")?.object;
     let mut pod = json!({
@@ -223,7 +225,8 @@ fn remove_token_volume(spec: &mut Value) {
     }
 }
 
-/// GitLab Runner starts the scripts of a job with exec and attach, which do not inherit the env of the launcher.
+/// GitLab Runner starts the scripts of a job with exec and attach, which do not inherit the env of the
+/// launcher.
 #[tokio::test]
 async fn a_process_that_gitlab_runner_starts_with_exec_has_the_boot_env() -> Result<()> {
     opted_in("scheduler-exec")

@@ -65,7 +65,8 @@ async fn each_step_and_attempt_knows_which_it_is() -> Result<()> {
                 let mut found = BTreeSet::new();
                 for pod in pods(namespace, &run).await? {
                     let log = namespace.log(&pod.name_any(), "dagster").await?;
-                    // The code of a job does not run in the run worker. Only its boot shows that it was injected.
+                    // The code of a job does not run in the run worker. Only its boot shows that it was
+                    // injected.
                     if pod.labels()["app.kubernetes.io/component"] == "run_worker" {
                         let boot = namespace.log(&pod.name_any(), "bootlace-boot").await?;
                         let expected = format!("sales, run {}, attempt 0", run.id);
@@ -175,8 +176,8 @@ async fn an_op_with_an_output_works_if_its_pod_may_be_restarted() -> Result<()> 
         .await
 }
 
-/// Dagster Pipes deletes a pod as soon as its containers have ended. The log of the run worker contains the logs
-/// of its pods.
+/// Dagster Pipes deletes a pod as soon as its containers have ended. The log of the run worker contains the
+/// logs of its pods.
 #[tokio::test]
 async fn dagster_pipes_gets_messages_and_outputs() -> Result<()> {
     workflow("Dagster Pipes with an output", "dagster-pipes")

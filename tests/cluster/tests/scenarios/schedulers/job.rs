@@ -86,8 +86,8 @@ async fn each_index_of_a_job_and_its_second_attempt_know_which_they_are() -> Res
         .await
 }
 
-/// Makes the controller start the Job of the last full minute: it starts those that were missed since the last
-/// schedule. Otherwise the scenario would wait for the next minute.
+/// Makes the controller start the Job of the last full minute: it starts those that were missed since the
+/// last schedule. Otherwise the scenario would wait for the next minute.
 async fn miss_a_schedule(namespace: &Namespace, cron_job: &str) -> Result<()> {
     let api = namespace.api::<CronJob>();
     let last = Timestamp::now() - Duration::from_mins(2);

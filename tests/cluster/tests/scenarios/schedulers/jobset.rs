@@ -110,8 +110,8 @@ async fn a_restarted_jobset_gets_the_outputs_of_its_current_attempt() -> Result<
     controller.stop(result).await
 }
 
-/// Waits until an attempt of the Job `report` waits for its exit code. In a namespace with Bootlace, checks what
-/// it has printed.
+/// Waits until an attempt of the Job `report` waits for its exit code. In a namespace with Bootlace, checks
+/// what it has printed.
 async fn attempt(namespace: &Namespace, number: &str, before: Option<&str>) -> Result<(Pod, String)> {
     let (pod, log) = waiting(namespace, &of("report"), "main", "task", before).await?;
     if pod.annotations().contains_key("bootlace.dev/injected") {

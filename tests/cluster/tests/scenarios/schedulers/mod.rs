@@ -40,10 +40,10 @@ pub(super) struct Workflow {
 }
 
 impl Workflow {
-    /// Runs the workflow in a namespace without Bootlace and in one that has opted in, and checks that it ends
-    /// in the same state. `run` starts it, waits until it has ended, and returns its state as its scheduler
-    /// shows it; the time of this call is recorded. `check` then checks the namespace with Bootlace, and deletes
-    /// what its users would delete: afterwards, nothing of Bootlace may be left.
+    /// Runs the workflow in a namespace without Bootlace and in one that has opted in, and checks that it
+    /// ends in the same state. `run` starts it, waits until it has ended, and returns its state as its
+    /// scheduler shows it; the time of this call is recorded. `check` then checks the namespace with
+    /// Bootlace, and deletes what its users would delete: afterwards, nothing of Bootlace may be left.
     ///
     /// # Errors
     /// The errors of `run` and `check`, and if the states differ or something is left.
@@ -60,8 +60,8 @@ impl Workflow {
         .await
     }
 
-    /// As [`run`](Self::run), with a controller in each namespace. `start` starts it, which is not part of the
-    /// recorded time. It is dropped when nothing of Bootlace is left.
+    /// As [`run`](Self::run), with a controller in each namespace. `start` starts it, which is not part of
+    /// the recorded time. It is dropped when nothing of Bootlace is left.
     ///
     /// # Errors
     /// As [`run`](Self::run), and the errors of `start`.

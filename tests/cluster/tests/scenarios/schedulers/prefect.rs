@@ -75,8 +75,8 @@ async fn a_flow_that_fails_is_failed() -> Result<()> {
         .await
 }
 
-/// Prefect shows the first run as completed before its output is stored. Until then, the webhook refuses the pod
-/// of the second one, which the Job controller creates again.
+/// Prefect shows the first run as completed before its output is stored. Until then, the webhook refuses the
+/// pod of the second one, which the Job controller creates again.
 #[tokio::test]
 async fn a_deployment_takes_the_output_of_the_one_before_it() -> Result<()> {
     workflow("a flow that runs two deployments", "prefect-pipe")

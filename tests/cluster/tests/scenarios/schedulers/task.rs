@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::Value;
 
-/// The rest of the line of `log` that starts with `word`, and of the lines after it that do not start with the
-/// word of another line.
+/// The rest of the line of `log` that starts with `word`, and of the lines after it that do not start with
+/// the word of another line.
 pub(super) fn said<'l>(log: &'l str, word: &str) -> Result<&'l str> {
     let rest = log.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
     rest.with_context(|| format!("no line starts with {word:?} in:\n{log}"))

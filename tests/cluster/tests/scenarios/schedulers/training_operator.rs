@@ -123,7 +123,8 @@ async fn a_worker_that_is_created_again_is_the_same_task() -> Result<()> {
     controller.stop(result).await
 }
 
-/// Waits until the worker waits for its exit code, and checks what it has printed in a namespace with Bootlace.
+/// Waits until the worker waits for its exit code, and checks what it has printed in a namespace with
+/// Bootlace.
 async fn attempt(namespace: &Namespace, before: Option<&Pod>) -> Result<Pod> {
     let before = before.and_then(ResourceExt::uid);
     let worker = of("train", "worker");
