@@ -132,6 +132,7 @@ mod tests {
         tokio::time::advance(SECOND).await;
         cache.insert("d", "d", Ttl::Unlimited);
         assert_eq!((cache.get(&"a"), cache.get(&"b"), cache.get(&"c")), (Some(&"a"), None, Some(&"again")));
+        tokio::time::advance(SECOND).await;
         cache.set_ttl(&"a", Ttl::Unlimited);
         tokio::time::advance(SECOND).await;
         cache.insert("e", "e", Ttl::Unlimited);
