@@ -83,7 +83,7 @@ async fn without_a_native_sidecar_boot_fails_after_the_redirection_and_works_bef
             let pod = namespace.pod_failed("task").await?;
             let message = state::message(&pod, "bootlace-boot")?;
             assert!(message.contains("source \"settings\" (GET http://web)"), "{message}");
-            assert!(message.ends_with("[BL2204]"), "{message}");
+            assert!(message.ends_with("[BL2202]"), "{message}");
             Ok(())
         })
         .await?;

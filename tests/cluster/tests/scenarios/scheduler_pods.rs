@@ -86,6 +86,7 @@ async fn boot(namespace: &Namespace, file: &str, expected: &Expected) -> Result<
     for field in ["serviceAccount", "serviceAccountName"] {
         original["spec"].as_object_mut().context("the pod has no spec")?.remove(field);
     }
+    original["metadata"].as_object_mut().context("the pod has no metadata")?.remove("namespace");
     let created = namespace.dry_run(&original.to_string()).await?;
     let injected = created.iter().all(|pod| pod.object.annotations().contains_key("bootlace.dev/injected"));
     ensure!(injected == expected.opt_in, "injected: {injected}, expected: {}", expected.opt_in);
@@ -98,7 +99,7 @@ async fn boot(namespace: &Namespace, file: &str, expected: &Expected) -> Result<
         let task: Map<String, Value> =
             serde_json::from_str(task).with_context(|| format!("parse the task.json in {log:?}"))?;
         for field in ["scheduler", "workflow", "run", "task", "attempt", "mapIndex", "scheduledTime"] {
-            let (found, expected) = (task.get(field), expected.identity.get(field));
+            let (found, expected) = (task["task"].get(field), expected.identity.get(field));
             ensure!(found == expected, "{field} is {found:?}, expected: {expected:?}");
         }
     }

@@ -56,7 +56,9 @@ async fn pod(namespace: &Namespace, ended: &Ended, node: &str, containers: &[&st
 /// What a task has printed, without the messages of Argo's executor, which runs it.
 async fn lines(namespace: &Namespace, pod: &Pod, container: &str) -> Result<Vec<String>> {
     let log = namespace.log(&pod.name_any(), container).await?;
-    Ok(log.lines().filter(|line| !line.starts_with("time=")).map(str::to_owned).collect())
+    // The executor logs, and prints how the command has failed.
+    let of_executor = |line: &&str| line.starts_with("time=") || line.starts_with("Error: exit status ");
+    Ok(log.lines().filter(|line| !of_executor(line)).map(str::to_owned).collect())
 }
 
 /// Checks that a task has printed the file of its profile, its identity and the lines `rest`, in any order,
