@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`spec`] | the custom resource |
 //! | `source` | a source, and its kinds: `inline`, `mounted`, [`remote`], [`object_store`], [`oci`], [`pipes`] |
-//! | [`env`], [`hook`], [`init_image`], `resources`, [`run_as_user`] | its other parts |
+//! | [`mod@env`], [`hook`], [`init_image`], `resources`, [`run_as_user`] | its other parts |
 //! | `rule`, `targets` | rules in CEL and in Rust, which are next to their types |
 //! | [`rules`], `entries`, [`templates`] | what is checked when a profile is read |
 //! | [`address`], [`image`], [`size`] | the formats of values |
