@@ -51,12 +51,13 @@ fn task(profile: &str, native: bool) -> String {
     .to_string()
 }
 
-/// Creates a profile with a source on a server in the namespace.
-async fn profile(namespace: &Namespace, boot: &Value) -> Result<()> {
+/// Creates a profile with a source on a server in the namespace. More than one attempt gives kube-proxy the time
+/// to configure the Service.
+async fn profile(namespace: &Namespace, boot: &Value, attempts: u32) -> Result<()> {
     servers::web(namespace, &json!({"settings.json": "{\"env\": {\"REGION\": \"eu-west-1\"}}"})).await?;
     let source = json!({"name": "settings", "http": {
         "url": "http://web", "path": "settings.json", "json": [{"pointer": "/env", "into": "Env"}],
-        "client": {"attempts": 1},
+        "client": {"attempts": attempts},
     }});
     namespace.profile(&json!({"boot": boot, "sources": [source]}).to_string()).await
 }
@@ -65,7 +66,7 @@ async fn profile(namespace: &Namespace, boot: &Value) -> Result<()> {
 async fn boot_uses_the_proxy_of_a_native_sidecar() -> Result<()> {
     scenario("mesh-native")
         .run(async |namespace| {
-            profile(namespace, &json!({})).await?;
+            profile(namespace, &json!({}), 5).await?;
             namespace.create(&task(namespace.name(), true)).await?;
             namespace.pod_succeeded("task").await?;
             assert_eq!(namespace.log("task", "main").await?, "region eu-west-1\n");
@@ -78,7 +79,7 @@ async fn boot_uses_the_proxy_of_a_native_sidecar() -> Result<()> {
 async fn without_a_native_sidecar_boot_fails_after_the_redirection_and_works_before_it() -> Result<()> {
     scenario("mesh-ordinary-last")
         .run(async |namespace| {
-            profile(namespace, &json!({})).await?;
+            profile(namespace, &json!({}), 1).await?;
             namespace.create(&task(namespace.name(), false)).await?;
             let pod = namespace.pod_failed("task").await?;
             let message = state::message(&pod, "bootlace-boot")?;
@@ -89,7 +90,7 @@ async fn without_a_native_sidecar_boot_fails_after_the_redirection_and_works_bef
         .await?;
     scenario("mesh-ordinary-first")
         .run(async |namespace| {
-            profile(namespace, &json!({"position": "First"})).await?;
+            profile(namespace, &json!({"position": "First"}), 5).await?;
             namespace.create(&task(namespace.name(), false)).await?;
             let pod = namespace.container_ended("task", "main").await?;
             assert_eq!(state::ended(&pod, "main")?.exit_code, 0);
