@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::process::{Process, end};
-use super::{Client, IMAGES, crds};
+use super::{Client, Demo, IMAGES, crds};
 use crate::command::command;
 use crate::go_module::{Addition, GoModule, name};
 use crate::scenario::{LIMIT, Namespace, kubeconfig};
@@ -25,8 +25,19 @@ use crate::scenario::{LIMIT, Namespace, kubeconfig};
 pub const TITLE: &str = "Argo Workflows 4.0.5";
 
 /// The client.
-pub const CLIENT: Client =
-    Client { name: "argo", requirements: &[], prepare: || Box::pin(prepare()), short: true, demo: None };
+pub const CLIENT: Client = Client {
+    name: "argo",
+    requirements: &[],
+    prepare: || Box::pin(prepare()),
+    short: true,
+    demo: Some(DEMO),
+};
+const DEMO: Demo = Demo {
+    title: "Argo Workflows",
+    file: "schedulers/argo/workflows/demo.yaml",
+    command: "argo submit --wait demo.yaml",
+    run: |namespace| Box::pin(run_demo(namespace)),
+};
 
 const MODULE: &str = "github.com/argoproj/argo-workflows/v4";
 const CONTROLLER: &str = "github.com/argoproj/argo-workflows/v4/cmd/workflow-controller";
@@ -101,6 +112,14 @@ fn write_image(folder: &Path) -> Result<()> {
     let new = folder.join(EXECUTOR_ARCHIVE);
     archive::write(&new, EXECUTOR_IMAGE, &layer, &config)?;
     std::fs::rename(&new, &file).with_context(|| format!("write {}", file.display()))
+}
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    let ended = Argo::start(namespace, &json!({})).await?.run(namespace, "demo").await?;
+    if ended.phase != "Succeeded" {
+        bail!("the workflow has ended as {}: {}", ended.phase, ended.message.unwrap_or_default());
+    }
+    Ok(ended.phase)
 }
 
 /// A controller for the workflows of one namespace. It runs until this value is dropped.

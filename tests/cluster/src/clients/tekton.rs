@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::process::{Process, end};
-use super::{Client, IMAGES};
+use super::{Client, Demo, IMAGES};
 use crate::cache::Entry;
 use crate::command::{command, output};
 use crate::go_module::{GoModule, name};
@@ -29,8 +29,19 @@ use crate::scenario::{LIMIT, Namespace, kubeconfig};
 use crate::stage::{print, progressing};
 
 /// The client.
-pub const CLIENT: Client =
-    Client { name: "tekton", requirements: &[], prepare: || Box::pin(prepare()), short: true, demo: None };
+pub const CLIENT: Client = Client {
+    name: "tekton",
+    requirements: &[],
+    prepare: || Box::pin(prepare()),
+    short: true,
+    demo: Some(DEMO),
+};
+const DEMO: Demo = Demo {
+    title: "Tekton",
+    file: "schedulers/tekton/demo.yaml",
+    command: "kubectl create --filename demo.yaml",
+    run: |namespace| Box::pin(run_demo(namespace)),
+};
 
 /// The scheduler and its version, for the table of results.
 pub const TITLE: &str = "Tekton 1.6.0";
@@ -138,6 +149,16 @@ fn objects(folder: &Path, kind: &str) -> Result<Vec<Value>> {
 fn write_list(file: &Path, items: impl Iterator<Item = Value>) -> Result<()> {
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items.collect::<Vec<_>>()});
     std::fs::write(file, list.to_string()).with_context(|| format!("write {}", file.display()))
+}
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    let mut tekton = Tekton::start(namespace, &[]).await?;
+    namespace.create(include_str!("../../schedulers/tekton/demo.yaml")).await?;
+    let ended = tekton.ended(namespace, "PipelineRun", "etl").await?;
+    if ended.reason != "Succeeded" && ended.reason != "Completed" {
+        bail!("the PipelineRun has ended as {}: {}", ended.reason, ended.message);
+    }
+    Ok(ended.reason)
 }
 
 /// The controller of a namespace, which runs until this value is dropped.

@@ -145,6 +145,10 @@ fn runnable(original: &Value, tasks: &[String], script: &str) -> Result<Value> {
         spec.as_object_mut().context("the pod has no spec")?.remove(field);
     }
     spec["restartPolicy"] = json!("Never");
+    // The image of the tests has no user.
+    if spec["securityContext"]["runAsNonRoot"] == json!(true) {
+        spec["securityContext"]["runAsUser"] = json!(65532);
+    }
     let volumes: Vec<Value> = spec["volumes"].as_array().into_iter().flatten().cloned().collect();
     let (kept, _): (Vec<Value>, Vec<Value>) =
         volumes.into_iter().partition(|volume| volume.get("emptyDir").is_some());
