@@ -51,8 +51,8 @@ fn task(profile: &str, native: bool) -> String {
     .to_string()
 }
 
-/// Creates a profile with a source on a server in the namespace. More than one attempt gives kube-proxy the time
-/// to configure the Service.
+/// Creates a profile with a source on a server in the namespace. More than one attempt gives kube-proxy the
+/// time to configure the Service.
 async fn profile(namespace: &Namespace, boot: &Value, attempts: u32) -> Result<()> {
     servers::web(namespace, &json!({"settings.json": "{\"env\": {\"REGION\": \"eu-west-1\"}}"})).await?;
     let source = json!({"name": "settings", "http": {
