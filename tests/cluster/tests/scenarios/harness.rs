@@ -1,7 +1,8 @@
 //! Tests of the cluster itself, without Bootlace.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use bootlace_cluster::scenario::{LIMIT, scenario};
+use bootlace_cluster::wait::until_async;
 use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::ResourceExt as _;
@@ -52,14 +53,14 @@ async fn a_pod_reaches_a_service_by_its_name_and_a_command_runs_in_it() -> Resul
             namespace.create(service).await?;
             namespace.create(pod).await?;
             namespace.pod_ready("server").await?;
-            let fetched =
-                namespace.exec("server", "main", &["wget", "-qO-", "http://page/index.html"]).await?;
-            assert_eq!(
-                (fetched.stdout.as_slice(), fetched.succeeded),
-                (&b"served\n"[..], true),
-                "{fetched:?}"
-            );
-            Ok(())
+            // The pod is ready before kube-proxy forwards connections of the Service to it.
+            until_async(LIMIT, "the Service does not forward to its pod", async || {
+                let fetched =
+                    namespace.exec("server", "main", &["wget", "-qO-", "http://page/index.html"]).await?;
+                ensure!(fetched.succeeded && fetched.stdout == b"served\n", "{fetched:?}");
+                Ok(())
+            })
+            .await
         })
         .await
 }
