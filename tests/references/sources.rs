@@ -29,7 +29,7 @@ fn no_file_has_too_many_lines() {
     let sources = sources();
     let too_long = sources.iter().map(|(file, text)| (file, text.lines().count()));
     let too_long: Vec<_> = too_long.filter(|(_, lines)| *lines > MAX_LINES).collect();
-    assert!(too_long.is_empty(), "move a concept to a file of its own: {too_long:#?}");
+    assert!(too_long.is_empty(), "split these files by concept: {too_long:#?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(crate) struct ResourcePath<'p> {
 }
 
 impl<'p> ResourcePath<'p> {
-    /// Parses a path without a subresource. `None` if it is no resource, such as `/version`.
+    /// Parses a path without a subresource. `None` if it does not name a resource, as `/version`.
     pub(crate) fn parse(path: &'p str) -> Option<Self> {
         let segments = if path.starts_with("/api/") { 2 } else { 3 };
         let (end, _) = path.match_indices('/').nth(segments)?;

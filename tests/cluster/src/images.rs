@@ -10,6 +10,7 @@ use bootlace_image::layer::Layer;
 use bootlace_image::product::{self, Binaries};
 
 use crate::builds;
+use crate::cache::Entry;
 use crate::clients::debian;
 use crate::command::{command, output};
 use crate::stage::Progress;
@@ -40,6 +41,8 @@ pub const OPTIMUS_PLUGIN: &str = "localhost/optimus-plugin:test";
 pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
 /// The `iptables` of Debian, with which the init container of a mesh redirects the traffic of its pod.
 pub const IPTABLES: &str = "localhost/iptables:test";
+/// The Debian packages in [`IPTABLES`].
+const MESH: [&str; 1] = ["iptables"];
 /// The sandbox image of pods, which `node/containerd.toml` names.
 const PAUSE: &str = "localhost/pause:test";
 
@@ -126,7 +129,6 @@ pub async fn write(folder: &Path, programs: &Programs, store: &Path) -> Result<(
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
     archive::write(&file("store"), STORE, &layer.program("/bin/versitygw", store)?, &config)?;
-    archive::write(&file("iptables"), IPTABLES, &debian::layer(&["iptables"]).await?, &config)?;
     let (layer, config) = busybox().await?;
     let layer = layer.program("/bootlace-init", &root.join("examples/boot-image/bootlace-init"))?;
     archive::write(&file("boot-example"), BOOT_EXAMPLE, &layer, &config)?;
@@ -161,6 +163,23 @@ pub async fn write(folder: &Path, programs: &Programs, store: &Path) -> Result<(
     let config = Config { entrypoint, cmd: vec!["wait".to_owned()], ..Config::default() };
     archive::write(&file("pause"), PAUSE, &layer, &config)?;
     Ok(())
+}
+
+/// Writes the archive of [`IPTABLES`] to the cache if necessary, and returns its path. Only the scenarios need
+/// it, so only they need the Debian package on the machine.
+///
+/// # Errors
+/// If a package of Debian is not installed, or the archive cannot be written.
+pub async fn iptables() -> Result<PathBuf> {
+    let versions = output(command("dpkg-query").arg("--show").args(debian::SHELL).args(MESH)).await?;
+    let entry = Entry::open("iptables", &[versions.as_bytes()])?;
+    let archive = entry.folder().join("iptables.tar");
+    if entry.is_complete() {
+        return Ok(archive);
+    }
+    let (_, config) = busybox().await?;
+    archive::write(&archive, IPTABLES, &debian::layer(&MESH).await?, &config)?;
+    entry.complete().map(|_| archive)
 }
 
 /// Copies the program `bootlace` of the image to `file`, for the scenarios. They cannot build it, because the

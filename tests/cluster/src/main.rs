@@ -115,15 +115,16 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
         }
         Arguments::Test { on: On { registry, .. }, names, .. } => {
             let current = install_on_current("The scenarios", &[], registry, build_scenarios()).await?;
-            let skipped: Vec<_> = needs::NODE
+            let unavailable: Vec<_> = needs::NODE.into_iter().chain([needs::MESH]).collect();
+            let skipped: Vec<_> = unavailable
                 .iter()
                 .map(|(name, _)| *name)
                 .chain(needs::SEPARATE)
                 .chain([needs::SCHEDULERS])
                 .collect();
             let result = run_scenarios(&current, &names, &skipped, None).await;
-            println!("Skipped, because they need access to the node, not only to the API server:");
-            for (name, reason) in needs::NODE {
+            println!("Skipped, because they need more than the API server:");
+            for (name, reason) in unavailable {
                 println!("    {}: {reason}", name.trim_end_matches(':'));
             }
             return result;
@@ -155,7 +156,8 @@ async fn test(kubernetes: Kubernetes, separate: Separate, names: &[String]) -> R
     machine::ensure(&requirements).await?;
     let previous = if separate.previous { Some(previous::prepare().await?) } else { None };
     tokio::try_join!(build_scenarios(), prepare(kubernetes, true))?;
-    let archives = clients::prepare(&clients).await?;
+    let mut archives = clients::prepare(&clients).await?;
+    archives.push(images::iptables().await?);
     let cert_manager = if separate.cert_manager { Some(tools::cert_manager().await?) } else { None };
     let cluster = start_with(kubernetes, false, false, previous.as_ref(), &archives).await?;
     if separate.schedulers {
@@ -203,7 +205,6 @@ async fn run_demo(on: On, scheduler: &str) -> Result<()> {
         Which::Own => {
             let client = demo_client(scheduler)?;
             machine::ensure(&[&machine::CLUSTER[..], client.requirements].concat()).await?;
-            prepare(Kubernetes::Newest, true).await?;
             let archives = clients::prepare(&[client]).await?;
             let cluster = start_with(Kubernetes::Newest, false, false, None, &archives).await?;
             demo::run(&cluster, Some(client.name)).await?;

@@ -16,8 +16,11 @@ const SKIPPED: [&str; 4] =
 /// Links to folders in `/usr`, which every current Debian has.
 const USR_LINKS: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 
-/// A layer with the files of the packages `names` and of all packages that they depend on, `/tmp`, and
-/// users for the IDs 0 and 65534. The programs of coreutils, dash and bash are in every image.
+/// Packages in every image.
+pub const SHELL: [&str; 3] = ["coreutils", "dash", "bash"];
+
+/// A layer with the files of the packages `names`, of [`SHELL`], and of all packages that they depend on,
+/// `/tmp`, and users for the IDs 0 and 65534.
 ///
 /// # Errors
 /// If a package is not installed, or a file cannot be read.
@@ -43,7 +46,7 @@ pub async fn layer(names: &[&str]) -> Result<Layer> {
         "--no-suggests",
         "--no-conflicts",
     ]);
-    depends.args(["--no-breaks", "--no-replaces", "--no-enhances", "coreutils", "dash", "bash"]).args(names);
+    depends.args(["--no-breaks", "--no-replaces", "--no-enhances"]).args(SHELL).args(names);
     let depends = output(&mut depends).await?;
     // The other lines are the dependencies of the package before them, or virtual packages.
     let packages = depends.lines().filter(|line| !line.starts_with([' ', '<', '|']));

@@ -25,6 +25,10 @@ pub const NODE: [(&str, &str); 10] = [
     ("store::pipes::", "connects to the cluster IP of the store"),
 ];
 
+/// The scenarios whose image consists of the files of a Debian package on this machine, and the reason. Other
+/// clusters do not need that package, so they skip these scenarios.
+pub const MESH: (&str, &str) = ("mesh::", "needs an image of the Debian package iptables");
+
 /// The scenario that needs cert-manager. It has a separate command, because its build needs minutes.
 pub const CERT_MANAGER: &str = "cert_manager::";
 /// The variable with the folder of cert-manager, for this scenario.
