@@ -13,7 +13,6 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
 
 use super::process::{Process, end};
 use super::{Client, Demo, IMAGES, crds};
@@ -141,7 +140,7 @@ impl Argo {
         let permissions = std::fs::read_to_string(&permissions).with_context(|| {
             format!("read {}: run the scenario with `bootlace-cluster test`", permissions.display())
         })?;
-        install_crds(&programs.join(CRDS)).await?;
+        crds::apply(&programs.join(CRDS)).await?;
         namespace.create(&permissions).await?;
         let mut settings = settings.clone();
         // All controllers run in the same network, in which only one could open the port.
@@ -209,12 +208,6 @@ impl Argo {
         let deleted = self.workflows.delete(&ended.name, &DeleteParams::background()).await;
         deleted.with_context(|| format!("delete workflow {}", ended.name)).map(drop)
     }
-}
-
-/// Scenarios run at the same time, and share the definitions.
-async fn install_crds(file: &Path) -> Result<()> {
-    static INSTALLED: OnceCell<()> = OnceCell::const_new();
-    INSTALLED.get_or_try_init(|| crds::apply(file)).await.map(drop)
 }
 
 /// A workflow that has ended.

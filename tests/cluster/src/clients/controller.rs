@@ -22,7 +22,7 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::process::{Process, end};
-use crate::command::{command, output};
+use crate::command::command;
 use crate::node::ADDRESS;
 use crate::scenario::{Namespace, client, kubeconfig};
 use crate::wait::until_async;
@@ -222,19 +222,6 @@ async fn remove_webhooks(controller: &str) -> Result<()> {
     mutating.delete_collection(&delete, &list).await.context("remove mutating webhooks")?;
     let validating = Api::<ValidatingWebhookConfiguration>::all(client);
     validating.delete_collection(&delete, &list).await.context("remove validating webhooks").map(drop)
-}
-
-/// Applies the CRDs in a file or folder, and waits until their kinds exist.
-///
-/// # Errors
-/// If kubectl fails.
-pub async fn apply_crds(path: &Path) -> Result<()> {
-    let mut apply = command("kubectl");
-    let applied =
-        output(apply.args(["apply", "--server-side", "--output=name", "--filename"]).arg(path)).await?;
-    let mut wait = command("kubectl");
-    wait.args(["wait", "--for=condition=Established", "--timeout=60s"]).args(applied.lines());
-    output(&mut wait).await.map(drop)
 }
 
 /// A command that runs `program` in a mount namespace in which the files in the folder `files` are laid over

@@ -3,10 +3,10 @@
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
 use serde_json::json;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
-use super::Client;
-use super::controller::{Controller, Kind, Order, apply_crds};
+use super::controller::{Controller, Kind, Order};
+use super::{Client, crds};
 use crate::command::command;
 use crate::go_module::{GoModule, name};
 use crate::node::ADDRESS;
@@ -31,7 +31,6 @@ const MODULE: GoModule = GoModule {
 };
 const PACKAGE: &str = "sigs.k8s.io/jobset";
 static KIND: Kind = Kind { name: "jobset", health_port: 9500, webhook_port: 9501, one: Mutex::const_new(()) };
-static CRDS: OnceCell<()> = OnceCell::const_new();
 
 /// Starts the controller.
 ///
@@ -39,7 +38,7 @@ static CRDS: OnceCell<()> = OnceCell::const_new();
 /// As [`Controller::start`].
 pub async fn start() -> Result<Controller> {
     let (folder, source) = (MODULE.built().await?, MODULE.source_of(PACKAGE).await?);
-    CRDS.get_or_try_init(async || apply_crds(&source.join("config/components/crd/bases")).await).await?;
+    crds::apply(&source.join("config/components/crd/bases")).await?;
     Controller::start(&KIND, |files| {
         let config = json!({
             "apiVersion": "config.jobset.x-k8s.io/v1alpha1", "kind": "Configuration",

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use bootlace_image::archive::{self, Config};
 use futures::FutureExt as _;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
-use super::controller::{Controller, Kind, apply_crds};
+use super::controller::{Controller, Kind};
 use super::python::Environment;
-use super::{Client, IMAGES, debian};
+use super::{Client, IMAGES, crds, debian};
 use crate::command::command;
 use crate::go_module::{GoModule, name};
 use crate::images;
@@ -39,7 +39,6 @@ const RAY: Environment =
 const IMAGE_VERSION: &str = "1";
 static KIND: Kind =
     Kind { name: "kuberay", health_port: 9530, webhook_port: 9531, one: Mutex::const_new(()) };
-static CRDS: OnceCell<()> = OnceCell::const_new();
 
 /// Starts the operator.
 ///
@@ -47,7 +46,7 @@ static CRDS: OnceCell<()> = OnceCell::const_new();
 /// As [`Controller::start`].
 pub async fn start() -> Result<Controller> {
     let (folder, source) = (MODULE.built().await?, MODULE.source_of(PACKAGE).await?);
-    CRDS.get_or_try_init(async || apply_crds(&source.join("config/crd/bases")).await).await?;
+    crds::apply(&source.join("config/crd/bases")).await?;
     Controller::start(&KIND, |_| {
         let mut program = command(folder.join(name(PACKAGE)));
         program.args(["--enable-leader-election=false", "--metrics-addr=0"]);

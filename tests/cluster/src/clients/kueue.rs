@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
 use kube::ResourceExt as _;
 use serde_json::json;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
-use super::Client;
-use super::controller::{Controller, Kind, Order, apply_crds, copy_certificate, overlaid};
+use super::controller::{Controller, Kind, Order, copy_certificate, overlaid};
+use super::{Client, crds};
 use crate::go_module::{GoModule, name};
 use crate::node::ADDRESS;
 use crate::scenario::{NAMESPACES, Namespace};
@@ -37,7 +37,6 @@ const MODULE: GoModule = GoModule {
 };
 const PACKAGE: &str = "sigs.k8s.io/kueue/cmd/kueue";
 static KIND: Kind = Kind { name: "kueue", health_port: 9510, webhook_port: 9511, one: Mutex::const_new(()) };
-static CRDS: OnceCell<()> = OnceCell::const_new();
 
 /// Starts the controller.
 ///
@@ -46,7 +45,7 @@ static CRDS: OnceCell<()> = OnceCell::const_new();
 pub async fn start() -> Result<Controller> {
     let (folder, source) = (MODULE.built().await?, MODULE.source_of("sigs.k8s.io/kueue").await?);
     // Without the conversion webhooks: scenarios use only the stored versions.
-    CRDS.get_or_try_init(async || apply_crds(&source.join("config/components/crd/bases")).await).await?;
+    crds::apply(&source.join("config/components/crd/bases")).await?;
     Controller::start(&KIND, |files| {
         // Fixed in the program, if it does not manage certificates.
         let etc = files.join("etc");

@@ -10,13 +10,12 @@ use bootlace_image::layer::Layer;
 use futures::FutureExt as _;
 use tempfile::TempDir;
 use tokio::process::Command;
-use tokio::sync::OnceCell;
 
 use super::maven::{JAVA, JRE};
 use super::process::Process;
 use super::python::Environment;
-use super::{Client, IMAGES, debian};
-use crate::command::{command, output};
+use super::{Client, IMAGES, crds, debian};
+use crate::command::command;
 use crate::go_module::GoModule;
 use crate::images;
 use crate::node::{ADDRESS, API_PORT};
@@ -31,7 +30,7 @@ pub const CLIENT: Client = Client {
         async {
             let jars = SKIPPED_JARS.join(" ");
             let inputs = [ENTRYPOINT, &jars];
-            let (spark, operator) = tokio::try_join!(SPARK.prepare(&inputs, fill), prepare_operator())?;
+            let (spark, operator) = tokio::try_join!(SPARK.prepare(&inputs, fill), OPERATOR.build(&[OPERATOR_PACKAGE]))?;
             Ok(vec![spark, operator])
         }
         .boxed()
@@ -70,9 +69,8 @@ const OPERATOR: GoModule = GoModule {
     go_sum: include_str!("../../schedulers/spark/go.sum"),
     sources: &[],
 };
+const OPERATOR_MODULE: &str = "github.com/kubeflow/spark-operator/v2";
 const OPERATOR_PACKAGE: &str = "github.com/kubeflow/spark-operator/v2/cmd/operator";
-/// The CRDs of the operator, next to its program.
-const CRDS: &str = "spark-crds.yaml";
 
 /// Writes the image, with the files of Spark in `/opt/spark`.
 async fn fill(folder: &Path, progress: &Progress) -> Result<()> {
@@ -118,23 +116,6 @@ fn add_jars(mut layer: Layer, folder: &Path) -> Result<Layer> {
         layer = layer.file(&format!("/opt/spark/jars/{name}"), 0o644, content);
     }
     Ok(layer)
-}
-
-/// Builds the operator, and copies its CRDs next to it.
-async fn prepare_operator() -> Result<PathBuf> {
-    let folder = OPERATOR.build(&[OPERATOR_PACKAGE]).await?;
-    let file = folder.join(CRDS);
-    if !file.exists() {
-        let module = OPERATOR.source_of("github.com/kubeflow/spark-operator/v2").await?;
-        let crds = module.join("config/crd/bases");
-        let mut all = Vec::new();
-        for entry in std::fs::read_dir(&crds).with_context(|| format!("list {}", crds.display()))? {
-            let path = entry?.path();
-            all.push(std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?);
-        }
-        std::fs::write(&file, all.join("\n---\n")).with_context(|| format!("write {}", file.display()))?;
-    }
-    Ok(folder)
 }
 
 /// A Spark whose pods run in one namespace.
@@ -194,18 +175,8 @@ impl Spark {
     /// # Errors
     /// If its CRDs cannot be created, or it cannot be started.
     pub async fn operator(&self) -> Result<Process> {
-        static CRDS_APPLIED: OnceCell<()> = OnceCell::const_new();
         let folder = OPERATOR.built().await?;
-        CRDS_APPLIED
-            .get_or_try_init(async || {
-                let mut apply = command("kubectl");
-                apply.args(["apply", "--server-side", "--output=name", "--filename"]).arg(folder.join(CRDS));
-                let applied = output(&mut apply).await?;
-                let mut wait = command("kubectl");
-                wait.args(["wait", "--for=condition=Established", "--timeout=60s"]).args(applied.lines());
-                output(&mut wait).await.map(drop)
-            })
-            .await?;
+        crds::apply(&OPERATOR.source_of(OPERATOR_MODULE).await?.join("config/crd/bases")).await?;
         let mut operator = self.command(&folder.join("operator"))?;
         operator.args(["controller", "start", &format!("--namespaces={}", self.namespace)]);
         // Several operators run at the same time, and nothing reads their health.

@@ -16,11 +16,10 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::process::{Process, end};
-use super::{Client, Demo, IMAGES};
+use super::{Client, Demo, IMAGES, crds};
 use crate::cache::Entry;
 use crate::command::{command, output};
 use crate::go_module::{GoModule, name};
@@ -78,9 +77,6 @@ const CONFIGURATION_NAMES: [(&str, &str); 6] = [
     ("CONFIG_SPIRE", "config-spire"),
 ];
 const FEATURE_FLAGS: &str = "feature-flags";
-
-/// Set once the CRDs are on the cluster, which all scenarios share.
-static CRDS_ARE_INSTALLED: OnceCell<()> = OnceCell::const_new();
 
 async fn prepare() -> Result<Vec<PathBuf>> {
     let programs = MODULE.build(&[&[CONTROLLER], &IN_PODS[..]].concat()).await?;
@@ -179,7 +175,7 @@ impl Tekton {
         }
         let files = entry.folder().to_owned();
         drop(entry);
-        CRDS_ARE_INSTALLED.get_or_try_init(|| install_crds(&files)).await?;
+        crds::apply(&files.join(CRDS)).await?;
         let mut apply = command("kubectl");
         apply.args(["apply", "--server-side", "--namespace", namespace.name(), "--filename"]);
         output(apply.arg(files.join(CONFIGURATION))).await?;
@@ -267,14 +263,6 @@ impl Display for Ended {
         }
         Ok(())
     }
-}
-
-async fn install_crds(files: &Path) -> Result<()> {
-    let file = files.join(CRDS);
-    output(command("kubectl").args(["apply", "--server-side", "--filename"]).arg(&file)).await?;
-    let mut wait = command("kubectl");
-    wait.args(["wait", "--for=condition=Established", "--timeout=60s", "--filename"]).arg(&file);
-    output(&mut wait).await.map(drop)
 }
 
 /// The API for objects of Tekton.

@@ -5,10 +5,10 @@ use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use serde_json::json;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
-use super::Client;
-use super::controller::{Controller, Kind, Order, apply_crds, copy_certificate, overlaid};
+use super::controller::{Controller, Kind, Order, copy_certificate, overlaid};
+use super::{Client, crds};
 use crate::go_module::{GoModule, name};
 use crate::images::BUSYBOX;
 use crate::node::ADDRESS;
@@ -35,7 +35,6 @@ const PACKAGE: &str = "github.com/kubeflow/training-operator/cmd/training-operat
 const SOURCE: &str = "github.com/kubeflow/training-operator";
 static KIND: Kind =
     Kind { name: "training-operator", health_port: 9520, webhook_port: 9521, one: Mutex::const_new(()) };
-static CRDS: OnceCell<()> = OnceCell::const_new();
 /// The namespace and the name of the Secret into which the operator writes its certificates. It does not
 /// start if there is no such Secret.
 const SECRET: (&str, &str) = ("default", "training-operator-webhook-cert");
@@ -47,11 +46,8 @@ const SECRET: (&str, &str) = ("default", "training-operator-webhook-cert");
 pub async fn start() -> Result<Controller> {
     let (folder, source) = (MODULE.built().await?, MODULE.source_of(SOURCE).await?);
     let crd = source.join("manifests/base/crds/kubeflow.org_pytorchjobs.yaml");
-    CRDS.get_or_try_init(async || {
-        apply_crds(&crd).await?;
-        apply_secret().await
-    })
-    .await?;
+    crds::apply(&crd).await?;
+    apply_secret().await?;
     Controller::start(&KIND, |files| {
         // Fixed in the program. Its own certificate has no address, so it serves the one of the harness,
         // which is where the kubelet would mount its Secret.
