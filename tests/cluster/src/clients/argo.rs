@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use bootlace_image::archive::{self, Config};
+use bootlace_image::archive::Config;
 use bootlace_image::layer::Layer;
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, DynamicObject};
@@ -54,7 +54,6 @@ const MISSING: Addition =
 
 /// The image of the executor.
 const EXECUTOR_IMAGE: &str = "localhost/argoexec:test";
-const EXECUTOR_ARCHIVE: &str = "argoexec.tar";
 
 /// Files in the cache, and the manifests in the module that they consist of. The small definitions, because
 /// those with a schema of all fields are too large for some clients.
@@ -100,17 +99,12 @@ async fn prepare() -> Result<Vec<PathBuf>> {
 }
 
 fn write_image(folder: &Path) -> Result<()> {
-    let file = folder.join(IMAGES).join(EXECUTOR_ARCHIVE);
-    if file.exists() {
+    if folder.join(IMAGES).exists() {
         return Ok(());
     }
-    std::fs::create_dir_all(folder.join(IMAGES)).context("create the folder for images")?;
     let layer = Layer::new().program("/bin/argoexec", &folder.join(name(EXECUTOR)))?.folder("/tmp", 0o1777);
     let config = Config { env: vec!["PATH=/bin".to_owned()], ..Config::default() };
-    // Written elsewhere first, so that an interrupted run leaves no incomplete archive in the folder.
-    let new = folder.join(EXECUTOR_ARCHIVE);
-    archive::write(&new, EXECUTOR_IMAGE, &layer, &config)?;
-    std::fs::rename(&new, &file).with_context(|| format!("write {}", file.display()))
+    super::write_image(folder, "argoexec", &layer, &config)
 }
 
 async fn run_demo(namespace: &Namespace) -> Result<String> {

@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use bootlace_image::archive::{self, Config};
+use bootlace_image::archive::Config;
 use futures::FutureExt as _;
 use tokio::sync::Mutex;
 
 use super::controller::{Controller, Kind};
 use super::python::Environment;
-use super::{Client, IMAGES, crds, debian};
+use super::{Client, crds, debian, python_image};
 use crate::command::command;
 use crate::go_module::{GoModule, name};
-use crate::images;
 use crate::node::ADDRESS;
 
 /// Its scenarios are in `schedulers::kuberay`.
@@ -71,12 +70,6 @@ async fn write_image(folder: &Path) -> Result<()> {
     let venv = folder.join("venv");
     // At the same path as on this machine, because programs in the environment contain it.
     let layer = debian::add_tree(debian::layer(&["python3", "wget"]).await?, &venv, &venv)?;
-    let archives = folder.join(IMAGES);
-    std::fs::create_dir_all(&archives).with_context(|| format!("create {}", archives.display()))?;
-    let archive = archives.join("ray.tar");
-    let path =
-        format!("PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", venv.join("bin").display());
-    let config = Config { env: vec![path], ..Config::default() };
-    let reference = format!("localhost/{}", images::reference(&archive)?);
-    archive::write(&archive, &reference, &layer, &config).map(drop)
+    let config = Config { env: vec![python_image::path(&venv)], ..Config::default() };
+    super::write_image(folder, "ray", &layer, &config)
 }

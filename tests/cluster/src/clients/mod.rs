@@ -36,8 +36,11 @@ pub mod training_operator;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use bootlace_image::archive::{self, Config};
+use bootlace_image::layer::Layer;
 use futures::future::LocalBoxFuture;
 
+use crate::images;
 use crate::scenario::Namespace;
 
 /// The folder of image archives in the cache entry of a client.
@@ -122,6 +125,21 @@ pub async fn prepare(clients: &[&Client]) -> Result<Vec<PathBuf>> {
     archives.sort();
     archives.dedup();
     Ok(archives)
+}
+
+/// Writes the image `localhost/NAME:test` to the cache entry in `folder`.
+///
+/// # Errors
+/// If a file cannot be written.
+fn write_image(folder: &Path, name: &str, layer: &Layer, config: &Config) -> Result<()> {
+    let images = folder.join(IMAGES);
+    std::fs::create_dir_all(&images).with_context(|| format!("create {}", images.display()))?;
+    let archive = images.join(format!("{name}.tar"));
+    let reference = format!("localhost/{}", images::reference(&archive)?);
+    // Written elsewhere first, so that an interrupted run leaves no incomplete archive in the folder.
+    let new = folder.join(format!("{name}.tar"));
+    archive::write(&new, &reference, layer, config)?;
+    std::fs::rename(&new, &archive).with_context(|| format!("write {}", archive.display()))
 }
 
 /// Adds the archives of images in the cache to the folder of a run.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use bootlace_image::archive::{self, Config};
+use bootlace_image::archive::Config;
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1 as core;
 use kube::{Api, ResourceExt as _};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::maven::{self, JAVA};
 use super::process::Process;
-use super::{Client, IMAGES, debian};
+use super::{Client, debian};
 use crate::cache::Entry;
 use crate::command::command;
 use crate::images;
@@ -70,18 +70,12 @@ async fn fill(entry: Entry, progress: &Progress) -> Result<PathBuf> {
     progress.set("downloading the jars");
     maven::download(JARS, &entry.folder().join("lib")).await?;
     progress.set("writing the image of its tasks");
-    let folder = entry.folder().join(IMAGES);
-    std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let config = Config {
         env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
         ..Config::default()
     };
-    archive::write(
-        &folder.join("nextflow-task.tar"),
-        IMAGE,
-        &debian::layer(&["grep", "sed"]).await?,
-        &config,
-    )?;
+    let layer = debian::layer(&["grep", "sed"]).await?;
+    super::write_image(entry.folder(), "nextflow-task", &layer, &config)?;
     entry.complete()
 }
 

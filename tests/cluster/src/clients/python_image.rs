@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bootlace_image::archive::{self, Config};
+use bootlace_image::archive::Config;
 use bootlace_image::layer::Layer;
 use tempfile::TempDir;
 
-use super::IMAGES;
 use super::debian;
 use crate::command::{command, output};
-use crate::images;
 
 /// The programs of the environment that install packages, as the starts of file names. `uv` alone has 60 MB.
 const INSTALLERS: [&str; 2] = ["pip", "uv"];
@@ -41,15 +39,14 @@ for module in list(sys.modules.values()):
 pub async fn write(folder: &Path, name: &str, modules: &[&str]) -> Result<()> {
     let venv = folder.join("venv");
     let layer = layer(&venv, modules).await?;
-    let archives = folder.join(IMAGES);
-    std::fs::create_dir_all(&archives).with_context(|| format!("create {}", archives.display()))?;
-    let archive = archives.join(format!("{name}.tar"));
-    let reference = format!("localhost/{}", images::reference(&archive)?);
-    let path =
-        format!("PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", venv.join("bin").display());
     // As in the official image of Python.
-    let config = Config { env: vec![path], cmd: vec!["python3".to_owned()], ..Config::default() };
-    archive::write(&archive, &reference, &layer, &config).map(drop)
+    let config = Config { env: vec![path(&venv)], cmd: vec!["python3".to_owned()], ..Config::default() };
+    super::write_image(folder, name, &layer, &config)
+}
+
+/// `PATH` in an image with the environment `venv`, as `NAME=value`.
+pub fn path(venv: &Path) -> String {
+    format!("PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", venv.join("bin").display())
 }
 
 /// The layer of such an image.

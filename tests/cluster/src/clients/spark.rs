@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use bootlace_image::archive::{self, Config};
+use bootlace_image::archive::Config;
 use bootlace_image::layer::Layer;
 use futures::FutureExt as _;
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ use tokio::process::Command;
 use super::maven::{JAVA, JRE};
 use super::process::Process;
 use super::python::Environment;
-use super::{Client, IMAGES, crds, debian};
+use super::{Client, crds, debian};
 use crate::command::command;
 use crate::go_module::GoModule;
 use crate::images;
@@ -91,9 +91,7 @@ async fn fill(folder: &Path, progress: &Progress) -> Result<()> {
         entrypoint: vec!["/opt/entrypoint.sh".to_owned()],
         ..Config::default()
     };
-    let images = folder.join(IMAGES);
-    std::fs::create_dir_all(&images).with_context(|| format!("create {}", images.display()))?;
-    archive::write(&images.join("spark.tar"), IMAGE, &layer, &config).map(drop)
+    super::write_image(folder, "spark", &layer, &config)
 }
 
 /// The folder of Spark in the environment, whose path contains the version of Python.

@@ -9,7 +9,7 @@ use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use bootlace_image::archive::{self, Config};
+use bootlace_image::archive::Config;
 use bootlace_image::layer::Layer;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::process::{Process, end};
-use super::{Client, Demo, IMAGES, crds};
+use super::{Client, Demo, crds};
 use crate::cache::Entry;
 use crate::command::{command, output};
 use crate::go_module::{GoModule, name};
@@ -116,15 +116,13 @@ fn entry(programs: &Path) -> Result<Entry> {
 }
 
 fn write_image(programs: &Path, folder: &Path) -> Result<()> {
-    let images = folder.join(IMAGES);
-    std::fs::create_dir(&images).with_context(|| format!("create {}", images.display()))?;
     let mut layer = Layer::new().folder("/tmp", 0o1777);
     for package in IN_PODS {
         layer = layer.program(&format!("/ko-app/{}", name(package)), &programs.join(name(package)))?;
     }
     // The controller starts the image `nop` without a command.
     let config = Config { entrypoint: vec!["/ko-app/nop".to_owned()], ..Config::default() };
-    archive::write(&images.join("tekton.tar"), IMAGE, &layer, &config).map(drop)
+    super::write_image(folder, "tekton", &layer, &config)
 }
 
 /// The objects of a kind in the files of a folder.
