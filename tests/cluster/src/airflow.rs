@@ -9,13 +9,16 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use crate::cache::Entry;
-use crate::clients::python::{self, PYTHON, UV};
+use crate::clients::python::Environment;
 use crate::command::{command, output};
 use crate::images;
-use crate::stage::{Progress, print, progressing};
+use crate::stage::Progress;
 
-const REQUIREMENTS: &str = include_str!("../airflow/requirements.txt");
+const ENVIRONMENT: Environment = Environment {
+    name: "airflow",
+    title: "Airflow",
+    requirements: include_str!("../airflow/requirements.txt"),
+};
 
 /// Installs Airflow into the cache if necessary, and returns the folder: the environment is in `venv`, and
 /// `airflow.db` is an initialized database to copy.
@@ -23,30 +26,17 @@ const REQUIREMENTS: &str = include_str!("../airflow/requirements.txt");
 /// # Errors
 /// If the packages cannot be installed or Airflow does not start.
 pub async fn prepare() -> Result<PathBuf> {
-    let entry = entry().await?;
-    if entry.is_complete() {
-        print(&format!("==> Airflow: cached in {}", entry.folder().display()));
-        return Ok(entry.folder().to_owned());
-    }
-    progressing("installing Airflow", async |progress| fill(entry, progress).await).await
+    ENVIRONMENT.prepare(&[], fill).await
 }
 
-/// The cache entry, which depends on the requirements and on the version of Python.
-async fn entry() -> Result<Entry> {
-    let python = output(command(PYTHON).arg("--version")).await?;
-    Entry::open("airflow", &[REQUIREMENTS, UV, &python].map(str::as_bytes))
-}
-
-async fn fill(entry: Entry, progress: &Progress) -> Result<PathBuf> {
-    let (venv, home) = (entry.folder().join("venv"), entry.folder().join("home"));
-    python::install(entry.folder(), REQUIREMENTS, progress).await?;
+async fn fill(folder: &Path, progress: &Progress) -> Result<()> {
+    let (venv, home) = (folder.join("venv"), folder.join("home"));
     progress.set("creating the database");
     // This is the slowest step before the first task of a DAG, so each run copies this database.
     output(airflow(&venv, &home, "airflow").args(["db", "migrate"])).await?;
-    std::fs::rename(home.join("airflow.db"), entry.folder().join("airflow.db"))
+    std::fs::rename(home.join("airflow.db"), folder.join("airflow.db"))
         .context("move the Airflow database into the cache")?;
-    std::fs::remove_dir_all(&home).context("remove the temporary Airflow home")?;
-    entry.complete()
+    std::fs::remove_dir_all(&home).context("remove the temporary Airflow home")
 }
 
 fn airflow(venv: &Path, home: &Path, program: &str) -> Command {
@@ -82,18 +72,13 @@ impl Airflow {
     /// # Errors
     /// If Airflow is not installed, or the folder of `kubeconfig` cannot be written.
     pub async fn new(kubeconfig: &Path, namespace: &str) -> Result<Self> {
-        let entry = entry().await?;
-        if !entry.is_complete() {
-            anyhow::bail!(
-                "Airflow is not installed: run `bootlace-cluster prepare` with a network connection"
-            );
-        }
+        let installed = ENVIRONMENT.prepared(&[]).await?;
         let folder = kubeconfig.parent().context("the path of the kubeconfig has no parent")?;
         let home = tempfile::Builder::new()
             .prefix("airflow-")
             .tempdir_in(folder)
             .context("create the Airflow home")?;
-        std::fs::copy(entry.folder().join("airflow.db"), home.path().join("airflow.db"))
+        std::fs::copy(installed.join("airflow.db"), home.path().join("airflow.db"))
             .context("copy the Airflow database")?;
         let connection = json!({ "conn_type": "kubernetes", "extra": {
             "kube_config_path": kubeconfig,
@@ -103,7 +88,7 @@ impl Airflow {
         }});
         let dags = home.path().join("dags");
         copy_dags(&dags)?;
-        Ok(Self { venv: entry.folder().join("venv"), home, connection: connection.to_string().into() })
+        Ok(Self { venv: installed.join("venv"), home, connection: connection.to_string().into() })
     }
 
     /// Runs the DAG `dag` in `tests/cluster/airflow/dags` once, for the logical date `date` (`2026-01-01`),

@@ -18,7 +18,7 @@ use super::process::{Process, end};
 use super::{Client, Demo, IMAGES, crds};
 use crate::command::command;
 use crate::go_module::{Addition, GoModule, name};
-use crate::scenario::{LIMIT, Namespace, kubeconfig};
+use crate::scenario::{LIMIT, Namespace, kubeconfig, temporary_folder};
 
 /// The scheduler, as in tables of results.
 pub const TITLE: &str = "Argo Workflows 4.0.5";
@@ -146,12 +146,9 @@ impl Argo {
         });
         namespace.create(&config.to_string()).await?;
 
-        let kubeconfig = kubeconfig()?;
-        let folder = kubeconfig.parent().context("the path of the kubeconfig has no parent")?;
-        let folder = tempfile::Builder::new().prefix("argo-").tempdir_in(folder);
-        let folder = folder.context("create a folder for the log of the controller")?;
+        let folder = temporary_folder("argo-")?;
         let mut controller = command(programs.join(name(CONTROLLER)));
-        controller.arg("--kubeconfig").arg(&kubeconfig);
+        controller.arg("--kubeconfig").arg(kubeconfig()?);
         controller.args(["--namespaced", "--namespace", namespace.name()]);
         controller
             .args(["--executor-image", EXECUTOR_IMAGE, "--executor-image-pull-policy", "Never"])

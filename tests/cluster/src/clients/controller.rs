@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::process::{Process, end};
 use crate::command::command;
 use crate::node::ADDRESS;
-use crate::scenario::{Namespace, client, kubeconfig};
+use crate::scenario::{Namespace, client, kubeconfig, temporary_folder};
 use crate::wait::until_async;
 
 /// The label of webhook configurations, with the name of the controller as its value.
@@ -77,13 +77,10 @@ impl Controller {
     pub async fn start(kind: &'static Kind, command: impl FnOnce(&Path) -> Result<Command>) -> Result<Self> {
         let one = kind.one.lock().await;
         remove_webhooks(kind.name).await?;
-        let config = kubeconfig()?;
-        let run = config.parent().context("the path of the kubeconfig has no parent")?;
-        let folder = tempfile::Builder::new().prefix(kind.name).tempdir_in(run);
-        let folder = folder.context("create the folder of the controller")?;
+        let folder = temporary_folder(kind.name)?;
         let certificate = write_certificate(folder.path())?;
         let mut command = command(folder.path())?;
-        command.env("KUBECONFIG", &config);
+        command.env("KUBECONFIG", kubeconfig()?);
         let process = Process::start(kind.name, command, folder.path())?;
         let mut controller = Self { kind, process, certificate, folder, _one: one };
         let ready = controller.ready().await;

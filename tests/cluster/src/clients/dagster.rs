@@ -1,19 +1,21 @@
 //! Dagster, whose pods all run on the cluster: one that launches a job, the run worker, and its steps.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result};
+use futures::FutureExt as _;
 use serde_json::json;
 
 use super::Client;
 use super::python::Environment;
 use super::python_image;
 use crate::scenario::Namespace;
-use crate::stage::Progress;
 
-const ENVIRONMENT: Environment =
-    Environment { name: "dagster", requirements: include_str!("../../schedulers/dagster/requirements.txt") };
+const ENVIRONMENT: Environment = Environment {
+    name: "dagster",
+    title: "Dagster",
+    requirements: include_str!("../../schedulers/dagster/requirements.txt"),
+};
 /// The modules that its pods import.
 const MODULES: [&str; 5] = [
     "dagster",
@@ -34,15 +36,7 @@ const APP: [(&str, &str); 2] = [
 pub const CLIENT: Client = Client {
     name: "dagster",
     requirements: &[],
-    prepare: || {
-        Box::pin(async {
-            let write = async |folder: &Path, progress: &Progress| {
-                progress.set("writing the image");
-                python_image::write(folder, "dagster", &MODULES).await
-            };
-            Ok(vec![ENVIRONMENT.prepare(&MODULES, write).await?])
-        })
-    },
+    prepare: || async { Ok(vec![python_image::prepare(&ENVIRONMENT, &MODULES).await?]) }.boxed(),
     short: false,
     demo: None,
 };

@@ -32,8 +32,11 @@ const MODULE: GoModule = GoModule {
     sources: &[],
 };
 const PACKAGE: &str = "github.com/ray-project/kuberay/ray-operator";
-const RAY: Environment =
-    Environment { name: "ray", requirements: include_str!("../../schedulers/kuberay/requirements.txt") };
+const RAY: Environment = Environment {
+    name: "ray",
+    title: "Ray",
+    requirements: include_str!("../../schedulers/kuberay/requirements.txt"),
+};
 /// Has changed if the content of the image has.
 const IMAGE_VERSION: &str = "1";
 static KIND: Kind =

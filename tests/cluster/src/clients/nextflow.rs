@@ -17,7 +17,7 @@ use super::{Client, debian};
 use crate::cache::Entry;
 use crate::command::command;
 use crate::images;
-use crate::scenario::{Namespace, kubeconfig};
+use crate::scenario::{Namespace, kubeconfig, temporary_folder};
 use crate::stage::{Progress, print, progressing};
 
 /// The client.
@@ -122,13 +122,7 @@ impl Nextflow {
             entry.is_complete(),
             "nextflow is not in the cache: run `bootlace-cluster test --schedulers`"
         );
-        let kubeconfig = kubeconfig()?;
-        let parent = kubeconfig.parent().context("the path of the kubeconfig has no parent")?;
-        let folder = tempfile::Builder::new().prefix("nextflow-").tempdir_in(parent);
-        let this = Self {
-            lib: entry.folder().join("lib"),
-            folder: folder.context("create the folder of Nextflow")?,
-        };
+        let this = Self { lib: entry.folder().join("lib"), folder: temporary_folder("nextflow-")? };
         let work = this.work();
         std::fs::create_dir(&work).with_context(|| format!("create {}", work.display()))?;
         namespace.create(&volume(namespace, &work).await?).await?;
@@ -153,11 +147,7 @@ impl Nextflow {
         // Otherwise it looks for plugins and new versions on the network.
         java.envs([("NXF_PLUGINS_DEFAULT", "false"), ("NXF_OFFLINE", "true")]);
         let mut process = Process::start("nextflow", java, folder)?;
-        let ended = tokio::time::timeout(LIMIT, process.ended()).await;
-        let (_, log) = ended.with_context(|| {
-            let log = process.output().unwrap_or_default();
-            format!("timed out after {} s: {workflow} has not ended:\n{log}", LIMIT.as_secs())
-        })??;
+        let (_, log) = process.ended_within(LIMIT).await?;
         let history = std::fs::read_to_string(folder.join(".nextflow/history"));
         let history = history.with_context(|| format!("no run is in the history of Nextflow:\n{log}"))?;
         // The time, the duration, the name of the run, its status, the revision, the session, and the

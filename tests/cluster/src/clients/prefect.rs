@@ -2,19 +2,21 @@
 //! and the runs of flows.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result};
+use futures::FutureExt as _;
 use serde_json::json;
 
 use super::Client;
 use super::python::Environment;
 use super::python_image;
 use crate::scenario::Namespace;
-use crate::stage::Progress;
 
-const ENVIRONMENT: Environment =
-    Environment { name: "prefect", requirements: include_str!("../../schedulers/prefect/requirements.txt") };
+const ENVIRONMENT: Environment = Environment {
+    name: "prefect",
+    title: "Prefect",
+    requirements: include_str!("../../schedulers/prefect/requirements.txt"),
+};
 /// The modules that its pods import.
 const MODULES: [&str; 4] =
     ["prefect", "prefect.cli", "prefect.server.api.server", "prefect_kubernetes.worker"];
@@ -30,15 +32,7 @@ const APP: [(&str, &str); 2] = [
 pub const CLIENT: Client = Client {
     name: "prefect",
     requirements: &[],
-    prepare: || {
-        Box::pin(async {
-            let write = async |folder: &Path, progress: &Progress| {
-                progress.set("writing the image");
-                python_image::write(folder, "prefect", &MODULES).await
-            };
-            Ok(vec![ENVIRONMENT.prepare(&MODULES, write).await?])
-        })
-    },
+    prepare: || async { Ok(vec![python_image::prepare(&ENVIRONMENT, &MODULES).await?]) }.boxed(),
     short: false,
     demo: None,
 };

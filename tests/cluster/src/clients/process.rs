@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 /// The number of lines of its output that a failed scenario prints.
 const LINES: usize = 60;
@@ -46,6 +48,18 @@ impl Process {
     pub async fn ended(&mut self) -> Result<(bool, String)> {
         let status = self.child.wait().await.with_context(|| format!("wait for {}", self.name))?;
         Ok((status.success(), self.output()?))
+    }
+
+    /// As [`ended`](Self::ended), with a timeout.
+    ///
+    /// # Errors
+    /// Also if it does not exit in time. The message contains the end of its output.
+    pub async fn ended_within(&mut self, limit: Duration) -> Result<(bool, String)> {
+        let ended = timeout(limit, self.ended()).await;
+        ended.with_context(|| {
+            let output = self.output().unwrap_or_default();
+            format!("timed out after {} s: {} has not exited:\n{}", limit.as_secs(), self.name, end(&output))
+        })?
     }
 
     /// Checks that it still runs.

@@ -15,8 +15,10 @@ pub const PYTHON: &str = "/usr/bin/python3";
 
 /// An environment with all packages in a requirements file, which pins their versions.
 pub struct Environment {
-    /// The name of the client (`dagster`).
+    /// The name of the client (`dagster`), as in file names.
     pub name: &'static str,
+    /// The name of the client (`Dagster`), as in messages.
+    pub title: &'static str,
     /// The content of the requirements file.
     pub requirements: &'static str,
 }
@@ -34,10 +36,10 @@ impl Environment {
     ) -> Result<PathBuf> {
         let entry = self.entry(inputs).await?;
         if entry.is_complete() {
-            print(&format!("==> {}: cached in {}", self.name, entry.folder().display()));
+            print(&format!("==> {}: cached in {}", self.title, entry.folder().display()));
             return Ok(entry.folder().to_owned());
         }
-        progressing(&format!("installing {}", self.name), async |progress| {
+        progressing(&format!("installing {}", self.title), async |progress| {
             install(entry.folder(), self.requirements, progress).await?;
             complete(entry.folder(), progress).await?;
             entry.complete()
@@ -52,7 +54,10 @@ impl Environment {
     pub async fn prepared(&self, inputs: &[&str]) -> Result<PathBuf> {
         let entry = self.entry(inputs).await?;
         if !entry.is_complete() {
-            bail!("{} is not in the cache: run the scenario with `bootlace-cluster test`", self.name);
+            bail!(
+                "{} is not in the cache: run `bootlace-cluster prepare` with a network connection",
+                self.title
+            );
         }
         Ok(entry.folder().to_owned())
     }

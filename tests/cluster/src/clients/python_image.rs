@@ -8,6 +8,7 @@ use bootlace_image::layer::Layer;
 use tempfile::TempDir;
 
 use super::debian;
+use super::python::Environment;
 use crate::command::{command, output};
 
 /// The programs of the environment that install packages, as the starts of file names. `uv` alone has 60 MB.
@@ -29,6 +30,20 @@ for module in list(sys.modules.values()):
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         py_compile.compile(file, doraise=True, invalidation_mode=mode)
 ";
+
+/// Installs the environment into the cache if necessary, with the image `localhost/NAME:test`, where `NAME` is
+/// that of the environment. Returns the folder. See [`write`].
+///
+/// # Errors
+/// If the packages cannot be installed, or the image cannot be written.
+pub async fn prepare(environment: &Environment, modules: &[&str]) -> Result<PathBuf> {
+    environment
+        .prepare(modules, async |folder, progress| {
+            progress.set("writing the image");
+            write(folder, environment.name, modules).await
+        })
+        .await
+}
 
 /// Writes the image `localhost/NAME:test` to the cache entry in `folder`: Python, and the environment in its
 /// subfolder `venv`, at the same path as on this machine, because programs in the environment contain it.

@@ -19,7 +19,7 @@ use crate::command::command;
 use crate::go_module::GoModule;
 use crate::images;
 use crate::node::{ADDRESS, API_PORT};
-use crate::scenario::{Namespace, kubeconfig};
+use crate::scenario::{Namespace, kubeconfig, temporary_folder};
 use crate::stage::Progress;
 
 /// The client.
@@ -30,7 +30,8 @@ pub const CLIENT: Client = Client {
         async {
             let jars = SKIPPED_JARS.join(" ");
             let inputs = [ENTRYPOINT, &jars];
-            let (spark, operator) = tokio::try_join!(SPARK.prepare(&inputs, fill), OPERATOR.build(&[OPERATOR_PACKAGE]))?;
+            let (spark, operator) =
+                tokio::try_join!(SPARK.prepare(&inputs, fill), OPERATOR.build(&[OPERATOR_PACKAGE]))?;
             Ok(vec![spark, operator])
         }
         .boxed()
@@ -40,8 +41,11 @@ pub const CLIENT: Client = Client {
 };
 
 /// Spark 4.3.0. Its Python package contains the jars and `spark-submit`.
-const SPARK: Environment =
-    Environment { name: "spark", requirements: include_str!("../../schedulers/spark/requirements.txt") };
+const SPARK: Environment = Environment {
+    name: "spark",
+    title: "Spark",
+    requirements: include_str!("../../schedulers/spark/requirements.txt"),
+};
 const ENTRYPOINT: &str = include_str!("../../schedulers/spark/entrypoint.sh");
 /// Jars that the image does not contain, by the start of their names: half of all bytes, for SQL state in
 /// `RocksDB`, Hive, Spark Connect and machine learning.
@@ -131,10 +135,7 @@ impl Spark {
     pub async fn new(namespace: &Namespace) -> Result<Self> {
         let jars = SKIPPED_JARS.join(" ");
         let home = home(&SPARK.prepared(&[ENTRYPOINT, &jars]).await?)?;
-        let kubeconfig = kubeconfig()?;
-        let parent = kubeconfig.parent().context("the path of the kubeconfig has no parent")?;
-        let folder = tempfile::Builder::new().prefix("spark-").tempdir_in(parent);
-        let folder = folder.context("create the folder of Spark")?;
+        let folder = temporary_folder("spark-")?;
         namespace.create(&account(namespace.name())).await?;
         Ok(Self { home, folder, namespace: namespace.name().to_owned() })
     }
@@ -160,12 +161,7 @@ impl Spark {
         }
         submit.arg(format!("local:///jobs/{script}"));
         let mut process = Process::start(name, submit, self.folder.path())?;
-        let ended = tokio::time::timeout(LIMIT, process.ended()).await;
-        let (_, log) = ended.with_context(|| {
-            let log = process.output().unwrap_or_default();
-            format!("timed out after {} s: spark-submit has not exited:\n{log}", LIMIT.as_secs())
-        })??;
-        Ok(log)
+        Ok(process.ended_within(LIMIT).await?.1)
     }
 
     /// Starts the operator for the namespace.

@@ -32,6 +32,7 @@ use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::await_condition;
 use kube::{Client, Config, ResourceExt};
+use tempfile::TempDir;
 
 pub use namespace::{LIMIT, Namespace, Output};
 pub use process::Process;
@@ -110,6 +111,18 @@ pub fn kubeconfig() -> Result<PathBuf> {
     path.context(
         "KUBECONFIG is not set: scenarios need a cluster, so run them with `bootlace-cluster test NAME`",
     )
+}
+
+/// A temporary folder next to the kubeconfig, for the files of a process. The node has its own `/run` and
+/// `/var`, but shares the folder of the kubeconfig.
+///
+/// # Errors
+/// If it cannot be created.
+pub fn temporary_folder(prefix: &str) -> Result<TempDir> {
+    let kubeconfig = kubeconfig()?;
+    let parent = kubeconfig.parent().context("the path of the kubeconfig has no parent")?;
+    let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
+    folder.with_context(|| format!("create a folder in {}", parent.display()))
 }
 
 /// The path of the program `bootlace`, as in the image ([`RunDir::bootlace`](crate::run::RunDir)).

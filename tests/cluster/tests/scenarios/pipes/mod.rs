@@ -11,11 +11,15 @@ use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use serde_json::Value;
 
-/// The Pipes of the namespace, without the types of Bootlace.
+/// The API for Pipes, without the types of Bootlace.
+pub(crate) fn api(namespace: &Namespace) -> Api<DynamicObject> {
+    let pipe = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
+    Api::namespaced_with(namespace.client(), namespace.name(), &pipe)
+}
+
+/// The Pipes of the namespace.
 pub(crate) async fn pipes(namespace: &Namespace) -> Result<Vec<DynamicObject>> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
-    let api: Api<DynamicObject> = Api::namespaced_with(namespace.client(), namespace.name(), &resource);
-    Ok(api.list(&ListParams::default()).await?.items)
+    Ok(api(namespace).list(&ListParams::default()).await?.items)
 }
 
 /// The key, kind and task of each Pipe, sorted. Checks that each is stored.

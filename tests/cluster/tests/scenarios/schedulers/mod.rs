@@ -23,8 +23,9 @@ use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::{DeleteParams, ListParams};
+
+use crate::pipes;
 
 /// The label of the Secrets and ConfigMaps that Bootlace has created.
 const MANAGED: &str = "app.kubernetes.io/managed-by=bootlace";
@@ -116,7 +117,7 @@ async fn left(namespace: &Namespace) -> Result<Vec<String>> {
     let managed = managed();
     let secrets = namespace.api::<Secret>().list(&managed).await?.items;
     let config_maps = namespace.api::<ConfigMap>().list(&managed).await?.items;
-    let pipes = pipes(namespace).list(&ListParams::default()).await?.items;
+    let pipes = pipes::api(namespace).list(&ListParams::default()).await?.items;
     let mut left = Vec::new();
     left.extend(secrets.iter().map(|secret| format!("Secret {}", secret.name_any())));
     left.extend(config_maps.iter().map(|map| format!("ConfigMap {}", map.name_any())));
@@ -124,13 +125,9 @@ async fn left(namespace: &Namespace) -> Result<Vec<String>> {
     Ok(left)
 }
 
-fn pipes(namespace: &Namespace) -> Api<DynamicObject> {
-    let pipe = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
-    Api::namespaced_with(namespace.client(), namespace.name(), &pipe)
-}
-
 /// Deletes all Pipes in the namespace, for schedulers whose runs are not objects that own them.
 async fn delete_pipes(namespace: &Namespace) -> Result<()> {
-    let deleted = pipes(namespace).delete_collection(&DeleteParams::default(), &ListParams::default()).await;
+    let deleted =
+        pipes::api(namespace).delete_collection(&DeleteParams::default(), &ListParams::default()).await;
     deleted.context("delete the Pipes").map(drop)
 }
