@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::process::{Process, end};
-use super::{Client, Demo, IMAGES, crds};
+use super::{Client, Demo, IMAGES, OptIn, crds};
 use crate::command::command;
 use crate::go_module::{Addition, GoModule, name};
 use crate::scenario::{LIMIT, Namespace, kubeconfig, temporary_folder};
@@ -35,6 +35,7 @@ const DEMO: Demo = Demo {
     title: "Argo Workflows",
     file: "schedulers/argo/workflows/demo.yaml",
     command: "argo submit --wait demo.yaml",
+    opt_in: OptIn::Namespace,
     run: |namespace| Box::pin(run_demo(namespace)),
 };
 

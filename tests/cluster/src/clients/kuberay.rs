@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bootlace_image::archive::Config;
 use futures::FutureExt as _;
 use tokio::sync::Mutex;

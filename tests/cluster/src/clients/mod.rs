@@ -61,7 +61,8 @@ pub struct Client {
     pub demo: Option<Demo>,
 }
 
-/// A workflow to show. Its file does not mention Bootlace.
+/// A workflow to show. Its file does not mention Bootlace, except for the pod label with
+/// [`OptIn::PodLabel`].
 pub struct Demo {
     /// The scheduler, as users call it (`Argo Workflows`).
     pub title: &'static str,
@@ -69,9 +70,20 @@ pub struct Demo {
     pub file: &'static str,
     /// The command with which a user runs it (`argo submit etl.yaml`).
     pub command: &'static str,
+    /// How it opts in.
+    pub opt_in: OptIn,
     /// Runs it in a namespace until it has ended, and returns its state as the scheduler reports it. Fails if
     /// the workflow does.
     pub run: for<'n> fn(&'n Namespace) -> LocalBoxFuture<'n, Result<String>>,
+}
+
+/// How the pods of a workflow opt in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum OptIn {
+    /// By the label of their namespace.
+    Namespace,
+    /// By their own label, because the label of the namespace does not select pods of this scheduler.
+    PodLabel,
 }
 
 /// All clients.

@@ -60,6 +60,7 @@ pub async fn write(folder: &Path, name: &str, modules: &[&str]) -> Result<()> {
 }
 
 /// `PATH` in an image with the environment `venv`, as `NAME=value`.
+#[must_use]
 pub fn path(venv: &Path) -> String {
     format!("PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", venv.join("bin").display())
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::process::{Process, end};
-use super::{Client, Demo, crds};
+use super::{Client, Demo, OptIn, crds};
 use crate::cache::Entry;
 use crate::command::{command, output};
 use crate::go_module::{GoModule, name};
@@ -39,6 +39,7 @@ const DEMO: Demo = Demo {
     title: "Tekton",
     file: "schedulers/tekton/demo.yaml",
     command: "kubectl create --filename demo.yaml",
+    opt_in: OptIn::Namespace,
     run: |namespace| Box::pin(run_demo(namespace)),
 };
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::file;
 use super::print::{chapter, print_command, print_text, quote};
 use super::story::{NAMESPACE, explain, kubectl, kubectl_here, log};
-use crate::clients::{Client, Demo};
+use crate::clients::{Client, Demo, OptIn};
 use crate::manifest;
 use crate::scenario::{Namespace, bootlace};
 
@@ -29,31 +29,53 @@ pub async fn present(client: &Client) -> Result<()> {
 fn show_file(demo: &Demo) -> Result<()> {
     chapter(&format!("The workflow: ordinary {}", demo.title));
     let text = std::fs::read_to_string(file(demo.file)).context("read the workflow")?;
-    ensure!(!text.to_lowercase().contains("bootlace"), "the workflow must not mention Bootlace");
-    print_text(
-        "Its tasks use the variable GREETING and the file /var/assets/query.sql, but it defines neither, and it does not\n\
-         mention Bootlace:",
-    );
+    let mentions: Vec<_> = text.lines().filter(|line| line.to_lowercase().contains("bootlace")).collect();
+    match demo.opt_in {
+        OptIn::Namespace => {
+            ensure!(mentions.is_empty(), "the workflow must not mention Bootlace");
+            print_text(
+                "Its tasks use the variable GREETING and the file /var/assets/query.sql, but it defines neither, and it does not\n\
+                 mention Bootlace:",
+            );
+        }
+        OptIn::PodLabel => {
+            let only_label =
+                mentions.len() == 1 && mentions.iter().all(|line| line.contains("bootlace.dev/task:"));
+            ensure!(only_label, "the workflow must mention Bootlace only in the pod label");
+            print_text(
+                "Its task uses the variable GREETING and the file /var/assets/query.sql, but it defines neither. It opts in with\n\
+                 one label, because most Jobs of a cluster are not tasks:",
+            );
+        }
+    }
     quote(&text);
     Ok(())
 }
 
 async fn set_up_namespace(demo: &Demo) -> Result<Namespace> {
-    chapter("The platform team: a BootProfile and a label on the namespace");
+    chapter(match demo.opt_in {
+        OptIn::Namespace => "The platform team: a BootProfile and a label on the namespace",
+        OptIn::PodLabel => "The platform team: a BootProfile",
+    });
     let profile = kubectl(&["get", "bootprofile", "default", "--output", "jsonpath={.spec.sources}"]).await?;
     let sources: Value = serde_json::from_str(&profile).context("parse the sources of the profile")?;
     print_text("BootProfile \"default\" lists what to fetch before each task:");
     quote(&serde_saphyr::to_string(&sources)?);
-    let labels = json!({"bootlace.dev/schedulers": "enabled"});
+    let labels = match demo.opt_in {
+        OptIn::Namespace => json!({"bootlace.dev/schedulers": "enabled"}),
+        OptIn::PodLabel => json!({}),
+    };
     let namespace = Namespace::existing(NAMESPACE).await?;
     let object =
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}});
     manifest::create(&namespace.client(), &object.to_string(), NAMESPACE, false).await?;
-    print_text(&format!(
-        "This label opts in the pods of known schedulers. Bootlace recognizes those of {} by what it sets on them:",
-        demo.title
-    ));
-    quote(&format!("namespace {NAMESPACE}: {labels}"));
+    if demo.opt_in == OptIn::Namespace {
+        print_text(&format!(
+            "This label opts in the pods of known schedulers. Bootlace recognizes those of {} by what it sets on them:",
+            demo.title
+        ));
+        quote(&format!("namespace {NAMESPACE}: {labels}"));
+    }
     Ok(namespace)
 }
 
