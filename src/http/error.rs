@@ -7,9 +7,15 @@ use reqwest::header::HeaderValue;
 use reqwest::{StatusCode, Url};
 
 use super::address_class::{NetworkZone, ResolveError};
-use super::redirect;
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::profile::address::InvalidAddress;
+
+/// Limits for reading the body of an error response, which may contain the server's message.
+pub(super) const MAX_ERROR_BYTES: u64 = 64 * 1024;
+pub(super) const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Maximum length of the server's message, in characters.
+pub(super) const MAX_MESSAGE_CHARS: usize = 500;
 
 /// Why a request failed. Messages contain addresses without their query, and nothing of a body but the
 /// message field of documented error formats.
@@ -181,14 +187,6 @@ impl AuthChallenge {
     /// The class of the server's address.
     pub(crate) fn zone(&self) -> NetworkZone {
         self.zone
-    }
-
-    /// Resolves an address that the server names, by the rules for redirects.
-    ///
-    /// # Errors
-    /// If the address has another scheme or belongs to the node.
-    pub(crate) fn resolve(&self, address: &str) -> Result<Url, HttpError> {
-        redirect::resolve(&self.url, address, self.zone)
     }
 }
 

@@ -1,11 +1,12 @@
-//! The rules for redirects: not to another scheme, and not to addresses of the node.
+//! The rules for redirects, and for other addresses that a server names: not to another scheme, and not to
+//! addresses of the node.
 
 use reqwest::header::LOCATION;
 use reqwest::{Response, StatusCode, Url};
 
 use super::address_class::NetworkZone;
 use super::display::display_url;
-use super::error::HttpError;
+use super::error::{AuthChallenge, HttpError};
 
 /// The target of a redirect in the response to `url`, if it is one.
 pub(super) fn target(url: &Url, response: &Response, from: NetworkZone) -> Result<Option<Url>, HttpError> {
@@ -23,8 +24,18 @@ pub(super) fn target(url: &Url, response: &Response, from: NetworkZone) -> Resul
     resolve(url, location.to_str().unwrap_or_default(), from).map(Some)
 }
 
+impl AuthChallenge {
+    /// Resolves an address that the challenge names.
+    ///
+    /// # Errors
+    /// If the address has another scheme or belongs to the node.
+    pub(crate) fn resolve(&self, address: &str) -> Result<Url, HttpError> {
+        resolve(&self.url, address, self.zone)
+    }
+}
+
 /// Resolves an address that the response to `url` names.
-pub(super) fn resolve(url: &Url, address: &str, from: NetworkZone) -> Result<Url, HttpError> {
+fn resolve(url: &Url, address: &str, from: NetworkZone) -> Result<Url, HttpError> {
     let Some(target) = url.join(address).ok().filter(|_| !address.is_empty()) else {
         return Err(refused(url, "an invalid address", "set the final address in the profile"));
     };

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
@@ -13,16 +12,9 @@ use super::address_class::NetworkZone;
 use super::body::{Body, Expected};
 use super::client::HttpClient;
 use super::display::display_url;
-use super::error::{self, AuthChallenge, HttpError};
+use super::error::{self, AuthChallenge, ERROR_TIMEOUT, HttpError, MAX_ERROR_BYTES, MAX_MESSAGE_CHARS};
 use super::redirect;
 use super::retry;
-
-/// Limits for reading the body of an error response, which may contain the server's message.
-pub(super) const MAX_ERROR_BYTES: u64 = 64 * 1024;
-pub(super) const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Maximum length of the server's message, in characters.
-pub(super) const MAX_MESSAGE_CHARS: usize = 500;
 
 /// A request.
 pub(crate) struct Request<'a> {

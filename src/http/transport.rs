@@ -12,8 +12,7 @@ use reqwest::{Request, Response, StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::display::display_url;
-use super::error::HttpError;
-use super::request::{ERROR_TIMEOUT, MAX_ERROR_BYTES, MAX_MESSAGE_CHARS};
+use super::error::{ERROR_TIMEOUT, HttpError, MAX_ERROR_BYTES, MAX_MESSAGE_CHARS};
 use super::retry::{self, Attempts};
 
 /// Time limit for the metadata service of the node, which provides credentials. It is close, or it does not
