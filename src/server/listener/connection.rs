@@ -17,7 +17,9 @@ use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::idle_timeout::{IdleTimer, TimedBody, TimedStream};
+use super::counted_stream::CountedStream;
+use super::idle_timeout::{IdleTimer, TimedBody};
+use super::open::Open;
 use crate::server::tls::Peer;
 
 use super::{HandshakeFailure, Server, ShutdownStage, Transport, handshake};
@@ -26,22 +28,22 @@ use super::{HandshakeFailure, Server, ShutdownStage, Transport, handshake};
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(server: &Server, stream: TcpStream, timer: &Arc<IdleTimer>) {
+pub(super) async fn serve(server: &Server, stream: TcpStream, open: &Open) {
     // Each response is written at once; waiting for more data would only delay it.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "failed to set TCP_NODELAY");
     }
     match &server.transport {
-        Transport::Plain => http(server, stream, timer, Peer::default()).await,
+        Transport::Plain => http(server, stream, open, Peer::default()).await,
         Transport::Tls(tls) => {
             let accepted = tokio::select! {
                 accepted = handshake::accept(tls, stream, server.limits.handshake) => accepted,
-                () = timer.closed() => return,
+                () = open.closed() => return,
             };
             match accepted {
                 Ok(stream) => {
                     let peer = Peer::of(stream.get_ref().1.peer_certificates());
-                    http(server, stream, timer, peer).await;
+                    http(server, stream, open, peer).await;
                 }
                 Err((failure, error)) => {
                     server.metrics.handshake_failed(failure);
@@ -63,10 +65,11 @@ pub(super) async fn serve(server: &Server, stream: TcpStream, timer: &Arc<IdleTi
 async fn http<S: AsyncRead + AsyncWrite + Unpin>(
     server: &Server,
     stream: S,
-    timer: &Arc<IdleTimer>,
+    open: &Open,
     peer: Peer,
 ) {
-    let stream = TokioIo::new(TimedStream::new(stream, Arc::clone(timer)));
+    let timer: &Arc<IdleTimer> = open;
+    let stream = TokioIo::new(CountedStream::new(stream, open));
     let service = hyper::service::service_fn(|request| respond(server, timer, &peer, request));
     let connection = http1::Builder::new()
         // `IdleTimer` has the timeouts, and explains why.

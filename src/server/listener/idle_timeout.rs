@@ -4,7 +4,6 @@
 //! that the API server wants to reuse, and a long one would let a caller send the head of a request byte by
 //! byte.
 
-use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,12 +13,10 @@ use std::task::{Context, Poll, ready};
 use axum::body::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
 use super::Limits;
-use super::open::Connections;
 
 /// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,23 +47,24 @@ pub(super) struct Waits {
 pub(super) struct IdleTimer {
     limits: Limits,
     peer: IpAddr,
-    connections: Arc<Connections>,
     phase: Mutex<(Phase, Instant)>,
     /// Bytes of requests without a response.
     pending_bytes: AtomicUsize,
+    /// Bytes of requests without a response, of all connections.
+    pending_bytes_of_all: Arc<AtomicUsize>,
     closed: AtomicBool,
     close: Notify,
 }
 
 impl IdleTimer {
-    /// The timer of a new connection.
-    pub(super) fn new(limits: Limits, peer: IpAddr, connections: Arc<Connections>) -> Arc<Self> {
+    /// The timer of a new connection, whose bytes are also added to `pending_bytes_of_all`.
+    pub(super) fn new(limits: Limits, peer: IpAddr, pending_bytes_of_all: Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self {
             limits,
             peer,
-            connections,
             phase: Mutex::new((Phase::Fresh, Instant::now())),
             pending_bytes: AtomicUsize::new(0),
+            pending_bytes_of_all,
             closed: AtomicBool::new(false),
             close: Notify::new(),
         })
@@ -82,19 +80,22 @@ impl IdleTimer {
         self.pending_bytes.load(Ordering::Relaxed)
     }
 
-    /// Records received bytes.
-    pub(super) fn bytes_received(&self, bytes: usize) {
+    /// Records received bytes. Their limit is that of all connections, see [`super::open`].
+    pub(super) fn record_bytes(&self, bytes: usize) {
         let mut phase = self.phase.lock();
         if matches!(phase.0, Phase::Fresh | Phase::Idle) {
             *phase = (Phase::Head, Instant::now());
         }
         drop(phase);
-        self.connections.received(bytes, &self.pending_bytes);
+        // The sum first, so that it is never less than its parts.
+        self.pending_bytes_of_all.fetch_add(bytes, Ordering::Relaxed);
+        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Releases the bytes of this connection.
     pub(super) fn release(&self) {
-        self.connections.released(self.pending_bytes.swap(0, Ordering::Relaxed));
+        let released = self.pending_bytes.swap(0, Ordering::Relaxed);
+        self.pending_bytes_of_all.fetch_sub(released, Ordering::Relaxed);
     }
 
     /// Whether no bytes were received on the connection yet.
@@ -212,60 +213,6 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TimedBody<B> {
     }
 }
 
-/// A stream that notifies the timer when it receives bytes.
-pub(super) struct TimedStream<S> {
-    stream: S,
-    timer: Arc<IdleTimer>,
-}
-
-impl<S> TimedStream<S> {
-    pub(super) fn new(stream: S, timer: Arc<IdleTimer>) -> Self {
-        Self { stream, timer }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let received = buf.filled().len() - before;
-        if received > 0 {
-            self.timer.bytes_received(received);
-        }
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,7 +223,7 @@ mod tests {
     }
 
     fn timer() -> Arc<IdleTimer> {
-        IdleTimer::new(limits(), std::net::Ipv4Addr::LOCALHOST.into(), Connections::new(limits()))
+        IdleTimer::new(limits(), std::net::Ipv4Addr::LOCALHOST.into(), Arc::default())
     }
 
     /// Time is paused in these tests: the clock jumps to the next timer.
@@ -291,7 +238,7 @@ mod tests {
         let timer = timer();
         assert!(timer.is_fresh());
         assert_eq!(stalls_after(&timer).await, 180);
-        timer.bytes_received(1);
+        timer.record_bytes(1);
         assert!(!timer.is_fresh());
         assert_eq!(stalls_after(&timer).await, 10);
         timer.request_begins();
@@ -306,7 +253,7 @@ mod tests {
         timer.request_ends();
         let begins = async {
             tokio::time::sleep(Duration::from_secs(95)).await;
-            timer.bytes_received(1);
+            timer.record_bytes(1);
         };
         let (after, ()) = tokio::join!(stalls_after(&timer), begins);
         assert!((105..=115).contains(&after), "{after}");
@@ -316,7 +263,7 @@ mod tests {
     async fn bytes_of_a_request_that_is_being_read_do_not_prolong_it() {
         let timer = timer();
         timer.request_begins();
-        timer.bytes_received(1);
+        timer.record_bytes(1);
         assert_eq!(stalls_after(&timer).await, 35);
     }
 }

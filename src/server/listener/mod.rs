@@ -4,6 +4,7 @@
 //! does not ask callers to reconnect before it stops.
 
 mod connection;
+mod counted_stream;
 mod handshake;
 mod idle_timeout;
 mod limits;

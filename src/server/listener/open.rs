@@ -23,7 +23,7 @@ use super::idle_timeout::IdleTimer;
 pub(super) struct Connections {
     limits: Limits,
     /// Bytes of requests without a response, of all connections.
-    pending_bytes: AtomicUsize,
+    pending_bytes: Arc<AtomicUsize>,
     open: Mutex<Table>,
 }
 
@@ -43,12 +43,12 @@ pub(super) struct Open {
 
 impl Connections {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, pending_bytes: AtomicUsize::new(0), open: Mutex::default() })
+        Arc::new(Self { limits, pending_bytes: Arc::default(), open: Mutex::default() })
     }
 
     /// Adds an accepted connection. If the limit is exceeded, another one is closed.
     pub(super) fn open(self: &Arc<Self>, peer: IpAddr) -> Open {
-        let timer = IdleTimer::new(self.limits, peer.to_canonical(), Arc::clone(self));
+        let timer = IdleTimer::new(self.limits, peer.to_canonical(), Arc::clone(&self.pending_bytes));
         let mut table = self.open.lock();
         let id = table.next;
         table.next += 1;
@@ -66,20 +66,11 @@ impl Connections {
         self.close_one("too many connections", |_| 1);
     }
 
-    /// Adds received bytes to the sum and to those of their connection. If the limit is exceeded, connections
-    /// with pending bytes are closed.
-    pub(super) fn received(&self, bytes: usize, of_connection: &AtomicUsize) {
-        // The sum first, so that it is never less than its parts.
-        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
-        of_connection.fetch_add(bytes, Ordering::Relaxed);
+    /// Closes connections with pending bytes while their sum exceeds the limit.
+    fn limit_bytes(&self) {
         while self.pending_bytes.load(Ordering::Relaxed) > self.limits.bytes
             && self.close_one("incomplete requests have too many bytes", IdleTimer::pending_bytes)
         {}
-    }
-
-    /// Removes the bytes of a request that has a response.
-    pub(super) fn released(&self, bytes: usize) {
-        self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Closes a connection of the address whose connections have the greatest `weight` in total: the one that
@@ -101,6 +92,15 @@ impl Connections {
         warn!(peer = %victim.peer(), "{reason}: closing a connection that waits for its caller");
         victim.close();
         true
+    }
+}
+
+impl Open {
+    /// Records received bytes. If the limit of all connections is exceeded, some with pending bytes are
+    /// closed.
+    pub(super) fn bytes_received(&self, bytes: usize) {
+        self.timer.record_bytes(bytes);
+        self.connections.limit_bytes();
     }
 }
 

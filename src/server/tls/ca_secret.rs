@@ -28,9 +28,6 @@ use crate::server::readiness::{Part, Readiness};
 use crate::server::watch_errors::{self, WatchedResource};
 use bootlace_core::names;
 
-/// The label of Secrets that Bootlace manages.
-pub(super) const MANAGED_BY: (&str, &str) = (names::LABEL_MANAGED_BY, names::MANAGED_BY);
-
 const WATCHING: WatchedResource =
     WatchedResource { resource: "secrets", absent: "create the namespace of the webhook" };
 
