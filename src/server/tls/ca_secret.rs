@@ -20,7 +20,7 @@ use super::authority::{self, Issued};
 use super::ca_bundle::PublishedBundle;
 use super::files::CA;
 use super::rotation::{Change, Published, RotationContext, Timing};
-use super::secret_state::{self, Good, Verdict};
+use super::secret_state::{self, Good, MANAGED_BY, Verdict};
 use super::{CertResolver, Names};
 use crate::server::liveness::Heartbeat;
 use crate::server::metrics::ServerMetrics;

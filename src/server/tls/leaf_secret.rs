@@ -15,8 +15,7 @@ use tracing::{info, warn};
 
 use super::Names;
 use super::authority::Lifetimes;
-use super::ca_secret::MANAGED_BY;
-use super::secret_state::{self, Leaf};
+use super::secret_state::{self, Leaf, MANAGED_BY};
 use crate::server::liveness::Heartbeat;
 use crate::server::watch_errors;
 use bootlace_core::names;

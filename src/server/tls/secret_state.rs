@@ -10,12 +10,14 @@ use time::OffsetDateTime;
 use tracing::warn;
 
 use super::authority::{self, Ca, Issued, Lifetimes};
-use super::ca_secret::MANAGED_BY;
 use super::certificate::{self, Facts};
 use super::files::{CA, CERT, KEY};
 use super::rotation::{self, Change, RotationContext, RotationRequest, is_due};
 use super::{Certificate, Names};
 use bootlace_core::names;
+
+/// The label of Secrets that Bootlace manages.
+pub(super) const MANAGED_BY: (&str, &str) = (names::LABEL_MANAGED_BY, names::MANAGED_BY);
 
 /// The key of the CA, in the data of the Secret, in addition to [`CERT`], [`KEY`] and [`CA`].
 pub const CA_KEY: &str = "ca.key";
