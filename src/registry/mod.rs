@@ -5,7 +5,8 @@
 //! | `reference` | registry, repository, tag and digest of a reference |
 //! | `digest` | digests of blobs |
 //! | `manifest` | manifests of images, artifacts and indexes |
-//! | `platform` | selects the image of an index for a node |
+//! | `platform` | platforms of nodes and images |
+//! | `index` | selects the image of an index for a platform |
 //! | `resolution` | from a reference through indexes to an image |
 //! | `credentials` | selects the entries of a pull secret for a registry |
 //! | `challenge` | the authentication challenge of a registry |
@@ -21,6 +22,7 @@ pub(crate) mod credentials;
 pub(crate) mod digest;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+pub(crate) mod index;
 pub(crate) mod manifest;
 pub(crate) mod platform;
 pub(crate) mod reference;

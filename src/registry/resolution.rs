@@ -1,8 +1,8 @@
 //! Resolves a reference to an image for a platform: reads the manifest of the reference and, if it is an
 //! index, the manifest that the index names for the platform.
 
+use super::index::PlatformNotFound;
 use super::manifest::ManifestError;
-use super::platform::PlatformNotFound;
 use super::{Digest, Image, Manifest, Platform};
 
 /// Maximum number of nested indexes. One is usual.

@@ -62,12 +62,7 @@ pub(super) async fn serve(server: &Server, stream: TcpStream, open: &Open) {
     }
 }
 
-async fn http<S: AsyncRead + AsyncWrite + Unpin>(
-    server: &Server,
-    stream: S,
-    open: &Open,
-    peer: Peer,
-) {
+async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, open: &Open, peer: Peer) {
     let timer: &Arc<IdleTimer> = open;
     let stream = TokioIo::new(CountedStream::new(stream, open));
     let service = hyper::service::service_fn(|request| respond(server, timer, &peer, request));
