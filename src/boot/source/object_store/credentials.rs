@@ -1,30 +1,15 @@
-//! The store of a source and its credentials.
+//! The credentials for a store: the workload identity of the pod, or the keys of a Secret.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use ::object_store::{BackoffConfig, RetryConfig};
-use reqwest::Url;
-use tokio::time::Instant;
+use ::object_store::RetryConfig;
 
 use super::service::Connector;
-use super::{azure, errors, gcs, s3};
 use crate::boot::source::SourceError;
 use crate::boot::source::mounted::{Keys, read_object};
-use crate::http::{ErrorMapping, HttpClient, HttpError, Transport};
+use crate::http::HttpError;
 use bootlace_core::plan::boot_spec::DIR_CREDENTIALS;
 use bootlace_core::profile::object_store::ObjectStore;
-
-const NO_STORE: &str = "objectStore has neither s3, nor gcs, nor azure: add one of them";
-
-/// A client for a store.
-pub(super) struct OpenStore {
-    pub(super) objects: Arc<dyn ::object_store::ObjectStore>,
-    /// The kind of store for messages: `S3`.
-    pub(super) kind: &'static str,
-    pub(super) transport: Arc<Transport>,
-}
 
 /// Settings that all kinds of stores have in common.
 pub(super) struct StoreConfig {
@@ -82,63 +67,8 @@ fn refused(secret: &str, key: &str, reason: &str) -> SourceError {
     HttpError::Setup(format!("key {key} of Secret {secret} of credentials.secret {reason}")).into()
 }
 
-/// Reads the credentials that are mounted below `mount`, and creates the client. It sends no request.
-pub(super) async fn open(
-    settings: &ObjectStore,
-    client: &HttpClient<'_>,
-    mount: &Path,
-) -> Result<OpenStore, SourceError> {
-    let credentials = credentials(settings, mount).await?;
-    let identity = match credentials {
-        Credentials::Secret { .. } => "correct or renew the credentials in the Secret of credentials.secret",
-        Credentials::Workload | Credentials::Anonymous => {
-            "configure a workload identity for the pod's service account, set credentials.secret, or set \
-             credentials.anonymous if the bucket is public"
-        }
-    };
-    let secrets = match &credentials {
-        Credentials::Secret { keys, .. } => {
-            keys.values().map(|value| String::from_utf8_lossy(value).trim_end().to_owned()).collect()
-        }
-        Credentials::Workload | Credentials::Anonymous => Vec::new(),
-    };
-    let mapping = ErrorMapping { message: errors::server_error, remedy: errors::remedy, identity };
-    let address = address(settings, s3::region_of_workload())?;
-    let url = url(&address)?;
-    let transport = Arc::new(client.transport(&url, secrets, mapping)?);
-    let retry = retry(settings.client.attempts, client.deadline());
-    let config = StoreConfig { credentials, connector: Connector::new(Arc::clone(&transport)), retry };
-    let (objects, kind) = match (&settings.s3, &settings.gcs, &settings.azure) {
-        (Some(s3), ..) => (s3::open(s3, &address, config)?, "S3"),
-        (_, Some(gcs), _) => (gcs::open(gcs, &address, config)?, "Google Cloud Storage"),
-        (.., Some(azure)) => (azure::open(azure, &address, config)?, "Azure Blob Storage"),
-        _ => return Err(HttpError::Setup(NO_STORE.to_owned()).into()),
-    };
-    Ok(OpenStore { objects, kind, transport })
-}
-
-/// The address of the store, in `region_of_workload` if the profile sets no region.
-pub(super) fn address(
-    settings: &ObjectStore,
-    region_of_workload: Option<String>,
-) -> Result<String, HttpError> {
-    match (&settings.s3, &settings.gcs, &settings.azure) {
-        (Some(s3), ..) => Ok(s3::address(s3, region_of_workload)),
-        (_, Some(gcs), _) => Ok(gcs::address(gcs)),
-        (.., Some(azure)) => Ok(azure::address(azure)),
-        _ => Err(HttpError::Setup(NO_STORE.to_owned())),
-    }
-}
-
-/// Parses the address.
-pub(super) fn url(address: &str) -> Result<Url, HttpError> {
-    address.parse().map_err(|error| HttpError::Address {
-        url: address.to_owned(),
-        reason: format!("{error}: correct endpoint in the profile"),
-    })
-}
-
-async fn credentials(settings: &ObjectStore, mount: &Path) -> Result<Credentials, SourceError> {
+/// Reads the credentials that are mounted below `mount`.
+pub(super) async fn read(settings: &ObjectStore, mount: &Path) -> Result<Credentials, SourceError> {
     let Some(credentials) = &settings.credentials else { return Ok(Credentials::Workload) };
     let Some(name) = &credentials.secret else { return Ok(Credentials::Anonymous) };
     let keys = read_object(&mount.join(DIR_CREDENTIALS)).await?;
@@ -148,19 +78,6 @@ async fn credentials(settings: &ObjectStore, mount: &Path) -> Result<Credentials
         )));
     }
     Ok(Credentials::Secret { name: name.clone(), keys })
-}
-
-/// The library itself only retries the rest of an interrupted object; the transport makes all other retries.
-fn retry(attempts: u32, deadline: Instant) -> RetryConfig {
-    RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(250),
-            max_backoff: Duration::from_secs(10),
-            base: 2.0,
-        },
-        max_retries: usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX),
-        retry_timeout: deadline - Instant::now(),
-    }
 }
 
 /// A variable that the cloud set in the boot container.

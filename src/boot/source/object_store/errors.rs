@@ -7,7 +7,6 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::credentials::OpenStore;
 use crate::boot::source::SourceError;
 use crate::http::{self, HttpError, ServerError};
 
@@ -109,8 +108,8 @@ fn status_remedy(status: StatusCode) -> &'static str {
     }
 }
 
-/// Converts an error of the library.
-pub(super) fn convert(store: &OpenStore, error: &::object_store::Error) -> SourceError {
+/// Converts an error of the library; `kind` is the kind of store.
+pub(super) fn convert(kind: &str, error: &::object_store::Error) -> SourceError {
     if let Some(error) = transport_error(error) {
         return error.into();
     }
@@ -124,7 +123,7 @@ pub(super) fn convert(store: &OpenStore, error: &::object_store::Error) -> Sourc
              character; rename it, or set another prefix"
         ));
     }
-    SourceError::Content(unexpected_response(store.kind))
+    SourceError::Content(unexpected_response(kind))
 }
 
 /// Converts an error in the middle of an object.

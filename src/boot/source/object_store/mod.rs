@@ -3,7 +3,8 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | `credentials` | the client of a store and its credentials |
+//! | `open` | the client of a store |
+//! | `credentials` | the credentials for a store |
 //! | `s3`, `gcs`, `azure` | the address of a store, and the keys of its Secret |
 //! | `service` | sends the requests of the library like those of boot itself |
 //! | `errors` | errors of stores, and what to do about them |
@@ -16,6 +17,7 @@ mod azure;
 mod credentials;
 mod errors;
 mod gcs;
+mod open;
 mod prefix;
 mod s3;
 mod service;
@@ -28,7 +30,7 @@ use ::object_store::{GetOptions, GetResult};
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
-use self::credentials::OpenStore;
+use self::open::OpenStore;
 use self::service::ObjectRequest;
 use super::attempts::in_time;
 use super::content::ContentKind;
@@ -62,7 +64,7 @@ impl<'a> ObjectStoreSource<'a> {
         let client_settings = client_settings(settings);
         let mount = std::path::Path::new(path);
         let client = client::open(&client_settings, mount, self.seconds, &self.progress).await?;
-        let store = credentials::open(settings, &client, mount).await?;
+        let store = open::open(settings, &client, mount).await?;
         // Cannot fail: a source is fetched once.
         let _ = self.transport.set(Arc::clone(&store.transport));
         let fetch = async {
@@ -135,8 +137,8 @@ impl FetchSource for ObjectStoreSource<'_> {
 /// The address as text: the name in the tools of the store, and the server. If the workload identity sets the
 /// region, only the pod knows it.
 pub(super) fn address(settings: &ObjectStore) -> Result<String, SourceError> {
-    let address = credentials::address(settings, None)?;
-    credentials::url(&address)?;
+    let address = open::address(settings, None)?;
+    open::url(&address)?;
     let by_workload = settings.s3.as_ref().is_some_and(|s3| s3.region.is_none() && s3.endpoint.is_none());
     let region = if by_workload { ", or in the region of the pod's workload identity" } else { "" };
     Ok(format!("{} at {address}{region}", settings.address()))
@@ -159,5 +161,5 @@ fn client_settings(settings: &ObjectStore) -> remote::Client {
 async fn get(store: &OpenStore, path: &Path) -> Result<GetResult, SourceError> {
     let mut options = GetOptions::default();
     options.extensions.insert(ObjectRequest);
-    store.objects.get_opts(path, options).await.map_err(|error| errors::convert(store, &error))
+    store.objects.get_opts(path, options).await.map_err(|error| errors::convert(store.kind, &error))
 }

@@ -6,7 +6,7 @@ use ::object_store::ObjectMeta;
 use ::object_store::path::Path;
 use futures::TryStreamExt;
 
-use super::credentials::OpenStore;
+use super::open::OpenStore;
 use super::{errors, get};
 use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
@@ -35,7 +35,7 @@ pub(super) async fn fetch(
         Ok(())
     };
     let concurrency = usize::try_from(settings.client.concurrency).unwrap_or(1);
-    let listed = store.objects.list(Some(&base)).map_err(|error| errors::convert(store, &error));
+    let listed = store.objects.list(Some(&base)).map_err(|error| errors::convert(store.kind, &error));
     listed.try_for_each_concurrent(concurrency, fetch_one).await?;
     if fetched.get() == 0 {
         return Err(SourceError::Missing(format!(
@@ -66,7 +66,7 @@ async fn fetch_object(
         settings.folder.as_ref().map_or_else(|| below.to_owned(), |folder| format!("{folder}/{below}"));
     let mut file = sink.borrow_mut().create(&path)?;
     let mut content = got.into_stream();
-    while let Some(chunk) = content.try_next().await.map_err(|error| errors::convert(store, &error))? {
+    while let Some(chunk) = content.try_next().await.map_err(|error| errors::convert(store.kind, &error))? {
         file.write(&chunk)?;
     }
     sink.borrow_mut().finish(file)?;
