@@ -10,7 +10,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::garbage_collector::Reason;
 use crate::server::metrics::ServerMetrics;
 
 /// Buckets in seconds, from two requests to a fast API server to the timeout of a request.
@@ -38,7 +37,27 @@ struct RequestLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RemovedLabels {
-    why: &'static str,
+    reason: &'static str,
+}
+
+/// Why a Pipe is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemovalReason {
+    /// Its time to live has ended.
+    Expired,
+    /// It was never completed.
+    NotStored,
+}
+
+impl RemovalReason {
+    /// The reason in the log and in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::NotStored => "not stored",
+        }
+    }
 }
 
 impl Default for StoreMetrics {
@@ -77,7 +96,7 @@ impl StoreMetrics {
         let metrics = Self::default();
         metrics.server.add_examples();
         metrics.answered("env", StatusCode::OK, "", Duration::ZERO);
-        metrics.removed(Reason::Expired);
+        metrics.removed(RemovalReason::Expired);
         metrics
     }
 
@@ -88,8 +107,8 @@ impl StoreMetrics {
     }
 
     /// Counts a removed Pipe.
-    pub fn removed(&self, reason: Reason) {
-        self.removed.get_or_create(&RemovedLabels { why: reason.as_str() }).inc();
+    pub fn removed(&self, reason: RemovalReason) {
+        self.removed.get_or_create(&RemovedLabels { reason: reason.as_str() }).inc();
     }
 }
 

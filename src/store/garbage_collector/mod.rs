@@ -15,7 +15,7 @@ use kube::{Api, Client, ResourceExt as _};
 use tracing::{info, warn};
 
 use self::lease::LeaderLease;
-use super::metrics::StoreMetrics;
+use super::metrics::{RemovalReason, StoreMetrics};
 use super::pipe::{self, persist::exactly};
 use crate::server::liveness::{self, Heartbeat};
 use bootlace_core::output::Pipe;
@@ -34,26 +34,6 @@ pub struct Collector<'m> {
     pub metrics: &'m StoreMetrics,
     /// Shows that the loop runs.
     pub heartbeat: Heartbeat,
-}
-
-/// Why a Pipe is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// Its time to live has ended.
-    Expired,
-    /// It was never completed.
-    NotStored,
-}
-
-impl Reason {
-    /// The reason in the log and in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::NotStored => "not stored",
-        }
-    }
 }
 
 impl Collector<'_> {
@@ -109,7 +89,7 @@ impl Collector<'_> {
         }
     }
 
-    async fn remove(&self, pipe: &Pipe, reason: Reason) -> Result<bool, kube::Error> {
+    async fn remove(&self, pipe: &Pipe, reason: RemovalReason) -> Result<bool, kube::Error> {
         let (namespace, name) = (pipe.namespace().unwrap_or_default(), pipe.name_any());
         let pipes: Api<Pipe> = Api::namespaced(self.client.clone(), &namespace);
         let params = DeleteParams::default().preconditions(exactly(pipe));
@@ -128,7 +108,7 @@ impl Collector<'_> {
 
 /// Why a Pipe is due for removal at `now`; `None` if it is not.
 #[must_use]
-pub fn removal_reason(pipe: &Pipe, now: Timestamp, grace_period: Duration) -> Option<Reason> {
+pub fn removal_reason(pipe: &Pipe, now: Timestamp, grace_period: Duration) -> Option<RemovalReason> {
     if pipe.metadata.deletion_timestamp.is_some() {
         return None;
     }
@@ -136,10 +116,10 @@ pub fn removal_reason(pipe: &Pipe, now: Timestamp, grace_period: Duration) -> Op
     if pipe.stored().is_none() {
         let created = pipe.metadata.creation_timestamp.as_ref()?.0;
         let is_due = created.checked_add(grace_period).is_ok_and(has_passed);
-        return is_due.then_some(Reason::NotStored);
+        return is_due.then_some(RemovalReason::NotStored);
     }
     let expires = pipe.spec.expires.as_deref()?.parse().ok()?;
-    has_passed(expires).then_some(Reason::Expired)
+    has_passed(expires).then_some(RemovalReason::Expired)
 }
 
 #[cfg(test)]
@@ -163,14 +143,24 @@ mod tests {
         let end = "2026-11-21T10:05:00.000000Z";
         for (expires, status, now, expected) in [
             (Some(end), &stored, "2026-11-21T10:04:59Z", None),
-            (Some(end), &stored, "2026-11-21T10:05:00Z", Some(Reason::Expired)),
+            (Some(end), &stored, "2026-11-21T10:05:00Z", Some(RemovalReason::Expired)),
             (None, &stored, "2099-01-01T00:00:00Z", None),
-            (Some("2026-11-21T11:05:00+01:00"), &stored, "2026-11-21T10:05:00Z", Some(Reason::Expired)),
+            (
+                Some("2026-11-21T11:05:00+01:00"),
+                &stored,
+                "2026-11-21T10:05:00Z",
+                Some(RemovalReason::Expired),
+            ),
             // An invalid time: the Pipe is kept.
             (Some("tomorrow"), &stored, "2099-01-01T00:00:00Z", None),
             (None, &json!(null), "2026-11-21T10:04:59Z", None),
-            (None, &json!({}), "2026-11-21T10:05:00Z", Some(Reason::NotStored)),
-            (Some("2099-01-01T00:00:00Z"), &json!(null), "2026-11-21T10:05:00Z", Some(Reason::NotStored)),
+            (None, &json!({}), "2026-11-21T10:05:00Z", Some(RemovalReason::NotStored)),
+            (
+                Some("2099-01-01T00:00:00Z"),
+                &json!(null),
+                "2026-11-21T10:05:00Z",
+                Some(RemovalReason::NotStored),
+            ),
         ] {
             let pipe = pipe(expires, status);
             let reason = removal_reason(&pipe, now.parse().unwrap(), Duration::from_mins(5));
