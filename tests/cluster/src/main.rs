@@ -48,36 +48,17 @@ fn main_or_error() -> Result<ExitCode> {
 async fn work(arguments: Arguments) -> Result<ExitCode> {
     match arguments {
         Arguments::Prepare { release, schedulers, names } => {
-            let clients = if schedulers { selected_clients(true, &names)? } else { Vec::new() };
-            let requirements = clients.iter().flat_map(|client| client.requirements.iter().copied());
-            machine::ensure(&machine::CLUSTER.into_iter().chain(requirements).collect::<Vec<_>>()).await?;
-            prepare(release.kubernetes, true).await?;
-            clients::prepare(&clients).await?;
+            prepare_all(release.kubernetes, schedulers, &names).await?;
         }
-        Arguments::Up { release, bare } => {
-            let mut cluster = start(release.kubernetes, bare, false).await?;
-            println!("The cluster is running. Use it from another terminal:");
-            println!("    {} kubectl get pods --all-namespaces", cluster.enter().display());
-            println!("    {} sh", cluster.enter().display());
-            println!("Press Ctrl-C to stop it.");
-            cluster.ended().await?;
-            bail!("the cluster stopped unexpectedly: see the reason above");
-        }
+        Arguments::Up { release, bare } => keep_running(release.kubernetes, bare).await?,
         Arguments::Run { release, bare, command } => {
-            let cluster = start(release.kubernetes, bare, false).await?;
-            let (program, arguments) = command.split_first().context("no command")?;
-            let mut command = cluster.command(program);
-            let status =
-                command.args(arguments).status().await.with_context(|| format!("start {program}"))?;
-            return Ok(exit_code(status));
+            return run_command(release.kubernetes, bare, &command).await;
         }
         Arguments::Bench(Bench { rounds, sections }) => {
-            let cluster = start(Kubernetes::Newest, false, false).await?;
-            let mut inside = cluster.command(this_program());
-            inside.args(["benched", &format!("--rounds={rounds}")]);
             let names = sections.iter().filter_map(ValueEnum::to_possible_value);
-            inside.args(names.map(|name| name.get_name().to_owned()));
-            return Ok(exit_code(inside.status().await.context("start the benchmark")?));
+            let names = names.map(|name| name.get_name().to_owned());
+            let arguments = ["benched".to_owned(), format!("--rounds={rounds}")];
+            return run_inside(false, arguments.into_iter().chain(names)).await;
         }
         Arguments::Benched(Bench { rounds, sections }) => {
             for (number, section) in sections.into_iter().enumerate() {
@@ -87,16 +68,10 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
                 scenario("bench").run(async |namespace| bench::run(section, namespace, rounds).await).await?;
             }
         }
-        Arguments::Kill(kill) => {
-            let cluster = start(Kubernetes::Newest, false, true).await?;
-            let mut inside = cluster.command(this_program());
-            inside.args([
-                "killings",
-                &format!("--runs={}", kill.runs),
-                &format!("--at-once={}", kill.at_once),
-            ]);
-            inside.args(kill.seed.map(|seed| format!("--seed={seed}")));
-            return Ok(exit_code(inside.status().await.context("start the kill test")?));
+        Arguments::Kill(Kill { runs, at_once, seed }) => {
+            let seed = seed.map(|seed| format!("--seed={seed}"));
+            let arguments = ["killings".to_owned(), format!("--runs={runs}"), format!("--at-once={at_once}")];
+            return run_inside(true, arguments.into_iter().chain(seed)).await;
         }
         Arguments::Killings(kill) => run_kill_test(&kill).await?,
         Arguments::Demo { on, scheduler } => run_demo(on, &scheduler).await?,
@@ -114,20 +89,7 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             return test(release.kubernetes, separate, &names).await;
         }
         Arguments::Test { on: On { registry, .. }, names, .. } => {
-            let current = install_on_current("The scenarios", &[], registry, build_scenarios()).await?;
-            let unavailable: Vec<_> = needs::NODE.into_iter().chain([needs::MESH]).collect();
-            let skipped: Vec<_> = unavailable
-                .iter()
-                .map(|(name, _)| *name)
-                .chain(needs::SEPARATE)
-                .chain([needs::SCHEDULERS])
-                .collect();
-            let result = run_scenarios(&current, &names, &skipped, None).await;
-            println!("Skipped, because they need more than the API server:");
-            for (name, reason) in unavailable {
-                println!("    {}: {reason}", name.trim_end_matches(':'));
-            }
-            return result;
+            return test_on_current(registry, &names).await;
         }
         Arguments::Image { output } => image(&output).await?,
         Arguments::Tool { name } => {
@@ -137,6 +99,59 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
         Arguments::Keeper(_) | Arguments::Node(_) => bail!("handled in main"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds everything that a cluster needs, and the clients of schedulers if they are selected.
+async fn prepare_all(kubernetes: Kubernetes, schedulers: bool, names: &[String]) -> Result<()> {
+    let clients = if schedulers { selected_clients(true, names)? } else { Vec::new() };
+    let requirements = clients.iter().flat_map(|client| client.requirements.iter().copied());
+    machine::ensure(&machine::CLUSTER.into_iter().chain(requirements).collect::<Vec<_>>()).await?;
+    prepare(kubernetes, true).await?;
+    clients::prepare(&clients).await?;
+    Ok(())
+}
+
+/// Starts a cluster, and keeps it running until this process is interrupted.
+async fn keep_running(kubernetes: Kubernetes, bare: bool) -> Result<()> {
+    let mut cluster = start(kubernetes, bare, false).await?;
+    println!("The cluster is running. Use it from another terminal:");
+    println!("    {} kubectl get pods --all-namespaces", cluster.enter().display());
+    println!("    {} sh", cluster.enter().display());
+    println!("Press Ctrl-C to stop it.");
+    cluster.ended().await?;
+    bail!("the cluster stopped unexpectedly: see the reason above");
+}
+
+/// Starts a cluster, and runs `command` in its network.
+async fn run_command(kubernetes: Kubernetes, bare: bool, command: &[String]) -> Result<ExitCode> {
+    let cluster = start(kubernetes, bare, false).await?;
+    let (program, arguments) = command.split_first().context("no command")?;
+    let mut command = cluster.command(program);
+    let status = command.args(arguments).status().await.with_context(|| format!("start {program}"))?;
+    Ok(exit_code(status))
+}
+
+/// Starts a cluster, and runs this program with `arguments` in its network. With `revive`, the programs of
+/// the cluster are restarted when they exit.
+async fn run_inside(revive: bool, arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
+    let cluster = start(Kubernetes::Newest, false, revive).await?;
+    let mut inside = cluster.command(this_program());
+    let status = inside.args(arguments).status().await;
+    Ok(exit_code(status.context("start this program in the network of the cluster")?))
+}
+
+/// Runs the scenarios that need nothing but the API server, on the cluster of the current context.
+async fn test_on_current(registry: Option<String>, names: &[String]) -> Result<ExitCode> {
+    let current = install_on_current("The scenarios", &[], registry, build_scenarios()).await?;
+    let unavailable: Vec<_> = needs::NODE.into_iter().chain([needs::MESH]).collect();
+    let skipped = unavailable.iter().map(|(name, _)| *name).chain(needs::SEPARATE);
+    let skipped: Vec<_> = skipped.chain([needs::SCHEDULERS]).collect();
+    let result = run_scenarios(&current, names, &skipped, None).await;
+    println!("Skipped, because they need more than the API server:");
+    for (name, reason) in unavailable {
+        println!("    {}: {reason}", name.trim_end_matches(':'));
+    }
+    result
 }
 
 /// The scenarios that need something that is built only for them.
