@@ -1,4 +1,5 @@
-//! Checks that links between the pages lead to existing files and headings.
+//! Checks that links between the pages lead to existing files and headings, and that the code map and the
+//! owners of code name existing files.
 
 use std::collections::HashSet;
 use std::fs;
@@ -27,6 +28,28 @@ fn every_link_between_pages_leads_to_a_file_and_a_heading() {
         }
     }
     assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn the_code_map_and_the_owners_of_code_name_existing_files() {
+    let root = Path::new(env!("BOOTLACE_ROOT"));
+    let read = |file: &str| fs::read_to_string(root.join(file)).unwrap();
+    let contributing = read("CONTRIBUTING.md");
+    let map = contributing.split("\n## Code map\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = map.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let mapped = rows.flat_map(|(files, _)| files.split(", ")).map(|file| file.trim_matches('`').to_owned());
+    let mapped: Vec<_> = mapped.collect();
+    let owned = read(".github/CODEOWNERS");
+    let owned = owned.lines().filter_map(|line| line.strip_prefix('/')?.split_whitespace().next());
+    let owned: Vec<_> = owned.map(str::to_owned).collect();
+    assert!(mapped.len() > 30 && owned.len() > 5, "{mapped:?} {owned:?}");
+    let missing: Vec<_> = mapped.iter().chain(&owned).filter(|file| !root.join(file).exists()).collect();
+    assert!(missing.is_empty(), "CONTRIBUTING.md or CODEOWNERS names files that do not exist: {missing:?}");
+    // Every folder of the core is a concept that the map describes.
+    for folder in fs::read_dir(root.join("core/src")).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = format!("core/src/{}/", folder.file_name().unwrap().to_str().unwrap());
+        assert!(!folder.is_dir() || mapped.contains(&name), "the code map does not contain {name}");
+    }
 }
 
 fn find(folder: &Path, pages: &mut Vec<PathBuf>) {
