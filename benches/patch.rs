@@ -13,7 +13,7 @@ use bootlace_core::admission::{self, ReviewOutcome};
 use bootlace_core::injected_config::StoreEndpoint;
 use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
 use bootlace_core::profile::{Inline, Mounted, Profile, Source, SourceTarget};
-use bootlace_core::signature::Keys;
+use bootlace_core::signature::SigningKeys;
 use serde_json::{Value, json};
 
 // The same allocator as in `bootlace`.
@@ -51,7 +51,7 @@ fn main() {
     println!("|---:|---:|---:|---:|");
     for variables in [10, 100, 1_000] {
         let body = review(variables);
-        let keys = Keys::read([("key-1700000000", [7; 32])], 1_700_000_000).unwrap();
+        let keys = SigningKeys::read([("key-1700000000", [7; 32])], 1_700_000_000).unwrap();
         let (unsigned, signed) = (with_store(None), with_store(Some(keys)));
         let process = |recipes: &PreparedProfiles| {
             black_box(admission::review(black_box(&body), recipes).response.to_json().unwrap());
@@ -61,7 +61,7 @@ fn main() {
     }
 }
 
-fn with_store(keys: Option<Keys>) -> PreparedProfiles {
+fn with_store(keys: Option<SigningKeys>) -> PreparedProfiles {
     let store = StoreEndpoint { url: "https://bootlace-store.bootlace.svc".to_owned(), ca: "x".repeat(700) };
     let settings = InstallationSettings {
         store: Some(store),

@@ -17,7 +17,7 @@ pub enum Selection<'a> {
         /// What selected the profile.
         named_by: ProfileSelectedBy,
         /// Why the pod is a task.
-        because: MatchReason,
+        reason: MatchReason,
     },
     /// The pod was already injected, and init containers have been added since after the injected ones, which
     /// must be the last ones. Contains the indexes of the injected init containers to move, in ascending
@@ -139,7 +139,7 @@ pub fn select<'a>(
     if label == Some(names::TASK_OFF) {
         return Selection::Skip(SkipReason::OptedOut);
     }
-    let because = if label.is_some() {
+    let reason = if label.is_some() {
         MatchReason::Label
     } else {
         match schedulers.detect(pod) {
@@ -157,7 +157,7 @@ pub fn select<'a>(
         return ours;
     }
     let (profile, named_by) = profile(pod, namespace_default);
-    Selection::Task { profile, named_by, because }
+    Selection::Task { profile, named_by, reason }
 }
 
 /// The profile of a task, and what selects it.
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn what_comes_behind_boot_is_seen_where_boot_is_to_be_the_last() {
         let first = r#"{"profile":"a","position":"First"}"#;
-        let last = r#"{"profile":"a","position":"Last","because":"\"position\":\"First\""}"#;
+        let last = r#"{"profile":"a","position":"Last","reason":"\"position\":\"First\""}"#;
         for (init, mark, moved) in [
             (&["own", "bootlace-boot"][..], last, None),
             (&["bootlace-boot", "mesh"], first, None),

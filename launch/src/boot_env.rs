@@ -15,13 +15,13 @@ use crate::resolve::{self, Resolved};
 
 /// The bytes of the files. [`BootEnv::merge_over`] and [`BootEnv::resolve`] parse them.
 pub(crate) struct BootEnv {
-    environ: File,
-    keep: File,
+    environ: BootFile,
+    keep: BootFile,
     /// Missing if the container refers to no variable of the boot env, as in most pods.
-    references: Option<File>,
+    references: Option<BootFile>,
 }
 
-struct File {
+struct BootFile {
     path: PathBuf,
     bytes: Vec<u8>,
 }
@@ -30,9 +30,9 @@ impl BootEnv {
     pub(crate) fn load(place: &Place) -> Result<Self, LoadError> {
         let of_container = |folder| place.root.join(folder).join(&place.container);
         Ok(Self {
-            environ: File::read(place.root.join(layout::FILE_ENVIRON))?,
-            keep: File::read(of_container(layout::DIR_KEEP))?,
-            references: File::read_if_exists(of_container(layout::DIR_REFERENCES))?,
+            environ: BootFile::read(place.root.join(layout::FILE_ENVIRON))?,
+            keep: BootFile::read(of_container(layout::DIR_KEEP))?,
+            references: BootFile::read_if_exists(of_container(layout::DIR_REFERENCES))?,
         })
     }
 
@@ -61,7 +61,7 @@ impl BootEnv {
     }
 }
 
-impl File {
+impl BootFile {
     fn read(path: PathBuf) -> Result<Self, LoadError> {
         match fs::read(&path) {
             Ok(bytes) => Ok(Self { path, bytes }),

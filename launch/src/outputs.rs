@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::code::{Code, Coded};
-use crate::handover::{Attempt, File, Kind, MAX_BYTES, MAX_FILES, Output, is_data_key};
+use crate::handover::{Attempt, FileEntry, Kind, MAX_BYTES, MAX_FILES, Output, is_data_key};
 
 use crate::deadline::Deadline;
 
@@ -63,10 +63,10 @@ impl Copied {
     fn copy(
         &mut self,
         path: PathBuf,
-        siblings: &[File],
+        siblings: &[FileEntry],
         attempt: &Attempt,
         deadline: Deadline,
-    ) -> Result<File, OutputErrorKind> {
+    ) -> Result<FileEntry, OutputErrorKind> {
         let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_data_key(name));
         let Some(name) = name.map(str::to_owned) else { return Err(OutputErrorKind::Name(path)) };
         if siblings.iter().any(|file| file.name == name) {
@@ -79,7 +79,7 @@ impl Copied {
         let size = copy::copy(&path, &mut into, MAX_BYTES - self.bytes, deadline)?;
         self.files += 1;
         self.bytes += size;
-        Ok(File { name, size })
+        Ok(FileEntry { name, size })
     }
 }
 

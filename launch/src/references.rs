@@ -10,7 +10,7 @@ use crate::environ::{self, ParseError};
 
 /// The place of a text in the spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum ReferenceLocation<'a> {
     /// The word at this position in `command` and `args` together. The first has the position 0.
     Argument(usize),
     /// The value of the variable of this name in `env`.
@@ -22,7 +22,7 @@ const ARGUMENT: &str = "argument:";
 /// The start of the key of a variable, before its name.
 const VARIABLE: &str = "variable:";
 
-impl<'a> Place<'a> {
+impl<'a> ReferenceLocation<'a> {
     /// The name of the record.
     #[must_use]
     pub fn key(&self) -> String {
@@ -44,9 +44,9 @@ impl<'a> Place<'a> {
 ///
 /// # Errors
 /// A record does not have this format, or the last one is not terminated.
-pub fn parse<'a>(bytes: &'a [u8]) -> Result<Vec<(Place<'a>, &'a str)>, ParseError> {
+pub fn parse<'a>(bytes: &'a [u8]) -> Result<Vec<(ReferenceLocation<'a>, &'a str)>, ParseError> {
     let parse = |(number, record): (usize, environ::Record<'a>)| {
-        let place = record.name().to_str().and_then(Place::from_key);
+        let place = record.name().to_str().and_then(ReferenceLocation::from_key);
         place.zip(record.value().to_str()).ok_or(ParseError::Malformed { record: number })
     };
     (1..).zip(environ::parse(bytes)?).map(parse).collect()
@@ -58,9 +58,12 @@ mod tests {
 
     #[test]
     fn a_place_is_parsed_from_its_key() {
-        for place in
-            [Place::Argument(0), Place::Argument(12), Place::Variable("URL"), Place::Variable("a.b:c")]
-        {
+        for place in [
+            ReferenceLocation::Argument(0),
+            ReferenceLocation::Argument(12),
+            ReferenceLocation::Variable("URL"),
+            ReferenceLocation::Variable("a.b:c"),
+        ] {
             let bytes = format!("{}=$(X)=1\0", place.key());
             assert_eq!(parse(bytes.as_bytes()).unwrap(), [(place, "$(X)=1")]);
         }

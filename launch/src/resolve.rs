@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::environ::Record;
 use crate::expansion;
-use crate::references::Place;
+use crate::references::ReferenceLocation;
 
 use crate::merge::Merged;
 
@@ -28,7 +28,7 @@ impl<'a> Resolved<'a> {
 /// Resolves `texts` of the spec for a process with the env `merged` and the arguments `argv`, whose first
 /// `own` words belong to the launcher. A text can refer to variables of earlier texts.
 pub(crate) fn resolve<'a>(
-    texts: &[(Place<'_>, &str)],
+    texts: &[(ReferenceLocation<'_>, &str)],
     boot: &[Record<'_>],
     merged: &Merged<'_>,
     argv: &'a [OsString],
@@ -37,12 +37,12 @@ pub(crate) fn resolve<'a>(
     let mut resolved = Resolved::unchanged(argv);
     for (place, text) in texts {
         match place {
-            Place::Variable(name) => {
+            ReferenceLocation::Variable(name) => {
                 let Some(expanded) = merged.own.get(OsStr::new(name)) else { continue };
                 let value = expand(text, expanded, &resolved.env, boot, merged);
                 resolved.env.push(((*name).into(), value));
             }
-            Place::Argument(position) => {
+            ReferenceLocation::Argument(position) => {
                 let position = position.saturating_add(own);
                 let Some(expanded) = argv.get(position) else { continue };
                 let value = expand(text, expanded, &resolved.env, boot, merged);
@@ -138,8 +138,9 @@ mod tests {
         let records: Vec<_> =
             boot.iter().map(|(name, value)| Record::new(name.as_ref(), value.as_ref()).unwrap()).collect();
         let keep: Vec<&OsStr> = env_from.iter().chain(env).map(|(name, _)| OsStr::new(*name)).collect();
-        let texts = env.iter().map(|(name, text)| (Place::Variable(name), *text));
-        let texts = texts.chain((0..).zip(args).map(|(position, text)| (Place::Argument(position), *text)));
+        let texts = env.iter().map(|(name, text)| (ReferenceLocation::Variable(name), *text));
+        let texts = texts
+            .chain((0..).zip(args).map(|(position, text)| (ReferenceLocation::Argument(position), *text)));
         let texts: Vec<_> = texts.collect();
 
         let merged = merge(&process, &records, &keep);
@@ -188,7 +189,7 @@ mod tests {
     #[test]
     fn what_a_process_does_not_hold_is_unresolved_out() {
         let merged = merge(&[], &[], &[]);
-        let texts = [(Place::Variable("GONE"), "$(A)"), (Place::Argument(3), "$(A)")];
+        let texts = [(ReferenceLocation::Variable("GONE"), "$(A)"), (ReferenceLocation::Argument(3), "$(A)")];
         let resolved = resolve(&texts, &[], &merged, &[], 0);
         assert!(resolved.env.is_empty() && resolved.argv.is_empty());
     }

@@ -20,11 +20,11 @@ use crate::server::tls::{Issued, Lifetimes, Names, authority};
 #[derive(Debug, clap::Args)]
 pub(super) struct CertsArgs {
     #[command(subcommand)]
-    command: Command,
+    command: CertsCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+enum CertsCommand {
     /// Create a CA, and a serving certificate that it signs.
     ///
     /// Writes ca.crt, ca.key, tls.crt and tls.key. Store tls.crt and tls.key in the Secret of the webhook and
@@ -70,9 +70,9 @@ struct Make {
 pub(super) fn run(args: &CertsArgs) -> anyhow::Result<()> {
     let now = OffsetDateTime::now_utc();
     match &args.command {
-        Command::Make(make) => write(make, now),
-        Command::Rotate(rotate) => rotate::run(rotate),
-        Command::Show { path } => {
+        CertsCommand::Make(make) => write(make, now),
+        CertsCommand::Rotate(rotate) => rotate::run(rotate),
+        CertsCommand::Show { path } => {
             let shown = show(path, now)?;
             std::io::stdout().write_all(shown.as_bytes()).map_err(CommandError::WriteOutput)?;
             Ok(())

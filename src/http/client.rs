@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::FetchProgress;
 use super::address_class::{NetworkZone, Resolver};
 use super::error::HttpError;
-use super::transport::{ErrorMapping, Transport};
+use super::transport::{ErrorMapping, LibraryTransport};
 use bootlace_core::profile::remote;
 
 /// The settings of all requests of a source.
@@ -109,8 +109,8 @@ impl<'a> HttpClient<'a> {
         store: &Url,
         secrets: Vec<String>,
         errors: ErrorMapping,
-    ) -> Result<Transport, HttpError> {
-        Ok(Transport {
+    ) -> Result<LibraryTransport, HttpError> {
+        Ok(LibraryTransport {
             client: self.hop_client(None)?,
             direct: self.build(None, None)?,
             store: store.clone(),

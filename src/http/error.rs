@@ -191,8 +191,8 @@ impl AuthChallenge {
 }
 
 impl From<InvalidAddress> for HttpError {
-    fn from(InvalidAddress { url, why }: InvalidAddress) -> Self {
-        Self::Address { url, reason: why }
+    fn from(InvalidAddress { url, reason }: InvalidAddress) -> Self {
+        Self::Address { url, reason }
     }
 }
 

@@ -33,4 +33,4 @@ pub(crate) use error::{AuthChallenge, HttpError, remedy};
 pub(crate) use progress::FetchProgress;
 pub(crate) use request::Request;
 pub(crate) use retry::Attempts;
-pub(crate) use transport::{ErrorMapping, ServerError, Transport};
+pub(crate) use transport::{ErrorMapping, LibraryTransport, ServerError};

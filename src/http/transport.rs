@@ -22,7 +22,7 @@ const METADATA_TIME: Duration = Duration::from_secs(5);
 const METADATA_ATTEMPTS: u32 = 3;
 
 /// Sends requests with retries.
-pub(crate) struct Transport {
+pub(crate) struct LibraryTransport {
     pub(super) client: reqwest::Client,
     /// The client without the proxy of the profile.
     pub(super) direct: reqwest::Client,
@@ -58,7 +58,7 @@ pub(crate) struct ServerError {
     pub(crate) message: String,
 }
 
-impl Transport {
+impl LibraryTransport {
     /// Sends `request` until it succeeds. Its body is in memory.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, HttpError> {
         let is_local = self.is_local(request.url());
@@ -172,8 +172,8 @@ async fn read_beginning(mut response: Response) -> Vec<u8> {
 }
 
 /// Omits the secrets.
-impl fmt::Debug for Transport {
+impl fmt::Debug for LibraryTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport").field("store", &self.store.as_str()).finish_non_exhaustive()
+        f.debug_struct("LibraryTransport").field("store", &self.store.as_str()).finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use bootlace_core::code::Coded;
 use bootlace_core::output::{DataError, ObjectKind};
-use bootlace_core::signature::{Keys, Specs};
+use bootlace_core::signature::{SigningKeys, Specs};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::Status;
@@ -81,7 +81,7 @@ fn callers() -> Vec<ApiError> {
 }
 
 fn pods() -> Vec<ApiError> {
-    let keys = Keys::read([("key-1700000000".to_owned(), vec![7; 32])], 1_700_000_000).unwrap();
+    let keys = SigningKeys::read([("key-1700000000".to_owned(), vec![7; 32])], 1_700_000_000).unwrap();
     let pod = |signature: &str, injected: bool| -> Pod {
         let annotations = if injected { json!({"bootlace.dev/injected": "{}"}) } else { json!({}) };
         serde_json::from_value(json!({

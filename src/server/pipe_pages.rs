@@ -46,7 +46,7 @@ struct Page<'a> {
 
 /// Which part of the Pipes to list.
 #[derive(Clone, Copy)]
-enum Content {
+enum PageContent {
     Full,
     /// Only the metadata, which is smaller.
     Metadata,
@@ -88,7 +88,7 @@ impl PipePages {
         mut visit: impl FnMut(Pipe) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, kube::Error> {
         let (flow, metadata) = self
-            .list(namespace, run, cursor, Content::Full, |page| -> Result<_, kube::Error> {
+            .list(namespace, run, cursor, PageContent::Full, |page| -> Result<_, kube::Error> {
                 for item in page.items {
                     let pipe = serde_json::from_str(item.get()).map_err(kube::Error::SerdeError)?;
                     if visit(pipe).is_break() {
@@ -114,7 +114,7 @@ impl PipePages {
         loop {
             let counted = |page: Page<'_>| (page.items.len(), page.metadata);
             let (items, metadata) =
-                self.list(Some(namespace), run, &mut cursor, Content::Metadata, counted).await?;
+                self.list(Some(namespace), run, &mut cursor, PageContent::Metadata, counted).await?;
             count += i64::try_from(items).unwrap_or(i64::MAX);
             // The API server sets it if there is no label selector.
             if let Some(remaining) = metadata.remaining_item_count {
@@ -132,7 +132,7 @@ impl PipePages {
         namespace: Option<&str>,
         run: Option<&str>,
         cursor: &mut Cursor,
-        content: Content,
+        content: PageContent,
         use_page: impl FnOnce(Page<'_>) -> T,
     ) -> Result<T, kube::Error> {
         let _permit = self.permits.acquire().await;
@@ -154,12 +154,12 @@ impl PipePages {
         &self,
         namespace: Option<&str>,
         params: &ListParams,
-        content: Content,
+        content: PageContent,
     ) -> Result<Option<Vec<u8>>, kube::Error> {
         let request = Request::new(Pipe::url_path(&(), namespace));
         let request = match content {
-            Content::Full => request.list(params),
-            Content::Metadata => request.list_metadata(params),
+            PageContent::Full => request.list(params),
+            PageContent::Metadata => request.list_metadata(params),
         };
         let request = request.map_err(kube::Error::BuildRequest)?;
         api_client::read_limited(&self.client, request, memory::PAGE_BYTES).await

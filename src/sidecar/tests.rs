@@ -84,7 +84,7 @@ fn hand_over(attempt: &Attempt, exit: u8, outputs: &[(&str, &str)]) {
     let output = |(key, content): &(&str, &str)| Output {
         key: (*key).to_owned(),
         kind: Kind::Secret,
-        files: vec![handover::File { name: "file".to_owned(), size: content.len() as u64 }],
+        files: vec![handover::FileEntry { name: "file".to_owned(), size: content.len() as u64 }],
     };
     let outcome = Outcome::Outputs(outputs.iter().map(output).collect());
     attempt.publish(&Manifest::new(exit, outcome).unwrap()).unwrap();
@@ -135,8 +135,8 @@ async fn a_refusal_is_the_result_for_the_launcher_and_an_event() {
 async fn what_the_launcher_refused_becomes_an_event() {
     let (volume, store) = (Volume::new(), RecordingStore::default());
     let attempt = volume.begin("base");
-    let why = Outcome::Refused(OneLine::new("output A: out is a folder"));
-    attempt.publish(&Manifest::new(0, why).unwrap()).unwrap();
+    let refused = Outcome::Refused(OneLine::new("output A: out is a folder"));
+    attempt.publish(&Manifest::new(0, refused).unwrap()).unwrap();
     volume.serve(&store, sleep(Duration::from_mins(1))).await;
     assert_eq!(*store.reported.borrow(), ["base: output A: out is a folder"]);
     assert!(store.put.borrow().is_empty());
@@ -233,7 +233,7 @@ async fn only_regular_files_of_the_manifest_are_read() {
         volume.serve(&store, async {}).await;
         assert!(store.put.borrow().is_empty());
         assert!(
-            matches!(attempt.word().unwrap(), Some(StoreResult::Failed(why)) if why.as_str().starts_with("output \"A\": "))
+            matches!(attempt.word().unwrap(), Some(StoreResult::Failed(message)) if message.as_str().starts_with("output \"A\": "))
         );
     }
 }
@@ -255,7 +255,7 @@ async fn a_folder_that_its_task_damaged_is_ignored() {
     fs::write(elsewhere.0.path().join("base/1/manifest"), "bootlace-handover 9\nend\n").unwrap();
     elsewhere.serve(&store, async {}).await;
     assert!(
-        matches!(attempt.word().unwrap(), Some(StoreResult::Failed(why)) if why.as_str().ends_with("[BL4109]"))
+        matches!(attempt.word().unwrap(), Some(StoreResult::Failed(message)) if message.as_str().ends_with("[BL4109]"))
     );
 }
 

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::api_error::ApiError;
 use bootlace_core::code::Code;
 use bootlace_core::names;
-use bootlace_core::signature::{self, Invalid, Keys, Signature, Specs};
+use bootlace_core::signature::{self, Invalid, Signature, SigningKeys, Specs};
 
 /// The part of `plan::BootSpec` that the store needs. Only this part, so that a store of another version can
 /// parse it.
@@ -26,7 +26,7 @@ struct BootConfig {
 ///
 /// # Errors
 /// Bootlace did not inject the pod, or the signature is invalid.
-pub fn specs<'p>(pod: &'p Pod, namespace: &str, keys: &Keys) -> Result<Specs<'p>, ApiError> {
+pub fn specs<'p>(pod: &'p Pod, namespace: &str, keys: &SigningKeys) -> Result<Specs<'p>, ApiError> {
     let annotation = names::ANNOTATION_INJECTED;
     if !pod.annotations().contains_key(annotation) {
         return Err(ApiError::new(
@@ -147,8 +147,8 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
 
-    fn keys() -> Keys {
-        Keys::read([(format!("key-{NOW}"), vec![7; 32])], NOW).unwrap()
+    fn keys() -> SigningKeys {
+        SigningKeys::read([(format!("key-{NOW}"), vec![7; 32])], NOW).unwrap()
     }
 
     /// A pod with a configuration of boot, and a container with `secret` in `envFrom`.

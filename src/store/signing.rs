@@ -9,19 +9,19 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
-use bootlace_core::signature::Keys;
+use bootlace_core::signature::SigningKeys;
 
 /// How often the folder is read.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The current keys. Clones share them.
 #[derive(Debug, Clone)]
-pub struct VerificationKeys(Arc<ArcSwap<Keys>>);
+pub struct VerificationKeys(Arc<ArcSwap<SigningKeys>>);
 
 impl VerificationKeys {
     /// Verifies with these keys.
     #[must_use]
-    pub fn with(keys: Keys) -> Self {
+    pub fn with(keys: SigningKeys) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(keys)))
     }
 
@@ -38,7 +38,7 @@ impl VerificationKeys {
 
     /// The current keys.
     #[must_use]
-    pub fn get(&self) -> Arc<Keys> {
+    pub fn get(&self) -> Arc<SigningKeys> {
         self.0.load_full()
     }
 
@@ -67,7 +67,7 @@ impl VerificationKeys {
     }
 }
 
-fn read_keys(folder: &Path) -> anyhow::Result<Keys> {
+fn read_keys(folder: &Path) -> anyhow::Result<SigningKeys> {
     let unreadable = || {
         format!(
             "failed to read the signing keys from {:?}: mount the Secret that the webhook's --signing-secret names",
@@ -84,7 +84,8 @@ fn read_keys(folder: &Path) -> anyhow::Result<Keys> {
         }
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Keys::read(data, now).with_context(|| format!("the signing keys in {:?} are invalid", folder.display()))
+    SigningKeys::read(data, now)
+        .with_context(|| format!("the signing keys in {:?} are invalid", folder.display()))
 }
 
 #[cfg(test)]

@@ -174,8 +174,9 @@ pub enum AwaitedResponse {
     },
     /// It will never be stored under this name.
     Never {
-        /// The reason, and what to change.
-        why: String,
+        /// The reason, and what to change. Pods and stores of earlier versions use the name in the attribute.
+        #[serde(rename = "why")]
+        reason: String,
     },
 }
 

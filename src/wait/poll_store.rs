@@ -42,8 +42,8 @@ pub(super) async fn wait_until_stored(
                 tracing::info!(object = awaits.object, files = files.len(), "{} is stored", awaits.words());
                 return check_files(awaits, files);
             }
-            AwaitedResponse::Never { why } => {
-                return Err(WaitError::Never { awaited: awaits.words(), reason: why });
+            AwaitedResponse::Never { reason } => {
+                return Err(WaitError::Never { awaited: awaits.words(), reason });
             }
             AwaitedResponse::NotYet { so_far } if left.is_zero() => {
                 return Err(WaitError::TooLate { awaited: awaits.words(), seconds: awaits.seconds, so_far });

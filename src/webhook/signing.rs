@@ -17,7 +17,7 @@ use crate::server::liveness::Heartbeat;
 use crate::server::readiness::{Part, Readiness};
 use crate::server::watch_errors;
 use bootlace_core::names;
-use bootlace_core::signature::Keys;
+use bootlace_core::signature::SigningKeys;
 use bootlace_core::signature::keys::{self, KEY_BYTES};
 
 /// How often the Secret is checked.
@@ -96,7 +96,7 @@ impl SigningKeyController {
                 "Secret {name:?} has no valid signing keys: {error}: set --signing-secret to another name"
             )
         };
-        let keys = Keys::read(&data, now).map_err(invalid)?;
+        let keys = SigningKeys::read(&data, now).map_err(invalid)?;
         self.profiles.swap_keys(keys).map_err(|error| error.to_string())?;
         self.readiness.in_place(Part::Keys);
         self.known = data;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use bootlace_launch::handover::{Attempt, File, Kind, Manifest, Outcome, Output, StoreResult};
+use bootlace_launch::handover::{Attempt, FileEntry, Kind, Manifest, Outcome, Output, StoreResult};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -112,7 +112,7 @@ impl Drop for Sidecar {
 /// Publishes one output, as the launcher does.
 pub(crate) fn hand_over(attempt: &Attempt, key: &str, name: &str, content: &[u8]) {
     attempt.create(0).unwrap().write_all(content).unwrap();
-    let file = File { name: name.to_owned(), size: content.len() as u64 };
+    let file = FileEntry { name: name.to_owned(), size: content.len() as u64 };
     let output = Output { key: key.to_owned(), kind: Kind::Secret, files: vec![file] };
     attempt.publish(&Manifest::new(0, Outcome::Outputs(vec![output])).unwrap()).unwrap();
 }

@@ -8,7 +8,7 @@ use bootlace::store::metrics::StoreMetrics;
 use bootlace::store::pipe::{PipeWriter, objects};
 use bootlace::store::signing::VerificationKeys;
 use bootlace_core::output::{ObjectData, ObjectKind, Pipe, Quota, SidecarConfig};
-use bootlace_core::signature::{self, Keys, PodName, Specs};
+use bootlace_core::signature::{self, PodName, SigningKeys, Specs};
 use bootlace_test_api_server::ApiServer;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Pod;
@@ -78,9 +78,9 @@ impl Attempt {
 }
 
 /// The key of the webhook and the store, which is older than all pods here.
-pub(crate) fn keys() -> Keys {
+pub(crate) fn keys() -> SigningKeys {
     let data = [("key-1700000000", vec![7; 32]), ("since", b"1700000000".to_vec())];
-    Keys::read(data, 1_700_000_000).unwrap()
+    SigningKeys::read(data, 1_700_000_000).unwrap()
 }
 
 pub(crate) fn service(cluster: &ApiServer) -> Arc<StoreService> {

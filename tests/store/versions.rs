@@ -14,7 +14,7 @@ use bootlace::store::signing::VerificationKeys;
 use bootlace_core::input::WaitSpec;
 use bootlace_core::output::SidecarConfig;
 use bootlace_core::plan::BootSpec;
-use bootlace_core::signature::{Keys, Specs};
+use bootlace_core::signature::{SigningKeys, Specs};
 use bootlace_test_api_server::ApiServer;
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value, json};
@@ -40,7 +40,7 @@ const NOW: [(&str, &str); 2] = [
     ),
 ];
 
-async fn ask(cluster: &ApiServer, keys: Keys, method: &str, path: &str, body: &Value) -> (u16, Value) {
+async fn ask(cluster: &ApiServer, keys: SigningKeys, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let service = StoreService::new(
         cluster.client(),
         std::sync::Arc::<StoreMetrics>::default(),
@@ -85,7 +85,7 @@ fn cluster(mut pod: Value) -> ApiServer {
 
 /// Whether the store accepts their requests, and the containers of this version can parse their
 /// configuration.
-async fn are_served(outputs: Value, waits: Value, keys: impl Fn() -> Keys) {
+async fn are_served(outputs: Value, waits: Value, keys: impl Fn() -> SigningKeys) {
     let _: SidecarConfig<'_> = serde_json::from_str(&specs(&outputs).pipes).unwrap();
     let config: WaitSpec<'_> = serde_json::from_str(&specs(&waits).wait).unwrap();
     let object = config.awaits[0].object.clone();
@@ -106,7 +106,7 @@ async fn are_served(outputs: Value, waits: Value, keys: impl Fn() -> Keys) {
 #[tokio::test]
 async fn pods_of_the_previous_version_are_served_by_this_store() {
     // The first key is from 2027, and the pods from 2026.
-    let keys = || Keys::read([("key-1800000000", vec![7; 32])], 1_900_000_000).unwrap();
+    let keys = || SigningKeys::read([("key-1800000000", vec![7; 32])], 1_900_000_000).unwrap();
     are_served(pod(OUTPUTS), pod(WAITS), keys).await;
 }
 

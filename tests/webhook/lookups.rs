@@ -106,7 +106,7 @@ async fn the_launcher_starts_the_entrypoint_of_the_image() {
         let expected = [&launch[..], &["/run", "$$(REGION)", "--help"]].concat();
         assert_eq!(command["value"], json!(expected));
         let mark = mark(&response);
-        assert!(mark["because"].as_str().unwrap().contains("registry"), "{mark}");
+        assert!(mark["reason"].as_str().unwrap().contains("registry"), "{mark}");
     }
     assert_eq!(webhook.metric(r#"bootlace_entrypoint_lookups_total{result="found"}"#), 2.0);
     assert_eq!(webhook.metric(r#"bootlace_reviews_total{outcome="injected",reason=""}"#), 2.0);
@@ -123,7 +123,7 @@ async fn a_failed_lookup_is_a_warning_unless_the_launcher_is_required() {
     }
     let mark = mark(&response);
     assert_eq!(mark["envMode"], "none", "there is no store here");
-    assert!(mark["because"].as_str().unwrap().contains("(https://127.0.0.1:"), "{mark}");
+    assert!(mark["reason"].as_str().unwrap().contains("(https://127.0.0.1:"), "{mark}");
 
     let insist =
         |pod: &mut Value| pod["metadata"]["annotations"][names::ANNOTATION_ENV_MODE] = json!("Launch");

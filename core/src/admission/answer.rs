@@ -149,10 +149,10 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOut
             (ReviewResponse::refuse(uid, refusal), ReviewOutcome::Refused, Some(injection.profile.name))
         }
         Decision::Inject(injection) => {
-            let Injection { profile, warnings, patch, because, named_by, taken, .. } = *injection;
+            let Injection { profile, warnings, patch, reason, named_by, taken, .. } = *injection;
             let mut audit = BTreeMap::from([
                 ("profile", format!("{} generation {}: {named_by}", profile.name, profile.generation)),
-                ("because", because.to_string()),
+                ("reason", reason.to_string()),
             ]);
             if !taken.is_empty() {
                 let taken: Vec<_> = taken.iter().map(ResolvedInput::to_string).collect();

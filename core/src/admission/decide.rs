@@ -65,7 +65,7 @@ fn inject<P>(
     view: impl FnOnce(&Plan<'_>, &Pod<'_>) -> P,
 ) -> Result<Injection<P>, EarlyOutcome> {
     let pod = read(&object)?;
-    let Selected { because, named_by, prepared, inputs } = select(&object, &pod, origin, profiles, found)?;
+    let Selected { reason, named_by, prepared, inputs } = select(&object, &pod, origin, profiles, found)?;
     let Inputs { edits, boot, taken, left, mut warnings } = inputs;
     let mut operations = patch::inputs(edits, &pod);
     let decided = if operations.is_empty() {
@@ -83,12 +83,12 @@ fn inject<P>(
     let Planned { profile, warnings: plan_warnings, patch, view: pod } = decided;
     operations.extend(patch);
     warnings.extend(plan_warnings);
-    Ok(Injection { because, named_by, profile, warnings, taken, left, patch: operations, pod })
+    Ok(Injection { reason, named_by, profile, warnings, taken, left, patch: operations, pod })
 }
 
 /// A task, with its profile and the inputs from earlier tasks.
 struct Selected<'r> {
-    because: MatchReason,
+    reason: MatchReason,
     named_by: ProfileSelectedBy,
     prepared: &'r PreparedProfile,
     inputs: Inputs,
@@ -102,8 +102,8 @@ fn select<'r>(
     found: &LookupResults,
 ) -> Result<Selected<'r>, EarlyOutcome> {
     let default = profiles.default_of(origin.namespace);
-    let (profile, named_by, because) = match selection::select(pod, default, profiles.schedulers()) {
-        Selection::Task { profile, named_by, because } => (profile, named_by, because),
+    let (profile, named_by, reason) = match selection::select(pod, default, profiles.schedulers()) {
+        Selection::Task { profile, named_by, reason } => (profile, named_by, reason),
         Selection::Overtaken(places) => {
             let signature = signature(pod, origin, profiles)?;
             return Err(EarlyOutcome::Reorder(Box::new(reorder(object, pod, &places, signature)?)));
@@ -121,7 +121,7 @@ fn select<'r>(
     let task = || profiles.schedulers().identify(pod);
     let resolved = input::resolve(object, pod, &tasks, task, &prepared.profile.spec, found.pipes.as_ref());
     match resolved.map_err(|error| refuse_input(pod, prepared, &error))? {
-        Resolution::Inputs(inputs) => Ok(Selected { because, named_by, prepared, inputs }),
+        Resolution::Inputs(inputs) => Ok(Selected { reason, named_by, prepared, inputs }),
         Resolution::Ask(runs) => {
             let namespace = origin.namespace.to_owned();
             Err(EarlyOutcome::Lookup(Box::new(PendingLookup::Pipes { namespace, runs })))

@@ -28,7 +28,7 @@ pub enum Decision<P = Value, R = P> {
 /// Changes to a pod, and their reasons.
 pub struct Injection<P = Value> {
     /// Why the pod is a task.
-    pub because: MatchReason,
+    pub reason: MatchReason,
     /// What selected the profile.
     pub named_by: ProfileSelectedBy,
     /// The profile.

@@ -52,8 +52,8 @@ mod tests {
     #[test]
     fn a_workflow_alone_joins_nothing() {
         let labels = json!({"batch.kubernetes.io/job-name": "gencert"});
-        let told = identity(&labels, &json!({}));
-        assert_eq!(identity(&labels, &json!({"bootlace.dev/workflow": "shop"})), told);
-        assert_eq!(identity(&labels, &json!({"bootlace.dev/run": ""})), told);
+        let expected = identity(&labels, &json!({}));
+        assert_eq!(identity(&labels, &json!({"bootlace.dev/workflow": "shop"})), expected);
+        assert_eq!(identity(&labels, &json!({"bootlace.dev/run": ""})), expected);
     }
 }

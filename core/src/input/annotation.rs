@@ -68,13 +68,13 @@ pub(super) fn parse(pod: &Pod<'_>) -> Result<Vec<PipeIn>, InputError> {
     let list = yaml_list::read(text).map_err(|reason| InputError::InvalidList { reason })?;
     let mut entries: Vec<PipeIn> = Vec::with_capacity(list.len());
     for (position, value) in list.into_iter().enumerate() {
-        let invalid = |what: String| InputError::Entry { position, what };
+        let invalid = |message: String| InputError::Entry { position, message };
         let mut entry: PipeIn = serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
         let placeholder_key = key::of_placeholder(&entry.key).or_else(|| entry.key.strip_prefix(PREFIX));
         if let Some(key) = placeholder_key.map(str::to_owned) {
             entry.key = key;
         }
-        check(&entry).map_err(|what| invalid(what.to_owned()))?;
+        check(&entry).map_err(|message| invalid(message.to_owned()))?;
         entries.push(entry);
     }
     Ok(entries)

@@ -122,7 +122,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         query: &PipeQuery,
         resolved: ResolvedPipe<'_>,
     ) -> Result<(), InputError> {
-        let invalid = |what: String| InputError::Entry { position, what };
+        let invalid = |message: String| InputError::Entry { position, message };
         let tasks = self.containers(entry).map_err(&invalid)?;
         let input = self.record(&resolved);
         let file = match &resolved {

@@ -17,12 +17,12 @@ pub enum InputError {
         reason: String,
     },
     /// An entry of the annotation is invalid.
-    #[error("annotation {}, entry {}: {what}", names::ANNOTATION_PIPE_IN, position + 1)]
+    #[error("annotation {}, entry {}: {message}", names::ANNOTATION_PIPE_IN, position + 1)]
     Entry {
         /// Index of the entry, starting at 0.
         position: usize,
         /// The problem, and the remedy.
-        what: String,
+        message: String,
     },
     /// A placeholder in the name of an object has other text around it.
     #[error(

@@ -233,7 +233,7 @@ fn requests<'r>(
 fn unresolved(requests: &[PipeRequest<'_>]) -> Inputs {
     let mut inputs = Inputs::default();
     for PipeRequest { target, asked } in requests {
-        let what = match target {
+        let user = match target {
             Target::Field(reference) => reference.field.to_string(),
             Target::Entry(_, entry) => entry.describe(),
             Target::Source(position, source) => {
@@ -244,7 +244,7 @@ fn unresolved(requests: &[PipeRequest<'_>]) -> Inputs {
         let (asked, then) = (asked.words(), asked.wait.map_or_else(String::new, describe_wait));
         inputs
             .left
-            .push(format!("{what} uses {asked}, which the webhook looks up when the pod is created{then}"));
+            .push(format!("{user} uses {asked}, which the webhook looks up when the pod is created{then}"));
     }
     inputs
 }

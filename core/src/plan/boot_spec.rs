@@ -54,7 +54,7 @@ pub struct BootSpec<'a> {
     #[serde(default, rename = "held", skip_serializing_if = "BTreeMap::is_empty")]
     pub env_from_prefixes: BTreeMap<String, String>,
     /// By task container: the texts of its spec that reference variables of boot, each with the key of its
-    /// place ([`bootlace_launch::references::Place`]).
+    /// place ([`bootlace_launch::references::ReferenceLocation`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub references: BTreeMap<Cow<'a, str>, Vec<(String, Cow<'a, str>)>>,
     /// By task container that reads the boot env from a file: the names in `keep` that the file contains

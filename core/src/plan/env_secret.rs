@@ -33,13 +33,13 @@ const TOKEN_SECONDS: i64 = 600;
 /// of the review is random (122 bits). It does not reveal the UID, which is in the logs of the API server.
 ///
 /// # Errors
-/// If there is no review. `why` returns why the env is delivered in a Secret, and how to avoid it.
+/// If there is no review. `explain` returns why the env is delivered in a Secret, and how to avoid it.
 pub(super) fn secret_name(
     origin: AdmissionContext<'_>,
-    why: impl FnOnce() -> (String, &'static str),
+    explain: impl FnOnce() -> (String, &'static str),
 ) -> Result<String, PlanError> {
     let no_review = || {
-        let (reason, remedy) = why();
+        let (reason, remedy) = explain();
         PlanError::NoReview { reason, remedy }
     };
     let uid = origin.uid.ok_or_else(no_review)?;
@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn a_name_requires_a_review() {
-        let why = || ("its command is unknown".to_owned(), "add it as `command`");
-        let error = secret_name("etl".into(), why).unwrap_err().to_string();
+        let explain = || ("its command is unknown".to_owned(), "add it as `command`");
+        let error = secret_name("etl".into(), explain).unwrap_err().to_string();
         assert!(
             error.contains("its command is unknown") && error.ends_with("add it as `command`"),
             "{error}"

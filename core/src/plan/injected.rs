@@ -24,7 +24,7 @@ pub struct InjectedAnnotation {
     pub env_mode: EnvDelivery,
     /// Reason for `env_mode`; empty if an earlier version injected the pod.
     #[serde(default)]
-    pub because: String,
+    pub reason: String,
     /// The only Secret with boot env that the store may create for this pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_secret: Option<String>,
@@ -53,7 +53,7 @@ impl InjectedAnnotation {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             containers: tasks.iter().map(|task| task.name.clone()).collect(),
             env_mode: weakest.map_or(EnvDelivery::None, |task| task.delivery),
-            because: weakest.map(|task| task.reason.clone()).unwrap_or_default(),
+            reason: weakest.map(|task| task.reason.clone()).unwrap_or_default(),
             env_secret: None,
             init_image: None,
             position: profile.spec.boot.position,

@@ -39,17 +39,17 @@ impl MountConflict {
 }
 
 /// A mount point in a container.
-struct Place<'m> {
+struct MountPoint<'m> {
     /// The components of its path.
     path: Vec<&'m str>,
-    owner: Owner<'m>,
+    owner: MountOwner<'m>,
     /// Whether nothing can be created below it.
     closed: bool,
 }
 
-/// Owner of a mount.
+/// The owner of a mount.
 #[derive(Clone, Copy)]
-enum Owner<'m> {
+enum MountOwner<'m> {
     Added(&'m AddedMount<'m>),
     Pod { volume: &'m str, path: &'m str, lasting: bool },
     TerminationMessage(&'m str),
@@ -86,7 +86,7 @@ pub(super) fn check(
     let mut places = places(container, added, volumes);
     // Sorted, so that a path is followed by all paths below it.
     places.sort_by(|one, other| one.path.cmp(&other.path));
-    let mut parents: Vec<&Place<'_>> = Vec::new();
+    let mut parents: Vec<&MountPoint<'_>> = Vec::new();
     let mut warnings = Vec::new();
     for place in &places {
         while parents.last().is_some_and(|above| !place.path.starts_with(&above.path)) {
@@ -98,7 +98,7 @@ pub(super) fn check(
             if has_bootlace && (same || above.closed) {
                 return Err(conflict(above, place, same, profile));
             }
-            if let (Owner::Pod { volume, path, lasting: true }, Owner::Added(added)) =
+            if let (MountOwner::Pod { volume, path, lasting: true }, MountOwner::Added(added)) =
                 (above.owner, place.owner)
             {
                 warnings.push(format!(
@@ -117,34 +117,34 @@ fn places<'m>(
     container: &'m Container<'_>,
     added: &'m [AddedMount<'m>],
     volumes: &Volumes<'_>,
-) -> Vec<Place<'m>> {
+) -> Vec<MountPoint<'m>> {
     let mut places: Vec<_> = added
         .iter()
-        .map(|added| Place {
+        .map(|added| MountPoint {
             path: folders(&added.path),
-            owner: Owner::Added(added),
+            owner: MountOwner::Added(added),
             closed: added.read_only,
         })
         .collect();
     places.extend(container.mounts.iter().flatten().map(|mount| {
         let keeps = volumes.get(mount.volume).copied().unwrap_or(Keeps::ForThePod);
         let lasting = keeps == Keeps::Lasting;
-        let owner = Owner::Pod { volume: mount.volume, path: mount.path, lasting };
-        Place { path: folders(mount.path), owner, closed: mount.read_only || keeps == Keeps::Nothing }
+        let owner = MountOwner::Pod { volume: mount.volume, path: mount.path, lasting };
+        MountPoint { path: folders(mount.path), owner, closed: mount.read_only || keeps == Keeps::Nothing }
     }));
     // Devices and the termination message are files.
     places.extend(container.devices.iter().map(|device| {
-        let owner = Owner::Pod { volume: device.volume, path: device.path, lasting: false };
-        Place { path: folders(device.path), owner, closed: true }
+        let owner = MountOwner::Pod { volume: device.volume, path: device.path, lasting: false };
+        MountPoint { path: folders(device.path), owner, closed: true }
     }));
-    places.extend(container.termination_message_path.map(|path| Place {
+    places.extend(container.termination_message_path.map(|path| MountPoint {
         path: folders(path),
-        owner: Owner::TerminationMessage(path),
+        owner: MountOwner::TerminationMessage(path),
         closed: true,
     }));
-    places.extend(RUNTIME.map(|(path, closed)| Place {
+    places.extend(RUNTIME.map(|(path, closed)| MountPoint {
         path: folders(path),
-        owner: Owner::Runtime(path),
+        owner: MountOwner::Runtime(path),
         closed,
     }));
     places
@@ -163,7 +163,7 @@ fn folders(path: &str) -> Vec<&str> {
     folders
 }
 
-impl Owner<'_> {
+impl MountOwner<'_> {
     fn is_bootlace(self) -> bool {
         match self {
             Self::Added(_) => true,
@@ -199,24 +199,26 @@ impl Owner<'_> {
     }
 }
 
-fn conflict(above: &Place<'_>, below: &Place<'_>, same: bool, profile: &str) -> MountConflict {
+fn conflict(above: &MountPoint<'_>, below: &MountPoint<'_>, same: bool, profile: &str) -> MountConflict {
     let problem = if same {
-        match [above.owner, below.owner].into_iter().find(|owner| matches!(owner, Owner::Pod { .. })) {
-            Some(Owner::Pod { volume, path, .. }) => {
+        match [above.owner, below.owner].into_iter().find(|owner| matches!(owner, MountOwner::Pod { .. })) {
+            Some(MountOwner::Pod { volume, path, .. }) => {
                 format!("mounts volume {volume:?} at {path}, where Bootlace also mounts a volume")
             }
             _ => format!("cannot mount both {} and {}", above.owner.describe(), below.owner.describe()),
         }
     } else {
         let reason = match above.owner {
-            Owner::Added(_) | Owner::Pod { .. } => "read-only",
-            Owner::TerminationMessage(_) | Owner::Runtime(_) => "not a folder that can contain mounts",
+            MountOwner::Added(_) | MountOwner::Pod { .. } => "read-only",
+            MountOwner::TerminationMessage(_) | MountOwner::Runtime(_) => {
+                "not a folder that can contain mounts"
+            }
         };
         format!("cannot mount {} below {}, which is {reason}", below.owner.describe(), above.owner.describe())
     };
     // The change that the author of the pod can make is first.
     let mut both = [above.owner, below.owner];
-    both.sort_by_key(|owner| matches!(owner, Owner::Added(_)));
+    both.sort_by_key(|owner| matches!(owner, MountOwner::Added(_)));
     let remedies: Vec<_> = both.into_iter().filter_map(|owner| owner.remedy(profile)).collect();
     MountConflict { problem, remedy: remedies.join(", or ") }
 }

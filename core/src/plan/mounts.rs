@@ -193,7 +193,8 @@ mod tests {
             json!({"reference": "a/b:v1", "pullSecret": "registry", "client": {"ca": {"configMap": "own"}}});
         let found =
             mounts(&json!([{"name": "a", "oci": oci}])).into_iter().map(|(name, path, _)| (name, path));
-        let mount = |what: &str| (format!("bootlace-source-0-{what}"), format!("/bootlace-sources/0/{what}"));
+        let mount =
+            |suffix: &str| (format!("bootlace-source-0-{suffix}"), format!("/bootlace-sources/0/{suffix}"));
         assert_eq!(found.collect::<Vec<_>>(), [mount("ca"), mount("pull-secret")]);
     }
 

@@ -22,7 +22,7 @@ use crate::input::BootInputs;
 use crate::names;
 use crate::output::SidecarConfig;
 use crate::pod::{Container, Pod};
-use crate::profile::Resources;
+use crate::profile::ContainerResources;
 use crate::template::Context;
 
 /// The values that all steps read.
@@ -266,13 +266,13 @@ impl<'p, 'a> Planner<'p, 'a> {
                 Some(names::CONTAINER_WAIT | names::CONTAINER_VOLUME_WAIT) => {
                     &*wait.insert(limits.init_container(
                         names::CONTAINER_WAIT,
-                        &Resources::default(),
+                        &ContainerResources::default(),
                         resources::min_memory(),
                     )?)
                 }
                 Some(names::CONTAINER_PIPE) => {
                     let resources = spec.pipes.resources.as_ref();
-                    &*sidecar.insert(limits.sidecar(resources.unwrap_or(&Resources::default())))
+                    &*sidecar.insert(limits.sidecar(resources.unwrap_or(&ContainerResources::default())))
                 }
                 _ => &boot,
             };

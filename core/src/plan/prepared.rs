@@ -19,7 +19,7 @@ use crate::profile::init_image::OwnSources;
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::templates;
 use crate::profile::{NamespaceDefaults, NoProfile, Profile, Profiles};
-use crate::signature::Keys;
+use crate::signature::SigningKeys;
 
 /// An active profile, with the parts of a plan that do not depend on the pod. The parts are built from the
 /// types of Kubernetes and stored as JSON, because a patch consists of JSON.
@@ -44,7 +44,7 @@ pub struct PreparedProfile {
     /// The store, if it is installed.
     pub(super) store: Option<Arc<StoreEndpoint>>,
     /// The keys that sign the configuration of pods for the store.
-    pub(super) keys: Option<Arc<Keys>>,
+    pub(super) keys: Option<Arc<SigningKeys>>,
     /// The env names that the sources can provide.
     pub(super) env_names: BootEnvNames,
     /// The positions of sources with templates. Most profiles have none.
@@ -148,7 +148,7 @@ pub struct PreparedProfiles {
     // Shared, because a change of the default profile of a namespace creates another snapshot of the same
     // profiles.
     by_name: Arc<BTreeMap<String, PreparedProfile>>,
-    keys: Option<Arc<Keys>>,
+    keys: Option<Arc<SigningKeys>>,
     defaults: Arc<NamespaceDefaults>,
     schedulers: Arc<Schedulers>,
 }
@@ -176,7 +176,7 @@ impl PreparedProfiles {
 
     /// The keys that sign the configuration of pods for the store; `None` if nothing is signed.
     #[must_use]
-    pub fn keys(&self) -> Option<&Keys> {
+    pub fn keys(&self) -> Option<&SigningKeys> {
         self.keys.as_deref()
     }
 

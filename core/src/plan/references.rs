@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bootlace_launch::expansion;
-use bootlace_launch::references::Place;
+use bootlace_launch::references::ReferenceLocation;
 
 use super::env_names::BootEnvNames;
 use crate::pod::Container;
@@ -42,7 +42,7 @@ pub(super) fn spec_texts<'a>(
     for variable in container.variables() {
         match variable.text.filter(|text| refers(text, &declared, &changed)) {
             Some(text) => {
-                texts.push((Place::Variable(variable.name).key(), Cow::Borrowed(text)));
+                texts.push((ReferenceLocation::Variable(variable.name).key(), Cow::Borrowed(text)));
                 changed.insert(variable.name);
             }
             None => {
@@ -53,7 +53,7 @@ pub(super) fn spec_texts<'a>(
     }
     for (position, word) in (before..).zip(words()) {
         if refers(word, &declared, &changed) {
-            texts.push((Place::Argument(position).key(), Cow::Borrowed(word)));
+            texts.push((ReferenceLocation::Argument(position).key(), Cow::Borrowed(word)));
         }
     }
     texts

@@ -26,7 +26,7 @@ use super::PlanError;
 use super::boot_spec::{BootSource, SourceKind};
 use super::container_parts::memory_volume_bytes;
 use crate::pod::{Amount, Class, Pod, PodResources, Resource, Share, WrongType};
-use crate::profile::{BootProfileSpec, Resources};
+use crate::profile::{BootProfileSpec, ContainerResources};
 use crate::quantity::Quantity;
 
 /// Bytes of memory that an injected container needs in addition to its files in a volume: for its process (at
@@ -178,7 +178,7 @@ impl<'a> PodLimits<'a> {
     pub(super) fn init_container(
         &self,
         name: &'static str,
-        settings: &Resources,
+        settings: &ContainerResources,
         need: Quantity,
     ) -> Result<AddedResources, PlanError> {
         if let Some(limit) = self.pod.pod.as_ref().and_then(|pod| pod.of(Resource::Memory).limited())
@@ -220,7 +220,7 @@ impl<'a> PodLimits<'a> {
         &self,
         resource: Resource,
         share: Share<'static>,
-        settings: &Resources,
+        settings: &ContainerResources,
     ) -> Share<'static> {
         let (request, limit) = (amount(&settings.requests, resource), amount(&settings.limits, resource));
         if self.pod.pod.is_some() || (request.is_none() && limit.is_none()) {
@@ -251,12 +251,12 @@ impl<'a> PodLimits<'a> {
     }
 
     /// The resources of the sidecar. `settings` are its resources in the profile.
-    pub(super) fn sidecar(&self, settings: &Resources) -> AddedResources {
+    pub(super) fn sidecar(&self, settings: &ContainerResources) -> AddedResources {
         let share = |resource| Some((resource, self.sidecar_share(resource, settings)?));
         AddedResources { shares: Resource::ALL.into_iter().filter_map(share).collect(), raised_from: None }
     }
 
-    fn sidecar_share(&self, resource: Resource, settings: &Resources) -> Option<Share<'static>> {
+    fn sidecar_share(&self, resource: Resource, settings: &ContainerResources) -> Option<Share<'static>> {
         let is_declared = self.pod.all().any(|container| container.of(resource).is_declared());
         if self.pod.pod.is_some() {
             // An explicit zero, because a limit range would set a default.

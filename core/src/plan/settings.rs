@@ -7,7 +7,7 @@ use crate::identity::Schedulers;
 use crate::injected_config::StoreEndpoint;
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::spec::PullPolicy;
-use crate::signature::Keys;
+use crate::signature::SigningKeys;
 
 /// Settings of the installation of the webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct InstallationSettings {
     pub store: Option<StoreEndpoint>,
     /// Keys that sign the configuration of pods for the store; `None` if nothing is signed, as on the command
     /// line.
-    pub keys: Option<Arc<Keys>>,
+    pub keys: Option<Arc<SigningKeys>>,
     /// Version of the API server, if it is known.
     pub kubernetes: Option<Version>,
     /// The table of schedulers.

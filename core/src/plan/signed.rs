@@ -13,11 +13,11 @@ use crate::input::{AwaitedOutput, WaitSpec};
 use crate::names;
 use crate::output::SidecarConfig;
 use crate::pod::Pod;
-use crate::signature::{self, Keys, PodName, Signature, Specs};
+use crate::signature::{self, PodName, Signature, SigningKeys, Specs};
 
 /// Adds the signature of the configuration of all added containers to the boot container.
 pub(super) fn sign(
-    keys: &Keys,
+    keys: &SigningKeys,
     pod: &Pod<'_>,
     origin: AdmissionContext<'_>,
     boot: &mut [Value],
@@ -56,7 +56,7 @@ fn specs<'a>(pod: &Pod<'a>) -> Specs<'a> {
 
 /// Whether an injected pod has a valid signature.
 #[must_use]
-pub fn is_signed(pod: &Pod<'_>, namespace: &str, keys: &Keys) -> bool {
+pub fn is_signed(pod: &Pod<'_>, namespace: &str, keys: &SigningKeys) -> bool {
     let boot = pod.init_containers.iter().find(|container| container.name == names::CONTAINER_BOOT);
     let text =
         boot.and_then(|boot| boot.variables().find(|variable| variable.name == names::ENV_SIGNATURE)?.text);
@@ -86,7 +86,7 @@ pub fn sign_injected(
     pod: &Pod<'_>,
     namespace: &str,
     prepared: Option<&PreparedProfile>,
-    keys: &Keys,
+    keys: &SigningKeys,
 ) -> Result<String, PlanError> {
     let specs = specs(pod);
     check_boot(&specs.boot)?;

@@ -4,12 +4,12 @@ use url::Url;
 
 /// A URL is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{url:?} is not a valid URL: {why}")]
+#[error("{url:?} is not a valid URL: {reason}")]
 pub struct InvalidAddress {
     /// The URL.
     pub url: String,
     /// The problem.
-    pub why: String,
+    pub reason: String,
 }
 
 /// Joins the URL from its parts. `path` can come from a template, and can only extend the path of `base`.
@@ -25,7 +25,7 @@ pub fn join<'q>(
         "" => base.to_owned(),
         path => format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')),
     };
-    let invalid = |why: String| InvalidAddress { url: joined.clone(), why };
+    let invalid = |reason: String| InvalidAddress { url: joined.clone(), reason };
     let start = Url::parse(base).map_err(|error| invalid(error.to_string()))?;
     if !["http", "https"].contains(&start.scheme())
         || !start.username().is_empty()

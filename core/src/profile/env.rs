@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule::{self, Rule, Validated};
+use super::rule::{self, CelRule, Validated};
 
 /// How the boot env is delivered to the task process.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
@@ -29,7 +29,7 @@ pub struct Env {
 }
 
 impl Validated for Env {
-    const RULES: &'static [Rule<Self>] = &[Rule {
+    const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: "self.mode != 'File' || (has(self.file) && self.file.keys.size() > 0)",
         message: "mode File requires file.keys: list the names of the variables there",
         is_met: |part| part.mode != EnvMode::File || !part.file.keys.is_empty(),
@@ -100,7 +100,7 @@ pub struct ImageCommand {
 }
 
 impl Validated for ImageCommand {
-    const RULES: &'static [Rule<Self>] = &[Rule {
+    const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: "has(self.entrypoint) || has(self.cmd)",
         message: "entrypoint and cmd are both missing: set at least one of them",
         is_met: |part| !part.entrypoint.is_empty() || !part.cmd.is_empty(),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule::{self, Rule, Validated};
+use super::rule::{self, CelRule, Validated};
 
 /// The postStart hook, which verifies that the task process has the boot env.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
@@ -29,7 +29,7 @@ pub struct Hook {
 }
 
 impl Validated for Hook {
-    const RULES: &'static [Rule<Self>] = &[Rule {
+    const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: "self.when != 'Never' || !has(self.commands) || self.commands.size() == 0",
         message: "commands require the postStart hook, but when is Never: remove commands, or set when to Auto",
         is_met: |part| part.when != HookWhen::Never || part.commands.is_empty(),

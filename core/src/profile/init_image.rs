@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
-use super::resources::Resources;
-use super::rule::{self, Rule, Validated};
+use super::resources::ContainerResources;
+use super::rule::{self, CelRule, Validated};
 use crate::names;
 use crate::pod::Image;
 
@@ -36,7 +36,7 @@ pub struct InitImage {
     pub secrets: Vec<String>,
     /// Resources of the container of the image. Defaults to `boot.resources`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
+    pub resources: Option<ContainerResources>,
 }
 
 impl Default for InitImage {
@@ -84,14 +84,14 @@ pub struct AllowedImage {
 }
 
 impl Validated for AllowedImage {
-    const RULES: &'static [Rule<Self>] = &[
-        Rule {
+    const RULES: &'static [CelRule<Self>] = &[
+        CelRule {
             cel: "self.registry != 'index.docker.io'",
             message: "registry must not be index.docker.io, because images of Docker Hub are compared as \
                       docker.io: set registry to docker.io",
             is_met: |part| part.registry != "index.docker.io",
         },
-        Rule {
+        CelRule {
             cel: "self.registry != 'docker.io' || self.repository == '**' || self.repository.contains('/')",
             message: "repository of docker.io must have two parts: use library/NAME for an official image",
             is_met: |part| {

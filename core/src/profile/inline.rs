@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule::{self, Rule, Validated};
+use super::rule::{self, CelRule, Validated};
 
 /// Variables and files in the profile itself. Not for secrets: they are visible in the spec of every pod.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
@@ -24,7 +24,7 @@ pub struct Inline {
 }
 
 impl Validated for Inline {
-    const RULES: &'static [Rule<Self>] = &[Rule {
+    const RULES: &'static [CelRule<Self>] = &[CelRule {
         // The length of map keys cannot be limited, so a regular expression would exceed the cost budget of
         // the API server.
         cel: "!has(self.files) || self.files.all(p, p != '' && p != '.' && p != '..' && !p.startsWith('/') && \

@@ -41,7 +41,7 @@ pub use defaults::NamespaceDefaults;
 pub use entries::{MAX_SPEC_BYTES, is_object_key};
 pub use inline::Inline;
 pub use mounted::{Item, Mounted, SourceTarget};
-pub use resources::Resources;
+pub use resources::ContainerResources;
 pub use rule::BrokenRule;
 pub use set::{InvalidProfile, NoProfile, Profile, Profiles};
 pub use source::{Source, SourceOrigin};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule::{self, Rule, Validated};
+use super::rule::{self, CelRule, Validated};
 use super::targets::{PREFIX_OF_NAMES, PREFIX_OF_PATHS, cel_is_path, is_path, is_start_of_path, is_variable};
 
 /// A `ConfigMap` or `Secret` in the namespace of the pod.
@@ -79,13 +79,13 @@ impl HasKeys for Mounted {
 }
 
 impl Validated for Mounted {
-    const RULES: &'static [Rule<Self>] = &key_rules();
+    const RULES: &'static [CelRule<Self>] = &key_rules();
 }
 
 /// The rules of a source that is an object with keys.
-pub(super) const fn key_rules<T: HasKeys>() -> [Rule<T>; 5] {
+pub(super) const fn key_rules<T: HasKeys>() -> [CelRule<T>; 5] {
     [
-        Rule {
+        CelRule {
             cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, i.__as__.matches('^[ -<>-~]+$'))",
             message: "items[].as must consist of printable ASCII characters except =, because into is \
                       Env: correct it",
@@ -94,7 +94,7 @@ pub(super) const fn key_rules<T: HasKeys>() -> [Rule<T>; 5] {
                 into != SourceTarget::Env || items.iter().all(|item| is_variable(&item.target))
             },
         },
-        Rule {
+        CelRule {
             cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
             message: PREFIX_OF_NAMES,
             is_met: |part| {
@@ -102,7 +102,7 @@ pub(super) const fn key_rules<T: HasKeys>() -> [Rule<T>; 5] {
                 into != SourceTarget::Env || prefix.is_empty() || is_variable(prefix)
             },
         },
-        Rule {
+        CelRule {
             // With a prefix, the rule would exceed the cost budget of the API server.
             cel: concat!(
                 "self.into != 'Files' || !has(self.items) || has(self.prefix) || self.items.all(i, ",
@@ -117,7 +117,7 @@ pub(super) const fn key_rules<T: HasKeys>() -> [Rule<T>; 5] {
                 !is_ours || items.iter().all(|item| is_path(&item.target))
             },
         },
-        Rule {
+        CelRule {
             cel: concat!("self.into != 'Files' || !has(self.prefix) || ", cel_is_path!("self.prefix + 'x'")),
             message: PREFIX_OF_PATHS,
             is_met: |part| {
@@ -125,7 +125,7 @@ pub(super) const fn key_rules<T: HasKeys>() -> [Rule<T>; 5] {
                 into != SourceTarget::Files || is_start_of_path(prefix)
             },
         },
-        Rule {
+        CelRule {
             cel: "!has(self.exclude) || !has(self.items)",
             message: "exclude and items are mutually exclusive: remove one of them",
             is_met: |part| {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::remote::{Archive, Ca, Client, JsonPart};
-use super::rule::{self, Rule, Validated};
+use super::rule::{self, CelRule, Validated};
 use super::targets::{PATH, cel_is_path, is_path, is_template};
 use crate::exactly_one::exactly_one;
 
@@ -59,18 +59,18 @@ pub struct ObjectStore {
 }
 
 impl Validated for ObjectStore {
-    const RULES: &'static [Rule<Self>] = &[
-        Rule {
+    const RULES: &'static [CelRule<Self>] = &[
+        CelRule {
             cel: "[has(self.s3), has(self.gcs), has(self.azure)].filter(store, store).size() == 1",
             message: "objectStore must have exactly one of s3, gcs and azure: set one of them",
             is_met: |part| exactly_one([part.s3.is_some(), part.gcs.is_some(), part.azure.is_some()]),
         },
-        Rule {
+        CelRule {
             cel: "has(self.object) != has(self.prefix)",
             message: "objectStore must have exactly one of object and prefix: set one of them",
             is_met: |part| part.object.is_some() != part.prefix.is_some(),
         },
-        Rule {
+        CelRule {
             cel: "!has(self.object) || [has(self.file), has(self.json), has(self.archive)].filter(kind, kind).size() == 1",
             message: "object requires exactly one of file, json and archive: set one of them",
             is_met: |part| {
@@ -78,7 +78,7 @@ impl Validated for ObjectStore {
                     || exactly_one([part.file.is_some(), !part.json.is_empty(), part.archive.is_some()])
             },
         },
-        Rule {
+        CelRule {
             cel: "!has(self.prefix) || !(has(self.file) || has(self.json) || has(self.archive) || has(self.sha256))",
             message: "file, json, archive and sha256 require object, not prefix: remove them, or set object",
             is_met: |part| {
@@ -89,18 +89,18 @@ impl Validated for ObjectStore {
                 part.prefix.is_none() || !of_an_object
             },
         },
-        Rule {
+        CelRule {
             cel: "!has(self.folder) || has(self.prefix)",
             message: "folder requires prefix: for an object, set the path in file, json[].prefix or \
                       archive.prefix",
             is_met: |part| part.folder.is_none() || part.prefix.is_some(),
         },
-        Rule {
+        CelRule {
             cel: concat!("!has(self.file) || self.file.contains('{') || ", cel_is_path!("self.file")),
             message: PATH,
             is_met: |part| part.file.as_deref().is_none_or(|file| is_template(file) || is_path(file)),
         },
-        Rule {
+        CelRule {
             cel: concat!("!has(self.folder) || self.folder.contains('{') || ", cel_is_path!("self.folder")),
             message: "folder must be a path relative to the assets folder: write it without a leading or \
                       trailing slash, and without empty parts, . and ..",
@@ -178,7 +178,7 @@ pub struct ObjectStoreCredentials {
 }
 
 impl Validated for ObjectStoreCredentials {
-    const RULES: &'static [Rule<Self>] = &[Rule {
+    const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: "has(self.secret) != (has(self.anonymous) && self.anonymous)",
         message: "credentials must have exactly one of secret and anonymous: set one of them, or remove \
                   credentials to use the workload identity of the pod",

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::remote::Client;
-use super::rule::{self, Rule, Validated};
+use super::rule::{self, CelRule, Validated};
 use super::targets::{PREFIX_OF_PATHS, cel_is_path, is_start_of_path, is_template};
 
 /// Files of an OCI artifact or image in a registry.
@@ -44,8 +44,8 @@ pub struct Oci {
 }
 
 impl Validated for Oci {
-    const RULES: &'static [Rule<Self>] = &[
-        Rule {
+    const RULES: &'static [CelRule<Self>] = &[
+        CelRule {
             cel: "self.reference.matches('(:[^/:@]+|@sha256:[0-9a-f]{64})$')",
             message: "reference must end in a tag or a digest: use a reference such as \
                       registry.example.com/team/assets:v3 or …@sha256:…",
@@ -59,7 +59,7 @@ impl Validated for Oci {
                     .is_some_and(|(_, tag)| !tag.is_empty() && !tag.contains('/')),
             },
         },
-        Rule {
+        CelRule {
             cel: "!has(self.client) || !(has(self.client.headers) || has(self.client.headersFromSecret) || \
                   has(self.client.token))",
             message: "client.headers, client.headersFromSecret and client.token are not supported for \
@@ -69,7 +69,7 @@ impl Validated for Oci {
                 headers.is_empty() && headers_from_secret.is_none() && token.is_none()
             },
         },
-        Rule {
+        CelRule {
             cel: concat!(
                 "!has(self.prefix) || self.prefix.contains('{') || ",
                 cel_is_path!("self.prefix + 'x'")

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mounted::{HasKeys, Item, Keys, SourceTarget, key_rules};
-use super::resources::Resources;
-use super::rule::{self, Rule, Validated};
+use super::resources::ContainerResources;
+use super::rule::{self, CelRule, Validated};
 use crate::output::{ObjectKind, Quota};
 
 /// Outputs of tasks, which later tasks of the run can use.
@@ -35,7 +35,7 @@ pub struct Pipes {
     /// limits of 200m and 64Mi, and to 20m and 32Mi in a Guaranteed pod; resources that no container of the
     /// pod declares are not set. Ignored if the pod has pod-level resources (`spec.resources`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
+    pub resources: Option<ContainerResources>,
 }
 
 impl Default for Pipes {
@@ -89,19 +89,19 @@ pub struct Output {
 }
 
 impl Validated for Output {
-    const RULES: &'static [Rule<Self>] = &[
-        Rule {
+    const RULES: &'static [CelRule<Self>] = &[
+        CelRule {
             cel: "self.key.matches('^[-._a-zA-Z0-9]+$') && self.key != '.' && !self.key.startsWith('..')",
             message: "key must consist of letters, digits, -, _ and ., and must not start with ..: correct it",
             is_met: |part| is_data_key(&part.key),
         },
-        Rule {
+        CelRule {
             cel: "self.file.startsWith('/') && !self.file.endsWith('/')",
             message: "file must be an absolute path in the task container: use a path such as /out/report.json, \
                       or /out/*.json for several files",
             is_met: |part| part.file.starts_with('/') && !part.file.ends_with('/'),
         },
-        Rule {
+        CelRule {
             cel: "!self.file.contains('**') && !self.file.matches('/[.][.]?(/|$)')",
             message: "file must not contain . or .. as a folder, or **: write the full path, with * for each \
                       folder that can have any name",
@@ -143,7 +143,7 @@ pub struct Pipe {
 }
 
 impl Validated for Pipe {
-    const RULES: &'static [Rule<Self>] = &key_rules();
+    const RULES: &'static [CelRule<Self>] = &key_rules();
 }
 
 impl HasKeys for Pipe {

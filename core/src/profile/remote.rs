@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mounted::SourceTarget;
-use super::rule::{self, Rule, Validated};
+use super::rule::{self, CelRule, Validated};
 use super::size::Size;
 use super::targets::{
     PATH, PREFIX_OF_NAMES, PREFIX_OF_PATHS, cel_is_path, is_path, is_start_of_path, is_template, is_variable,
@@ -84,18 +84,18 @@ pub struct Http {
 }
 
 impl Validated for Http {
-    const RULES: &'static [Rule<Self>] = &[
-        Rule {
+    const RULES: &'static [CelRule<Self>] = &[
+        CelRule {
             cel: "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
             message: "http must have exactly one of file, json and archive: set one of them",
             is_met: |part| exactly_one([part.file.is_some(), !part.json.is_empty(), part.archive.is_some()]),
         },
-        Rule {
+        CelRule {
             cel: concat!("!has(self.file) || self.file.contains('{') || ", cel_is_path!("self.file")),
             message: PATH,
             is_met: |part| part.file.as_deref().is_none_or(|file| is_template(file) || is_path(file)),
         },
-        Rule {
+        CelRule {
             cel: "!has(self.body) || self.method == 'POST'",
             message: "body requires method POST: set method to POST, or remove body",
             is_met: |part| part.body.is_none() || part.method == Method::Post,
@@ -158,15 +158,15 @@ pub struct JsonPart {
 }
 
 impl Validated for JsonPart {
-    const RULES: &'static [Rule<Self>] = &[
-        Rule {
+    const RULES: &'static [CelRule<Self>] = &[
+        CelRule {
             cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
             message: PREFIX_OF_NAMES,
             is_met: |part| {
                 part.into != SourceTarget::Env || part.prefix.is_empty() || is_variable(&part.prefix)
             },
         },
-        Rule {
+        CelRule {
             cel: concat!(
                 "self.into != 'Files' || !has(self.prefix) || self.prefix.contains('{') || ",
                 cel_is_path!("self.prefix + 'x'")
@@ -205,7 +205,7 @@ pub struct Archive {
 }
 
 impl Validated for Archive {
-    const RULES: &'static [Rule<Self>] = &[Rule {
+    const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: concat!("!has(self.prefix) || self.prefix.contains('{') || ", cel_is_path!("self.prefix + 'x'")),
         message: PREFIX_OF_PATHS,
         is_met: |part| is_template(&part.prefix) || is_start_of_path(&part.prefix),
@@ -297,8 +297,8 @@ pub struct Header {
 }
 
 impl Validated for Header {
-    const RULES: &'static [Rule<Self>] = &[
-        Rule {
+    const RULES: &'static [CelRule<Self>] = &[
+        CelRule {
             cel: "!(self.name.lowerAscii() in ['authorization', 'cookie', 'proxy-authorization'])",
             message: "the header is a credential, which would be visible in the spec of every pod: put it in \
                       the Secret of headersFromSecret",
@@ -306,7 +306,7 @@ impl Validated for Header {
                 !contains_ignoring_case(&part.name, &["authorization", "cookie", "proxy-authorization"])
             },
         },
-        Rule {
+        CelRule {
             cel: "!(self.name.lowerAscii() in ['connection', 'content-length', 'content-type', 'host', 'transfer-encoding'])",
             message: "the header is set by boot: remove it, or set contentType of the request",
             is_met: |part| {
@@ -358,7 +358,7 @@ pub struct Ca {
 }
 
 impl Validated for Ca {
-    const RULES: &'static [Rule<Self>] = &[Rule {
+    const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: "has(self.configMap) != has(self.secret)",
         message: "ca must have exactly one of configMap and secret: set one of them",
         is_met: |part| part.config_map.is_some() != part.secret.is_some(),

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule::{self, Rule, Validated};
+use super::rule::{self, CelRule, Validated};
 use crate::pod::Resource;
 use crate::quantity::Quantity;
 
 /// Requests and limits of an injected container: `cpu`, `memory` and `ephemeral-storage`.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = rule::cel::<Resources>()))]
-pub struct Resources {
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<ContainerResources>()))]
+pub struct ContainerResources {
     /// Requests of the container. In a Guaranteed pod, the limits are raised to the requests.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quantities")]
@@ -25,7 +25,7 @@ pub struct Resources {
     pub limits: BTreeMap<String, String>,
 }
 
-impl Resources {
+impl ContainerResources {
     /// Whether it has no requests and no limits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -42,16 +42,16 @@ fn quantities(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-impl Validated for Resources {
-    const RULES: &'static [Rule<Self>] = &[
-        Rule {
+impl Validated for ContainerResources {
+    const RULES: &'static [CelRule<Self>] = &[
+        CelRule {
             cel: "(!has(self.requests) || self.requests.all(k, isQuantity(self.requests[k]))) && \
                   (!has(self.limits) || self.limits.all(k, isQuantity(self.limits[k])))",
             message: "every value in requests and limits must be a quantity: use a value such as 10m, 0.5, 64Mi \
                       or 1Gi",
             is_met: |part| parsed(part).all(|(_, value)| value.is_some()),
         },
-        Rule {
+        CelRule {
             cel: "(!has(self.requests) || self.requests.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])) && \
                   (!has(self.limits) || self.limits.all(k, k in ['cpu', 'memory', 'ephemeral-storage']))",
             message: "requests and limits must only contain cpu, memory and ephemeral-storage: remove the other \
@@ -60,7 +60,7 @@ impl Validated for Resources {
                 parsed(part).all(|(name, _)| Resource::ALL.iter().any(|resource| resource.name() == name))
             },
         },
-        Rule {
+        CelRule {
             cel: "(!has(self.requests) || self.requests.all(k, !isQuantity(self.requests[k]) || \
                   quantity(self.requests[k]).compareTo(quantity('0')) >= 0)) && (!has(self.limits) || self.limits.all(k, \
                   !isQuantity(self.limits[k]) || quantity(self.limits[k]).compareTo(quantity('0')) > 0))",
@@ -74,7 +74,7 @@ impl Validated for Resources {
                 is_right(&part.requests, true) && is_right(&part.limits, false)
             },
         },
-        Rule {
+        CelRule {
             cel: "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || \
                   !isQuantity(self.requests[k]) || !isQuantity(self.limits[k]) || \
                   quantity(self.requests[k]).compareTo(quantity(self.limits[k])) <= 0)",
@@ -89,6 +89,6 @@ impl Validated for Resources {
     ];
 }
 
-fn parsed(part: &Resources) -> impl Iterator<Item = (&str, Option<Quantity>)> {
+fn parsed(part: &ContainerResources) -> impl Iterator<Item = (&str, Option<Quantity>)> {
     part.requests.iter().chain(&part.limits).map(|(name, text)| (&**name, Quantity::parse(text).ok()))
 }

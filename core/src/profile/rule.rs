@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 /// A part of a profile with rules.
 pub(super) trait Validated: Sized + 'static {
     /// The rules.
-    const RULES: &'static [Rule<Self>];
+    const RULES: &'static [CelRule<Self>];
 }
 
 /// A rule for a part of a profile.
-pub(super) struct Rule<T: 'static> {
+pub(super) struct CelRule<T: 'static> {
     /// The rule in CEL. `self` is the part.
     pub(super) cel: &'static str,
     /// Message if the rule is violated.

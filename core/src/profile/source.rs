@@ -11,7 +11,7 @@ use super::object_store::ObjectStore;
 use super::oci::Oci;
 use super::pipes::Pipe;
 use super::remote::{Client, Http, Limits, Optimus};
-use super::rule::{self, Rule, Validated};
+use super::rule::{self, CelRule, Validated};
 
 /// A source that boot fetches. It must have exactly one kind.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
@@ -55,7 +55,7 @@ pub struct Source {
 }
 
 impl Validated for Source {
-    const RULES: &'static [Rule<Self>] = &[Rule {
+    const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
               has(self.objectStore), has(self.oci), has(self.pipe)].filter(kind, kind).size() == 1",
         message: "a source must have exactly one kind: set one of inline, configMap, secret, http, optimus, \

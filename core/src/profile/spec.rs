@@ -13,8 +13,8 @@ use super::env::Env;
 use super::hook::{Hook, HookWhen};
 use super::init_image::InitImage;
 use super::pipes::Pipes;
-use super::resources::Resources;
-use super::rule::{self, Rule, Validated};
+use super::resources::ContainerResources;
+use super::rule::{self, CelRule, Validated};
 use super::run_as_user::{self, RunAsUser};
 use super::source::Source;
 use crate::quantity::Quantity;
@@ -51,7 +51,7 @@ pub struct BootProfileSpec {
     /// Where the task finds its files.
     pub assets: Assets,
     /// The volume that contains the files and the env that boot fetched.
-    pub volume: Volume,
+    pub volume: BootVolume,
     /// How the boot env is delivered to the task process.
     pub env: Env,
     /// The postStart hook, which verifies that the task process has the boot env.
@@ -64,14 +64,14 @@ pub struct BootProfileSpec {
 const BOOT_MEMORY_BYTES: u64 = 16 << 20;
 
 impl Validated for BootProfileSpec {
-    const RULES: &'static [Rule<Self>] = &[
-        Rule {
+    const RULES: &'static [CelRule<Self>] = &[
+        CelRule {
             cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
             message: "env.mode Hook and File require the postStart hook, but hook.when is Never: set hook.when \
                       to Auto, or set another env.mode",
             is_met: |part| part.hook.when != HookWhen::Never || !part.env.mode.needs_hook(),
         },
-        Rule {
+        CelRule {
             cel: "!has(self.sources) || (has(self.env) && has(self.env.allow)) || self.sources.all(s, !has(s.inline) || \
               !has(s.inline.env) || s.inline.env.all(n, !(n in ['PATH', 'HOME', 'IFS', 'ENV', 'BASH_ENV', 'SHELLOPTS', \
               'BASHOPTS', 'PS4', 'GLIBC_TUNABLES', 'GCONV_PATH', 'LOCPATH', 'PYTHONPATH', 'PYTHONHOME', 'PYTHONUSERBASE', \
@@ -86,7 +86,7 @@ impl Validated for BootProfileSpec {
                 !part.env.allow.is_empty() || names.all(|name| entry::decides(name, &[]).is_none())
             },
         },
-        Rule {
+        CelRule {
             cel: "!has(self.boot) || !has(self.boot.resources) || !has(self.boot.resources.limits) || \
                   !('memory' in self.boot.resources.limits) || !isQuantity(self.boot.resources.limits['memory']) || \
                   !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
@@ -96,7 +96,7 @@ impl Validated for BootProfileSpec {
                       volume counts as memory of boot: raise it, lower volume.sizeLimit, or remove it",
             is_met: |part| fits_volume(Some(&part.boot.resources), part),
         },
-        Rule {
+        CelRule {
             cel: "!has(self.boot) || !has(self.boot.initImage) || !has(self.boot.initImage.resources) || \
                   !has(self.boot.initImage.resources.limits) || !('memory' in self.boot.initImage.resources.limits) || \
                   !isQuantity(self.boot.initImage.resources.limits['memory']) || \
@@ -114,7 +114,7 @@ impl Validated for BootProfileSpec {
     ];
 }
 
-fn fits_volume(resources: Option<&Resources>, profile: &BootProfileSpec) -> bool {
+fn fits_volume(resources: Option<&ContainerResources>, profile: &BootProfileSpec) -> bool {
     let memory = resources.and_then(|resources| resources.limits.get("memory"));
     let limit = memory.and_then(|memory| Quantity::parse(memory).ok());
     let volume = Quantity::parse(&profile.volume.size_limit).ok();
@@ -160,8 +160,8 @@ pub struct Boot {
     /// Resources of the boot container. Defaults to those of the largest container of the pod, which add
     /// nothing to the requests of the pod because boot exits before the task starts. Ignored if the pod has
     /// pod-level resources (`spec.resources`).
-    #[serde(skip_serializing_if = "Resources::is_empty")]
-    pub resources: Resources,
+    #[serde(skip_serializing_if = "ContainerResources::is_empty")]
+    pub resources: ContainerResources,
     /// User ID of all injected containers; must not be 0. Defaults to the ID that the webhook is configured
     /// with, which is 65532 by default. With `null`, the platform sets the ID, for example `OpenShift` from
     /// the range of the namespace.
@@ -179,7 +179,7 @@ impl Default for Boot {
             position: Position::default(),
             timeout_seconds: 120,
             log_format: LogFormat::default(),
-            resources: Resources::default(),
+            resources: ContainerResources::default(),
             run_as_user: None,
         }
     }
@@ -310,22 +310,22 @@ impl Layout {
 /// The volume that contains the files and the env that boot fetched.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = rule::cel::<Volume>()))]
-pub struct Volume {
+#[schemars(extend("x-kubernetes-validations" = rule::cel::<BootVolume>()))]
+pub struct BootVolume {
     /// Size limit of the memory-backed emptyDir. Its content counts as memory of the pod, see
     /// `docs/memory.md`. Defaults to `64Mi`.
     #[schemars(length(max = 32))]
     pub size_limit: String,
 }
 
-impl Default for Volume {
+impl Default for BootVolume {
     fn default() -> Self {
         Self { size_limit: "64Mi".to_owned() }
     }
 }
 
-impl Validated for Volume {
-    const RULES: &'static [Rule<Self>] = &[Rule {
+impl Validated for BootVolume {
+    const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: "isQuantity(self.sizeLimit) && quantity(self.sizeLimit).compareTo(quantity('0')) > 0",
         message: "sizeLimit must be a quantity greater than zero: use a value such as 64Mi",
         is_met: |part| Quantity::parse(&part.size_limit).is_ok_and(|size| size > Quantity::ZERO),

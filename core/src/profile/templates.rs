@@ -79,7 +79,7 @@ type Work<'w> = dyn FnMut(&mut String, Slot) -> Result<(), FieldError> + 'w;
 
 /// Calls `work` for each field of `source` that is a template.
 fn visit(source: &mut Source, work: &mut Work<'_>) -> Result<(), InvalidTemplate> {
-    let mut fields = Fields { work };
+    let mut fields = TemplateFields { work };
     let visited = templated(source).map_or(Ok(()), |source| source.templates(&mut fields));
     visited.map_err(|(field, error)| InvalidTemplate {
         source_name: source.name.clone(),
@@ -121,11 +121,11 @@ const NAME: &str = "a pod must not choose the name; use a fixed name, and a temp
 /// A part of a source with fields that can be templates.
 trait Templated {
     /// Passes each of them to `fields`, with its slot.
-    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited;
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited;
 }
 
 impl Templated for Inline {
-    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
         self.env.keys().try_for_each(|name| fixed("name in inline.env", name, NAME))?;
         fields.values("inline.env", &mut self.env, Slot::Text)?;
         fields.values("inline.files", &mut self.files, Slot::Text)?;
@@ -134,7 +134,7 @@ impl Templated for Inline {
 }
 
 impl Templated for Http {
-    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
         fixed("http.url", &self.url, ADDRESS)?;
         fields.text("http.path", &mut self.path, Slot::UrlPath)?;
         self.query.keys().try_for_each(|name| fixed("name in http.query", name, NAME))?;
@@ -161,7 +161,7 @@ impl Templated for Http {
 }
 
 impl Templated for Optimus {
-    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
         fixed("optimus.host", &self.host, ADDRESS)?;
         // Boot encodes these for the path and the body.
         fields.text("optimus.project", &mut self.project, Slot::Name)?;
@@ -173,7 +173,7 @@ impl Templated for Optimus {
 }
 
 impl Templated for ObjectStore {
-    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
         let endpoints = [
             ("objectStore.s3.endpoint", self.s3.as_ref().and_then(|store| store.endpoint.as_deref())),
             ("objectStore.gcs.endpoint", self.gcs.as_ref().and_then(|store| store.endpoint.as_deref())),
@@ -206,7 +206,7 @@ impl Templated for ObjectStore {
 }
 
 impl Templated for Oci {
-    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
         // A reference without a slash has no registry, and a value could become one.
         let registry = self.reference.split_once('/').map_or(&*self.reference, |(registry, _)| registry);
         fixed("registry of oci.reference", registry, ADDRESS)?;
@@ -218,7 +218,7 @@ impl Templated for Oci {
 }
 
 impl Templated for Client {
-    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
         if let Some(proxy) = &self.proxy {
             fixed("client.proxy", proxy, ADDRESS)?;
         }
@@ -246,14 +246,14 @@ fn body_slot(content_type: &str) -> Option<Slot> {
 }
 
 /// Receives the fields of a source, and processes those that are templates.
-struct Fields<'f, 'w> {
+struct TemplateFields<'f, 'w> {
     work: &'f mut Work<'w>,
 }
 
 /// The field with an error, and the error.
 type Visited = Result<(), (String, FieldError)>;
 
-impl Fields<'_, '_> {
+impl TemplateFields<'_, '_> {
     /// A field that can be a template.
     fn text(&mut self, field: &str, text: &mut String, slot: Slot) -> Visited {
         if !template::is_one(text) {

@@ -130,9 +130,9 @@ pub fn parse(body: &[u8]) -> Result<ParsedReview<'_>, MalformedReview> {
     if (group.as_ref(), version.as_ref(), kind.as_ref()) != ("", "v1", "Pod")
         || !request.sub_resource.is_empty()
     {
-        let what = if request.sub_resource.is_empty() { kind } else { &request.sub_resource };
+        let resource = if request.sub_resource.is_empty() { kind } else { &request.sub_resource };
         let warning = format!(
-            "bootlace handles core/v1 Pods only and did not change this {what}: restrict the rules of its \
+            "bootlace handles core/v1 Pods only and did not change this {resource}: restrict the rules of its \
              MutatingWebhookConfiguration to the resource pods"
         );
         return Ok(ParsedReview::NotForUs { uid, warning });

@@ -51,7 +51,7 @@ impl fmt::Debug for Key {
 
 /// The keys that are valid at a time.
 #[derive(Debug, Clone)]
-pub struct Keys {
+pub struct SigningKeys {
     signing: Key,
     /// All keys, newest first.
     all: Vec<Key>,
@@ -59,14 +59,14 @@ pub struct Keys {
 }
 
 /// Compares by ID, because a key never changes.
-impl PartialEq for Keys {
+impl PartialEq for SigningKeys {
     fn eq(&self, other: &Self) -> bool {
         let ids = |keys: &Self| keys.all.iter().map(|key| key.id.clone()).collect::<Vec<_>>();
         (&self.signing.id, ids(self), self.since) == (&other.signing.id, ids(other), other.since)
     }
 }
 
-impl Eq for Keys {}
+impl Eq for SigningKeys {}
 
 /// Why keys are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +82,7 @@ pub enum KeysError {
     Key(String),
 }
 
-impl Keys {
+impl SigningKeys {
     /// Parses the content of the Secret at `now`, in seconds since 1970. Other entries are ignored.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_new_key_is_signed_with_once_it_has_reached_every_replica() {
         let first = renewed(&BTreeMap::new(), NOW, [1; 32]).unwrap();
-        let at = |data: &BTreeMap<_, _>, now| Keys::read(data, now).unwrap().signing().id().to_owned();
+        let at = |data: &BTreeMap<_, _>, now| SigningKeys::read(data, now).unwrap().signing().id().to_owned();
         assert_eq!(at(&first, NOW), NOW.to_string());
         let renewal = NOW + 90 * DAY;
         let second = renewed(&first, renewal, [2; 32]).unwrap();
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn pods_that_were_there_before_may_be_unsigned_and_no_others() {
         let first = renewed(&BTreeMap::new(), NOW, [1; 32]).unwrap();
-        let keys = Keys::read(&first, NOW + DAY).unwrap();
+        let keys = SigningKeys::read(&first, NOW + DAY).unwrap();
         let created = |seconds: u64| i64::try_from(seconds).unwrap();
         assert!(keys.may_be_unsigned(created(NOW - DAY)) && keys.may_be_unsigned(created(NOW + 60)));
         assert!(!keys.may_be_unsigned(created(NOW + UPGRADE_SECONDS + 1)));
@@ -214,9 +214,9 @@ mod tests {
             ("key-x", &[0; 32], KeysError::Key("key-x".to_owned())),
             ("other", &[0; 32], KeysError::None),
         ] {
-            assert_eq!(Keys::read([(name, bytes)], NOW).unwrap_err(), error);
+            assert_eq!(SigningKeys::read([(name, bytes)], NOW).unwrap_err(), error);
         }
-        let shown = format!("{:?}", Keys::read([("key-1", [7_u8; 32])], NOW).unwrap());
+        let shown = format!("{:?}", SigningKeys::read([("key-1", [7_u8; 32])], NOW).unwrap());
         assert!(!shown.contains('7'), "{shown}");
     }
 }

@@ -19,7 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 
-pub use keys::{Key, Keys, KeysError};
+pub use keys::{Key, KeysError, SigningKeys};
 
 use crate::names;
 use crate::plan::boot_spec;
@@ -112,7 +112,7 @@ pub enum Invalid {
 
 /// Signs the configurations of a pod that is being created, with the current key.
 #[must_use]
-pub fn sign(keys: &Keys, namespace: &str, name: PodName<'_>, specs: &Specs<'_>) -> String {
+pub fn sign(keys: &SigningKeys, namespace: &str, name: PodName<'_>, specs: &Specs<'_>) -> String {
     let key = keys.signing();
     let mac = URL_SAFE_NO_PAD.encode(hmac::sign(key.hmac(), &message(namespace, name, specs)));
     let (id, name) = (key.id(), name.text());
@@ -124,7 +124,7 @@ pub fn sign(keys: &Keys, namespace: &str, name: PodName<'_>, specs: &Specs<'_>) 
 /// # Errors
 /// If it is invalid.
 pub fn verify(
-    keys: &Keys,
+    keys: &SigningKeys,
     signature: &Signature<'_>,
     namespace: &str,
     (name, prefix): (&str, Option<&str>),
@@ -169,10 +169,10 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
 
-    fn keys(seconds: &[u64]) -> Keys {
+    fn keys(seconds: &[u64]) -> SigningKeys {
         let data =
             seconds.iter().map(|at| (format!("key-{at}"), [u8::try_from(at % 251).unwrap(); 32].to_vec()));
-        Keys::read(data, NOW).unwrap()
+        SigningKeys::read(data, NOW).unwrap()
     }
 
     fn specs(boot: &'static str, pipes: &'static str, wait: &'static str) -> Specs<'static> {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn verified(
-        keys: &Keys,
+        keys: &SigningKeys,
         text: &str,
         namespace: &str,
         name: &str,
@@ -240,7 +240,7 @@ mod tests {
         let new = verified(&keys(&[first, second]), &text, "etl", "load", &given);
         assert_eq!(new, Err(Invalid::NewKey(third.to_string())));
         // A key with the same ID and other content.
-        let other = Keys::read([(format!("key-{third}"), vec![9; 32])], NOW).unwrap();
+        let other = SigningKeys::read([(format!("key-{third}"), vec![9; 32])], NOW).unwrap();
         assert_eq!(verified(&other, &text, "etl", "load", &given), Err(Invalid::Forged));
     }
 

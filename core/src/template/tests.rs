@@ -98,15 +98,15 @@ fn a_run_that_nobody_tells_is_named_by_an_annotation() {
         ("{{ attempt }}", "use labels[\"…\"]"),
         ("{{ env.A }}", "container \"main\", whose envFrom is only read when it starts"),
     ] {
-        let said = message(flow.clone(), text).unwrap_err();
-        assert!(said.contains(remedy), "{text}: {said}");
+        let error = message(flow.clone(), text).unwrap_err();
+        assert!(error.contains(remedy), "{text}: {error}");
     }
     // The remedies of the messages work.
     let mut named = flow;
     named["annotations"] = json!({"bootlace.dev/run": "r1"});
     assert_eq!(message(named.clone(), "{{ run }}/{{ task }}"), Ok("r1/fan-out-1".to_owned()));
-    let said = message(named.clone(), "{{ workflow }}").unwrap_err();
-    assert!(said.contains("set annotation bootlace.dev/workflow of the pod, or"), "{said}");
+    let error = message(named.clone(), "{{ workflow }}").unwrap_err();
+    assert!(error.contains("set annotation bootlace.dev/workflow of the pod, or"), "{error}");
     named["annotations"]["bootlace.dev/workflow"] = json!("fan-out");
     assert_eq!(message(named, "{{ workflow }}"), Ok("fan-out".to_owned()));
 }

@@ -278,7 +278,7 @@ fn an_extra_scheduler_needs_eight_lines() {
     let Decision::Inject(injection) = admission::admit(pod.clone(), "etl", &recipes) else {
         panic!("the pod is not a task");
     };
-    assert!(injection.because.to_string().contains("it was created by nightshift"), "{}", injection.because);
+    assert!(injection.reason.to_string().contains("it was created by nightshift"), "{}", injection.reason);
     let json = (&pod).into();
     let identity = recipes.schedulers().identify(&Pod::read(&json).unwrap());
     assert_eq!(identity.describe(), "task load of report, run 7, attempt 2");

@@ -6,7 +6,7 @@ use bootlace_core::names;
 use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
 use bootlace_core::profile::init_image::{InitImage, OwnSources};
 use bootlace_core::profile::spec::Position;
-use bootlace_core::profile::{Profile, Resources};
+use bootlace_core::profile::{ContainerResources, Profile};
 use bootlace_core::review::Refusal;
 use insta::assert_json_snapshot;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ fn injection(decision: Decision) -> Injection {
     }
 }
 
-fn says(profile: &mut Profile) -> &mut InitImage {
+fn settings(profile: &mut Profile) -> &mut InitImage {
     profile.spec.boot.init_image.as_mut().unwrap()
 }
 
@@ -65,9 +65,9 @@ fn a_pod_with_an_image_of_its_own() {
 #[test]
 fn what_is_not_allowed_is_refused_with_the_list() {
     let refused = refusal(decide(task("evil.example/data/boot"), |profile| {
-        let mut pinned = says(profile).allow[0].clone();
+        let mut pinned = settings(profile).allow[0].clone();
         (pinned.registry, pinned.digest_only) = ("localhost:5000".to_owned(), true);
-        says(profile).allow.push(pinned);
+        settings(profile).allow.push(pinned);
     }));
     // Final: the pod is not allowed until it or its profile changes.
     assert_eq!((refused.code, refused.reason), (422, "Invalid"));
@@ -114,13 +114,13 @@ fn a_profile_without_a_list_allows_none() {
     let remedy = "add the image to boot.initImage.allow";
     let refused = refusal(decide(task(INIT_IMAGE), |profile| profile.spec.boot.init_image = None));
     assert!(refused.message.contains(remedy) && refused.code == 422, "{refused}");
-    let refused = refusal(decide(task(INIT_IMAGE), |profile| self::says(profile).allow.clear()));
+    let refused = refusal(decide(task(INIT_IMAGE), |profile| self::settings(profile).allow.clear()));
     assert!(refused.message.contains(remedy) && refused.code == 422, "{refused}");
 }
 
 #[test]
 fn a_digest_can_be_asked_for() {
-    let digest_only = |profile: &mut Profile| says(profile).allow[0].digest_only = true;
+    let digest_only = |profile: &mut Profile| settings(profile).allow[0].digest_only = true;
     let refused = refusal(decide(task("r.example.com/data/boot:1"), digest_only));
     assert_eq!(refused.message_code, Code::InitImageNotAllowed, "{refused}");
     let pinned = format!("r.example.com/data/boot:1@{DIGEST}");
@@ -159,7 +159,8 @@ fn the_launcher_never_comes_from_the_image() {
 
 #[test]
 fn an_image_can_stand_for_the_profiles_sources() {
-    let pod = injection(decide(task(INIT_IMAGE), |profile| says(profile).sources = OwnSources::Replace)).pod;
+    let pod =
+        injection(decide(task(INIT_IMAGE), |profile| settings(profile).sources = OwnSources::Replace)).pod;
     let volumes: Vec<_> = pod["spec"]["volumes"]
         .as_array()
         .unwrap()
@@ -168,12 +169,12 @@ fn an_image_can_stand_for_the_profiles_sources() {
         .collect();
     assert_eq!(volumes, [names::VOLUME, names::VOLUME_OUT]);
     let boot = init_container(&pod, names::CONTAINER_BOOT);
-    let told: Value = serde_json::from_str(boot["env"][0]["value"].as_str().unwrap()).unwrap();
-    let sources: Vec<_> = told["sources"].as_array().unwrap().iter().map(|source| &source["name"]).collect();
+    let spec: Value = serde_json::from_str(boot["env"][0]["value"].as_str().unwrap()).unwrap();
+    let sources: Vec<_> = spec["sources"].as_array().unwrap().iter().map(|source| &source["name"]).collect();
     assert_eq!(sources, ["init-image"]);
     assert_eq!(boot["volumeMounts"].as_array().unwrap().len(), 2);
     // The image can provide any name, so boot needs the names of all variables that the pod sets.
-    assert_eq!(told["keep"]["main"], json!(["OWN"]));
+    assert_eq!(spec["keep"]["main"], json!(["OWN"]));
 }
 
 /// A template that cannot be rendered for the pod only matters if its source is fetched.
@@ -186,7 +187,7 @@ fn templates_of_sources_that_are_not_fetched_refuse_nothing() {
     assert!(refusal(decide(task(INIT_IMAGE), with_template)).message.contains("team"));
     injection(decide(task(INIT_IMAGE), |profile| {
         with_template(profile);
-        says(profile).sources = OwnSources::Replace;
+        settings(profile).sources = OwnSources::Replace;
     }));
 }
 
@@ -199,8 +200,9 @@ fn a_guaranteed_pod_stays_guaranteed() {
     let own = |profile: &mut Profile| {
         let quantities =
             |memory: &str| [("cpu", "100m"), ("memory", memory)].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let resources = Resources { requests: quantities("1Mi").into(), limits: quantities("512Mi").into() };
-        says(profile).resources = Some(resources);
+        let resources =
+            ContainerResources { requests: quantities("1Mi").into(), limits: quantities("512Mi").into() };
+        settings(profile).resources = Some(resources);
     };
     let pod = injection(decide(guaranteed, own)).pod;
     for container in init_containers(&pod) {
@@ -231,7 +233,8 @@ fn what_the_image_is_told_is_literal() {
 #[test]
 fn secrets_are_mounted_into_the_image_alone() {
     let pod =
-        injection(decide(task(INIT_IMAGE), |profile| says(profile).secrets = vec!["assets".to_owned()])).pod;
+        injection(decide(task(INIT_IMAGE), |profile| settings(profile).secrets = vec!["assets".to_owned()]))
+            .pod;
     let secret = json!({"name": "bootlace-secret-0", "secret": {"secretName": "assets", "optional": true}});
     assert!(pod["spec"]["volumes"].as_array().unwrap().contains(&secret));
     let mount =

@@ -125,12 +125,12 @@ fn one_that_is_named_is_started_by_the_launcher_without_a_hook() {
         (&["main".to_owned(), "migrate".to_owned()][..], Position::First)
     );
     let boot = container(&injected, "bootlace-boot");
-    let told: BootSpec = serde_json::from_str(boot["env"][0]["value"].as_str().unwrap()).unwrap();
-    assert_eq!(told.references["migrate"][0].0, "argument:2");
-    assert_eq!(told.env_from_prefixes["migrate"], "BOOTLACE_HELD_INIT_1_");
+    let spec: BootSpec = serde_json::from_str(boot["env"][0]["value"].as_str().unwrap()).unwrap();
+    assert_eq!(spec.references["migrate"][0].0, "argument:2");
+    assert_eq!(spec.env_from_prefixes["migrate"], "BOOTLACE_HELD_INIT_1_");
     let held = json!({"prefix": "BOOTLACE_HELD_INIT_1_", "secretRef": {"name": "own", "optional": true}});
     assert_eq!(boot["envFrom"], json!([held]));
-    assert!(told.keep.contains_key("migrate") && !told.keep.contains_key("chown"));
+    assert!(spec.keep.contains_key("migrate") && !spec.keep.contains_key("chown"));
 }
 
 #[test]

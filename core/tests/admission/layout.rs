@@ -50,8 +50,8 @@ fn the_files_lie_in_a_folder_that_can_be_written_around_them() {
     let volumes = pod.pointer("/spec/volumes").unwrap().as_array().unwrap();
     assert!(volumes.contains(&json!({"name": "bootlace-data", "emptyDir": {}})), "{volumes:?}");
     assert!(warnings.is_empty());
-    let told = pod.pointer("/spec/initContainers/0/env/0/value").unwrap().as_str().unwrap();
-    assert_eq!(serde_json::from_str::<Value>(told).unwrap()["layout"], "Optimus");
+    let spec = pod.pointer("/spec/initContainers/0/env/0/value").unwrap().as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(spec).unwrap()["layout"], "Optimus");
 
     let (pod, _) = injected(&task, |profile| profile.spec.assets.mount_path = Some("/work".to_owned()));
     assert_eq!(mounts(&pod)[1]["mountPath"], "/work/in");

@@ -210,13 +210,13 @@ proptest! {
 
     /// The kubelet expands `$(NAME)` and folds `$$` in a container's env.
     #[test]
-    fn what_boot_is_told_holds_no_dollar_sign(pod in pod()) {
+    fn the_spec_of_boot_contains_no_dollar_sign(pod in pod()) {
         let injected = inject(&pod, Position::First).pod;
         let boot = init_container(&injected, names::CONTAINER_BOOT);
-        let told = boot.pointer("/env/0/value").and_then(Value::as_str).unwrap();
-        prop_assert!(!told.contains('$'), "{}", told);
-        let told: bootlace_core::plan::BootSpec = serde_json::from_str(told).unwrap();
-        prop_assert_eq!(told.sources.len(), if names_an_image(&pod) { 4 } else { 3 });
+        let text = boot.pointer("/env/0/value").and_then(Value::as_str).unwrap();
+        prop_assert!(!text.contains('$'), "{}", text);
+        let spec: bootlace_core::plan::BootSpec = serde_json::from_str(text).unwrap();
+        prop_assert_eq!(spec.sources.len(), if names_an_image(&pod) { 4 } else { 3 });
     }
 
     /// If any field of a pod has any value, the response is well-formed and contains the UID.
@@ -275,7 +275,7 @@ fn the_generator_makes_what_the_properties_are_about() {
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
     let made: Vec<_> = (0..200).map(|_| pod().new_tree(&mut runner).unwrap().current()).collect();
-    for (what, pointer) in [
+    for (feature, pointer) in [
         ("init containers", "/spec/initContainers/0"),
         ("volumes", "/spec/volumes/0"),
         ("annotations", "/metadata/annotations"),
@@ -283,10 +283,10 @@ fn the_generator_makes_what_the_properties_are_about() {
         ("mounts", "/spec/containers/0/volumeMounts/0"),
         ("a postStart handler", "/spec/containers/0/lifecycle/postStart"),
         ("several containers", "/spec/containers/2"),
-        ("a boot image of their own", "/metadata/annotations/bootlace.dev~1init-image"),
+        ("a custom boot image", "/metadata/annotations/bootlace.dev~1init-image"),
     ] {
         let with = made.iter().filter(|pod| pod.pointer(pointer).is_some()).count();
-        assert!((10..190).contains(&with), "{with} of 200 pods have {what}");
+        assert!((10..190).contains(&with), "{with} of 200 pods have {feature}");
     }
     assert!(made.iter().filter(|pod| pod.to_string().contains("\"x-")).count() > 100);
 }
@@ -300,9 +300,9 @@ fn a_pod_with_very_many_variables_is_injected() {
         "spec": {"containers": [{"name": "main", "command": ["run"], "env": env}]},
     });
     let injected = inject(&pod, Position::Last).pod;
-    let told = injected.pointer("/spec/initContainers/0/env").and_then(Value::as_array).unwrap();
+    let variables = injected.pointer("/spec/initContainers/0/env").and_then(Value::as_array).unwrap();
     let value = |name: &str| {
-        let variable = told.iter().find(|variable| variable["name"] == name)?;
+        let variable = variables.iter().find(|variable| variable["name"] == name)?;
         let value = variable["value"].as_str()?;
         assert!(name.len() + value.len() + 2 <= 128 * 1024);
         Some(value.to_owned())

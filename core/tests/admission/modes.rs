@@ -70,7 +70,7 @@ fn mark(injection: &Injection) -> (String, String) {
     let mark = at(injection, "/metadata/annotations/bootlace.dev~1injected").as_str().unwrap();
     let mark: Value = serde_json::from_str(mark).unwrap();
     let text = |field: &str| mark[field].as_str().unwrap().to_owned();
-    (text("envMode"), text("because"))
+    (text("envMode"), text("reason"))
 }
 
 fn spec(injection: &Injection) -> BootSpec<'static> {
@@ -92,8 +92,8 @@ fn an_entrypoint_from_the_annotation_is_launched_and_its_words_are_not_expanded(
     assert_eq!(command(&injected), [&LAUNCH[..], &["run", "$$(GIVEN)", "$$$$"]].concat());
     assert_eq!(at(&injected, "/spec/containers/0/args"), &json!(["$(GIVEN)"]));
     assert!(injected.warnings.is_empty(), "{:?}", injected.warnings);
-    let because = "the entrypoint of its image is known from annotation bootlace.dev/entrypoint";
-    assert_eq!(mark(&injected), ("launch".to_owned(), because.to_owned()));
+    let reason = "the entrypoint of its image is known from annotation bootlace.dev/entrypoint";
+    assert_eq!(mark(&injected), ("launch".to_owned(), reason.to_owned()));
     let texts = &spec(&injected).references["main"];
     assert_eq!(
         texts,
@@ -164,8 +164,8 @@ fn a_registry_is_asked_for_what_nobody_else_tells() {
         "{:?}",
         injected.warnings
     );
-    let because = "its command is unknown (the registry did not answer)".to_owned();
-    assert_eq!(mark(&injected), ("none".to_owned(), because));
+    let reason = "its command is unknown (the registry did not answer)".to_owned();
+    assert_eq!(mark(&injected), ("none".to_owned(), reason));
     pod["metadata"]["annotations"][names::ANNOTATION_ENV_MODE] = json!("Launch");
     let Ok(Decision::Refuse(refusal)) = ask(&pod, &recipes, &failed) else { panic!("not refused") };
     assert!(
@@ -200,8 +200,8 @@ fn the_annotation_overrides_the_profiles_mode() {
         let annotations = json!({names::ANNOTATION_ENV_MODE: word});
         let injected = inject(&pod(&annotations, &json!({"command": ["run"]})), &recipes);
         assert_eq!(command(&injected), ["run"]);
-        let because = "annotation bootlace.dev/env-mode is Hook".to_owned();
-        assert_eq!(mark(&injected), ("hook".to_owned(), because));
+        let reason = "annotation bootlace.dev/env-mode is Hook".to_owned();
+        assert_eq!(mark(&injected), ("hook".to_owned(), reason));
         let hook = at(&injected, "/spec/containers/0/lifecycle/postStart/exec/command");
         assert!(hook.as_array().unwrap().contains(&json!("--env=home")), "{hook}");
     }
@@ -240,9 +240,9 @@ fn with_file_the_kubelet_is_asked_for_each_variable_before_the_pods_own() {
     );
     assert_eq!(at(&injected, "/spec/containers/0/command"), &Value::Null);
     assert!(injected.warnings.is_empty(), "{:?}", injected.warnings);
-    let told = spec(&injected);
-    assert_eq!(told.file_keys.unwrap().len(), 3);
-    assert!(told.references.is_empty(), "the kubelet resolves them");
+    let boot_spec = spec(&injected);
+    assert_eq!(boot_spec.file_keys.unwrap().len(), 3);
+    assert!(boot_spec.references.is_empty(), "the kubelet resolves them");
 
     // Variables that the pod sets are read from the file if other values refer to them, before or while they
     // are set.
@@ -343,8 +343,8 @@ fn a_request_is_the_hooks_in_either_scheme_and_takes_the_launcher_with_tls() {
             let injected = inject(&pod(&json!({}), &container), &recipes(&profile, None));
             assert_eq!(at(&injected, "/spec/containers/0/lifecycle/preStop"), &lifecycle["preStop"]);
             let hook = at(&injected, "/spec/containers/0/lifecycle/postStart/exec/command");
-            let told = hook.as_array().unwrap().iter().rev().take(2).collect::<Vec<_>>();
-            assert_eq!(told, ["--header=X:1", &format!("--http={url}://:8443/warm")]);
+            let last = hook.as_array().unwrap().iter().rev().take(2).collect::<Vec<_>>();
+            assert_eq!(last, ["--header=X:1", &format!("--http={url}://:8443/warm")]);
             assert!(spec(&injected).http_get);
         }
     }

@@ -287,14 +287,14 @@ fn a_profiles_source_takes_what_the_run_stored() {
     .unwrap();
     let names: Vec<_> = spec.sources.iter().map(|source| source.name.as_str()).collect();
     assert_eq!(names, ["first", "tls", "token"]);
-    let told: Vec<_> =
+    let variables: Vec<_> =
         spec.sources.iter().map(|source| serde_json::to_value(&source.from).unwrap()).collect();
     assert_eq!(
-        told[1],
+        variables[1],
         json!({"mounted": {"kind": "Secret", "name": "shop.r1.cert-1", "path": "/bootlace-sources/1",
             "into": "Files", "prefix": "certs/", "optional": false}})
     );
-    assert_eq!(told[2]["mounted"]["path"], "/bootlace-sources/3");
+    assert_eq!(variables[2]["mounted"]["path"], "/bootlace-sources/3");
     let mounts = boot["volumeMounts"].as_array().unwrap();
     assert!(mounts.contains(
         &json!({"name": "bootlace-source-1", "mountPath": "/bootlace-sources/1", "readOnly": true})

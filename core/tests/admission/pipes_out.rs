@@ -79,7 +79,7 @@ fn sidecar(pod: &Value) -> &Value {
     named(&pod["spec"]["initContainers"], names::CONTAINER_PIPE).unwrap()
 }
 
-fn told(pod: &Value) -> SidecarConfig<'static> {
+fn sidecar_config(pod: &Value) -> SidecarConfig<'static> {
     let env = named(&sidecar(pod)["env"], names::ENV_PIPES).unwrap();
     serde_json::from_str(env["value"].as_str().unwrap()).unwrap()
 }
@@ -123,7 +123,7 @@ fn what_the_profile_says_of_pipes_reaches_launcher_and_sidecar() {
             "req",
         ])
     );
-    let spec = told(&pod);
+    let spec = sidecar_config(&pod);
     assert_eq!((spec.time_to_live_seconds, spec.grace_seconds), (600, 88));
     assert_eq!((spec.quota.per_run, spec.quota.per_namespace), (Some(3), Some(100)));
     assert_eq!(sidecar(&pod)["resources"], json!({"requests": {"cpu": "1m"}, "limits": {"memory": "32Mi"}}));
@@ -144,7 +144,7 @@ fn the_sidecar_ends_with_the_tasks_where_nothing_else_runs_or_begins_again() {
     ] {
         let mut pod = pod(CERT, &json!({"restartPolicy": policy, "containers": containers}));
         pod["metadata"]["annotations"][names::ANNOTATION_CONTAINERS] = json!("main");
-        assert_eq!(told(&inject(&pod, &json!({})).pod).ends, expected, "{case}");
+        assert_eq!(sidecar_config(&inject(&pod, &json!({})).pod).ends, expected, "{case}");
     }
     // The sidecar reads the files of such a task after all tasks have ended.
     let unknown = json!({
@@ -154,7 +154,7 @@ fn the_sidecar_ends_with_the_tasks_where_nothing_else_runs_or_begins_again() {
         "restartPolicy": "Never", "containers": [unknown], "volumes": [{"name": "out", "emptyDir": {}}],
     });
     assert_eq!(
-        told(&inject(&pod(CERT, &spec), &json!({"env": {"mode": "Hook"}})).pod).ends,
+        sidecar_config(&inject(&pod(CERT, &spec), &json!({"env": {"mode": "Hook"}})).pod).ends,
         SidecarLifetime::WhenTold
     );
 }
@@ -176,7 +176,8 @@ fn each_task_container_sees_its_own_folder_alone() {
     let volume = named(&pod["spec"]["volumes"], names::VOLUME_RUN).unwrap();
     // 2.5 MiB for each.
     assert_eq!(volume["emptyDir"], json!({"medium": "Memory", "sizeLimit": "5120Ki"}));
-    let containers: Vec<_> = told(&pod).outputs.into_iter().map(|output| output.container).collect();
+    let containers: Vec<_> =
+        sidecar_config(&pod).outputs.into_iter().map(|output| output.container).collect();
     assert_eq!(containers, ["one", "two"]);
 }
 
@@ -197,7 +198,7 @@ fn without_a_launcher_the_file_is_read_from_a_volume_that_is_shared() {
         assert!(injection.warnings[0].contains(detail), "{:?}", injection.warnings);
     }
     let pod = injection.pod;
-    assert_eq!(told(&pod).outputs[0].shared_file.as_deref(), Some("/bootlace-shared/0/tls.crt"));
+    assert_eq!(sidecar_config(&pod).outputs[0].shared_file.as_deref(), Some("/bootlace-shared/0/tls.crt"));
     let mount = named(&sidecar(&pod)["volumeMounts"], "work").unwrap();
     assert_eq!(
         mount,
@@ -237,7 +238,7 @@ fn invalid_outputs_are_refused() {
     let error = refused(&nobodys, &json!({}), &settings());
     assert!(error.contains(names::ANNOTATION_RUN) && error.ends_with("[BL1608]"), "{error}");
     nobodys["metadata"]["annotations"][names::ANNOTATION_RUN] = json!("deploy-7");
-    let spec = told(&decide(&nobodys, &json!({}), &settings()).unwrap().pod);
+    let spec = sidecar_config(&decide(&nobodys, &json!({}), &settings()).unwrap().pod);
     assert_eq!(spec.task.describe(), "task gencert-x7, run deploy-7");
 
     let mut taken = good.clone();

@@ -88,7 +88,7 @@ fn init_names(pod: &Value) -> Vec<&str> {
 }
 
 /// The configuration of the wait containers.
-fn told(pod: &Value) -> WaitSpec<'static> {
+fn wait_spec(pod: &Value) -> WaitSpec<'static> {
     let containers = pod["spec"]["initContainers"].as_array().unwrap();
     let wait = containers.iter().find(|container| container["name"] == names::CONTAINER_WAIT).unwrap();
     serde_json::from_str(wait["env"][0]["value"].as_str().unwrap()).unwrap()
@@ -117,7 +117,7 @@ fn entries_name_the_objects_that_will_come_and_two_containers_see_to_it() {
         "injected": injected.awaits, "warnings": injection.warnings,
         "taken": injection.taken.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }));
-    let spec = told(pod);
+    let spec = wait_spec(pod);
     assert_eq!(spec.awaits.iter().map(|awaits| awaits.seconds).collect::<Vec<_>>(), [200, 60]);
     assert_eq!(spec.awaits[0].files, ["tls.key"]);
 }
@@ -155,7 +155,7 @@ fn placeholders_become_the_names_and_their_volumes_may_be_empty_at_first() {
     // No init container of the pod uses it, so they run first.
     let names = ["own", names::CONTAINER_WAIT, names::CONTAINER_VOLUME_WAIT, names::CONTAINER_BOOT];
     assert_eq!(init_names(&pod), names);
-    let spec = told(&pod);
+    let spec = wait_spec(&pod);
     let folders = |position: usize| serde_json::to_value(&spec.awaits[position].folders).unwrap();
     let cert = spec.awaits.iter().position(|awaits| awaits.key == "Cert").unwrap();
     assert_eq!(folders(cert), json!([{"volume": "cert", "paths": ["deep/key.pem"]}, {"volume": "both"}]));

@@ -52,7 +52,7 @@ fn mark(pod: &Value) -> InjectedAnnotation {
     serde_json::from_str(annotation).unwrap()
 }
 
-fn told(pod: &Value) -> BootSpec<'static> {
+fn boot_spec(pod: &Value) -> BootSpec<'static> {
     let env = pod["spec"]["initContainers"][0]["env"].as_array().unwrap();
     let value = |name: &str| {
         let variable = env.iter().find(|variable| variable["name"] == name)?;
@@ -81,7 +81,7 @@ fn an_unknown_command_takes_the_env_from_a_secret_in_front_of_its_own() {
     assert_eq!(pod["spec"]["containers"][0]["envFrom"], json!([entry]));
     assert_eq!(pod["spec"]["containers"][1]["envFrom"], json!([entry, own[0]]));
     assert_eq!(pod["spec"]["containers"][0].get("command"), None);
-    let spec = told(&pod);
+    let spec = boot_spec(&pod);
     assert_eq!(spec.env_secret.as_deref(), Some(&*name));
     assert_eq!(spec.store.unwrap().url, "https://store.bootlace.svc");
     crate::pods::kept(&before, &pod, "").unwrap();
@@ -174,8 +174,8 @@ fn a_pod_that_cannot_look_up_services_is_warned_where_it_needs_the_store() {
         (json!({"hostNetwork": true}), "hostNetwork: true"),
         (json!({"hostNetwork": true, "dnsPolicy": "ClusterFirst"}), "hostNetwork: true"),
     ] {
-        let said = warnings(&dns, EnvMode::Secret);
-        assert!(said.len() == 1 && said[0].contains(field), "{dns}: {said:?}");
+        let warned = warnings(&dns, EnvMode::Secret);
+        assert!(warned.len() == 1 && warned[0].contains(field), "{dns}: {warned:?}");
         // The launcher does not use the store.
         assert_eq!(warnings(&dns, EnvMode::Launch), Vec::<String>::new(), "{dns}");
     }
@@ -196,7 +196,7 @@ fn a_scheduler_that_uses_exec_gets_the_env_from_a_secret() {
         let injection = inject(&runner, &recipes(mode, store));
         let injected = mark(&injection.pod);
         let warned = injection.warnings.iter().any(|warning| warning.contains("starts the task with exec"));
-        (injected.env_mode.as_str(), injected.because.contains("starts the task with exec"), warned)
+        (injected.env_mode.as_str(), injected.reason.contains("starts the task with exec"), warned)
     };
     assert_eq!(way(EnvMode::Auto, true), ("secret", true, false));
     // What the platform requests explicitly is used, with a warning.

@@ -8,17 +8,17 @@ use bootlace_core::names;
 use bootlace_core::plan::{AdmissionContext, InstallationSettings, PreparedProfiles, Version};
 use bootlace_core::profile::Profile;
 use bootlace_core::selection::SkipReason;
-use bootlace_core::signature::{self, Keys, Signature, Specs};
+use bootlace_core::signature::{self, Signature, SigningKeys, Specs};
 use serde_json::{Value, json};
 
 const ORIGIN: AdmissionContext<'_> =
     AdmissionContext { namespace: "team", uid: Some("6f0a3c9e-8d55-4b0e-9f57-0f9a2f3c1b7d") };
 
-fn keys() -> Keys {
-    Keys::read([("key-1700000000", [7; 32])], 1_800_000_000).unwrap()
+fn keys() -> SigningKeys {
+    SigningKeys::read([("key-1700000000", [7; 32])], 1_800_000_000).unwrap()
 }
 
-fn recipes(keys: Option<Keys>) -> PreparedProfiles {
+fn recipes(keys: Option<SigningKeys>) -> PreparedProfiles {
     let settings = InstallationSettings {
         store: Some(StoreEndpoint { url: "https://store.bootlace.svc".to_owned(), ca: "PEM\n".to_owned() }),
         keys: keys.map(Arc::new),
@@ -44,7 +44,7 @@ fn pod() -> Value {
     })
 }
 
-fn injected(pod: Value, keys: Option<Keys>) -> Value {
+fn injected(pod: Value, keys: Option<SigningKeys>) -> Value {
     match admission::admit(pod, ORIGIN, &recipes(keys)) {
         Decision::Inject(injection) => injection.pod,
         Decision::Skip(skip) => panic!("skipped: {skip}"),
@@ -163,9 +163,9 @@ fn what_would_not_be_planned_is_refused_with_the_difference() {
         ("{", "", ["BOOTLACE_PIPES", "BL1401"]),
     ] {
         let mut forged = offline.clone();
-        let told = env(&offline, names::CONTAINER_PIPE, names::ENV_PIPES).unwrap();
-        assert!(told.contains(from), "{from} is not in {told}");
-        *env_mut(&mut forged, names::CONTAINER_PIPE, names::ENV_PIPES) = json!(told.replacen(from, to, 1));
+        let config = env(&offline, names::CONTAINER_PIPE, names::ENV_PIPES).unwrap();
+        assert!(config.contains(from), "{from} is not in {config}");
+        *env_mut(&mut forged, names::CONTAINER_PIPE, names::ENV_PIPES) = json!(config.replacen(from, to, 1));
         let error = admitted(forged).unwrap_err();
         assert!(hints.iter().all(|hint| error.contains(hint)), "{hints:?} are not in {error}");
     }

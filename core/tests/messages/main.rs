@@ -198,7 +198,7 @@ fn input_errors() -> Vec<InputError> {
     let pipe = || text("pipe \"Report\" of shop, run r1");
     vec![
         InputError::InvalidList { reason: text("line 1: unexpected end") },
-        InputError::Entry { position: 0, what: text("missing field `key`") },
+        InputError::Entry { position: 0, message: text("missing field `key`") },
         InputError::PlaceholderNotAlone {
             field: text("spec.volumes[0].secret.secretName"),
             value: text("a-{{.Pipes.Report}}"),

@@ -216,13 +216,13 @@ impl Error for HandoverError {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::{File, Kind, OneLine, Outcome, Output};
+    use super::super::{FileEntry, Kind, OneLine, Outcome, Output};
     use super::*;
     use std::io::Write;
     use std::os::unix::fs::symlink;
 
     fn manifest(size: u64) -> Manifest {
-        let files = vec![File { name: "a.txt".to_owned(), size }];
+        let files = vec![FileEntry { name: "a.txt".to_owned(), size }];
         let output = Output { key: "A".to_owned(), kind: Kind::ConfigMap, files };
         Manifest::new(0, Outcome::Outputs(vec![output])).unwrap()
     }

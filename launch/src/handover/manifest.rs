@@ -43,13 +43,13 @@ pub struct Output {
     /// The kind of its object.
     pub kind: Kind,
     /// Its files, with unique names. More than one only if a pattern was declared.
-    pub files: Vec<File>,
+    pub files: Vec<FileEntry>,
 }
 
 /// A file of an output. Its content is in the directory of the attempt, by its index among all files of the
 /// manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
+pub struct FileEntry {
     /// Its key in the object; see [`is_data_key`].
     pub name: String,
     /// Its size in bytes.
@@ -136,7 +136,7 @@ impl Manifest {
             Outcome::Outputs(outputs) => {
                 for Output { key, kind, files } in outputs {
                     text += &["output ", key, " ", kind.as_str(), "\n"].concat();
-                    for File { name, size } in files {
+                    for FileEntry { name, size } in files {
                         text += &["file ", &size.to_string(), " ", name, "\n"].concat();
                     }
                 }
@@ -181,7 +181,7 @@ impl Manifest {
                     let (size, name) = rest.split_once(' ').ok_or_else(invalid)?;
                     let size = parse_number(size).ok_or_else(invalid)?;
                     let output = outputs.last_mut().ok_or_else(invalid)?;
-                    output.files.push(File { name: name.to_owned(), size });
+                    output.files.push(FileEntry { name: name.to_owned(), size });
                 }
                 ("refused", false) if outputs.is_empty() => {
                     refused = Some(OneLine::exactly(rest).ok_or_else(invalid)?);

@@ -37,7 +37,7 @@ mod result;
 
 pub use attempt::{Attempt, HandoverError};
 pub use folder::Folder;
-pub use manifest::{File, Kind, Manifest, ManifestError, Outcome, Output, is_data_key};
+pub use manifest::{FileEntry, Kind, Manifest, ManifestError, Outcome, Output, is_data_key};
 pub use message::OneLine;
 pub use result::{InvalidResult, StoreResult};
 

@@ -282,8 +282,8 @@ fn references_to_the_boot_env_are_resolved_in_arguments_and_in_the_pods_own_vari
     // After the expansion by the kubelet.
     command.env("HOST", "db").env("URL", "db:$(PORT)");
     command.args(["sh", "-c", r#"printf '%s|%s' "$0" "$URL""#, "$(PORT) $(PORT) db:$(PORT) $(RAW)"]);
-    let said = stdout(command.output().unwrap());
-    assert_eq!(said, b"$(PORT) 5432 db:5432 $(PORT)\xff|db:5432");
+    let printed = stdout(command.output().unwrap());
+    assert_eq!(printed, b"$(PORT) 5432 db:5432 $(PORT)\xff|db:5432");
 }
 
 #[test]

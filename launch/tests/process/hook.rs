@@ -243,8 +243,8 @@ fn the_profiles_commands_run_before_the_pods_own_poststart() {
     );
     let (code, message) = run(&boot, &format!(r#"{hook} exec $launch_exec cat "$fifo""#));
     assert_eq!((code.as_str(), message.as_str()), ("0\n", ""));
-    let said = fs::read_to_string(boot.path().join("fifo.said")).unwrap();
-    assert_eq!(said, "first hunter2 second hunter2 third hunter2 ");
+    let printed = fs::read_to_string(boot.path().join("fifo.said")).unwrap();
+    assert_eq!(printed, "first hunter2 second hunter2 third hunter2 ");
 }
 
 #[test]

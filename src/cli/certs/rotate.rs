@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_secs(1);
 pub(super) struct RotateArgs {
     /// What to renew.
     #[arg(value_enum, value_name = "WHAT")]
-    what: RotationRequest,
+    request: RotationRequest,
     /// The Secret in --tls-secret of the webhook. To renew only the certificate, also that of the store.
     #[arg(long, value_name = "NAME", default_value = "bootlace-tls")]
     secret: String,
@@ -47,7 +47,7 @@ pub(super) fn run(args: &RotateArgs) -> anyhow::Result<()> {
 }
 
 async fn rotate(client: &Client, args: &RotateArgs) -> Result<(), CommandError> {
-    let RotateArgs { what, secret: name, .. } = args;
+    let RotateArgs { request, secret: name, .. } = args;
     let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = format!("Secret {name:?} in namespace {namespace:?}");
@@ -58,14 +58,14 @@ async fn rotate(client: &Client, args: &RotateArgs) -> Result<(), CommandError> 
     if found.labels().get(names::LABEL_MANAGED_BY).is_none_or(|by| by != names::MANAGED_BY) {
         return Err(CommandError::SecretNotManaged { secret });
     }
-    let patch = json!({"metadata": {"annotations": {names::ANNOTATION_ROTATE: what.as_str()}}});
+    let patch = json!({"metadata": {"annotations": {names::ANNOTATION_ROTATE: request.as_str()}}});
     let patched = secrets.patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
     patched.map_err(|error| request_error(&secret, "annotate", &error))?;
     if args.timeout.is_zero() {
-        println!("requested {}", what.as_str());
+        println!("requested {}", request.as_str());
         return Ok(());
     }
-    println!("requested {}, waiting for the webhook", what.as_str());
+    println!("requested {}, waiting for the webhook", request.as_str());
     let end = Instant::now() + args.timeout;
     loop {
         sleep(POLL.min(args.timeout)).await;
@@ -107,7 +107,7 @@ mod tests {
 
     fn args(timeout: Duration) -> RotateArgs {
         let secret = "bootlace-tls".to_owned();
-        RotateArgs { what: RotationRequest::Ca, secret, namespace: Some("b".to_owned()), timeout }
+        RotateArgs { request: RotationRequest::Ca, secret, namespace: Some("b".to_owned()), timeout }
     }
 
     /// An API server with a Secret that has this label.

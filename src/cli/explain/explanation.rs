@@ -17,7 +17,7 @@ pub(super) struct Explanation {
     pub(super) scheduler: Option<String>,
     pub(super) task: Identity,
     /// Why the pod is a task.
-    pub(super) because: MatchReason,
+    pub(super) reason: MatchReason,
     /// The annotation that Bootlace adds to the pod.
     pub(super) annotation: InjectedAnnotation,
     /// The outputs of earlier tasks that the pod waits for.
@@ -171,7 +171,7 @@ pub(super) fn match_reason(pod: &Pod<'_>, schedulers: &Schedulers) -> MatchReaso
     let mut before_injection = pod.clone();
     before_injection.init_containers = Vec::new();
     match select(&before_injection, None, schedulers) {
-        Selection::Task { because, .. } => because,
+        Selection::Task { reason, .. } => reason,
         // It has no init containers here.
         Selection::Overtaken(_)
         | Selection::Skip(

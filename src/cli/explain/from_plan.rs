@@ -37,7 +37,7 @@ impl Explanation {
         Self {
             scheduler: scheduler(pod, schedulers),
             task: config.task.clone(),
-            because: match_reason(pod, schedulers),
+            reason: match_reason(pod, schedulers),
             annotation: plan.injected.clone(),
             awaits: plan.awaits.to_vec(),
             waits_for_volumes: named(&plan.wait, names::CONTAINER_VOLUME_WAIT).is_some(),

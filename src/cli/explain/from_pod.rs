@@ -47,7 +47,7 @@ impl Explanation {
         let tasks = tasks.map(|container| task(container, &annotation, &config));
         Ok(Self {
             scheduler: scheduler(&pod, schedulers),
-            because: match_reason(&pod, schedulers),
+            reason: match_reason(&pod, schedulers),
             awaits,
             waits_for_volumes: init_container(&pod, names::CONTAINER_VOLUME_WAIT).is_some(),
             init_image,

@@ -44,11 +44,11 @@ fn summary(out: &mut Lines, pod: &Explanation) {
         task if task.is_empty() => out.line("scheduler", scheduler),
         task => out.line("scheduler", &format!("{scheduler}: {task}")),
     }
-    out.line("task because", &pod.because.to_string());
-    let InjectedAnnotation { profile, generation, version, env_mode, because, .. } = &pod.annotation;
+    out.line("task because", &pod.reason.to_string());
+    let InjectedAnnotation { profile, generation, version, env_mode, reason, .. } = &pod.annotation;
     out.line("profile", &format!("{profile}, generation {generation} (Bootlace {version})"));
-    if !because.is_empty() {
-        out.line("env mode", &format!("{}: {because}", env_mode.as_str()));
+    if !reason.is_empty() {
+        out.line("env mode", &format!("{}: {reason}", env_mode.as_str()));
     }
 }
 

@@ -79,7 +79,7 @@ impl<'a> AwaitedSearch<'a> {
             let indexes: Vec<_> = indexes.iter().map(String::as_str).collect();
             let indexes = indexes.join(", ");
             return AwaitedResponse::Never {
-                why: format!(
+                reason: format!(
                     "the task is mapped, and its map indexes so far are {indexes}: set `mapIndex` in the annotation \
                      {annotation} of the pod"
                 ),
@@ -87,7 +87,7 @@ impl<'a> AwaitedSearch<'a> {
         }
         if awaits.from.map_index.is_some() && indexes.is_empty() && self.has_key {
             return AwaitedResponse::Never {
-                why: format!(
+                reason: format!(
                     "the task is not mapped: remove `mapIndex` from the annotation {annotation} of the pod"
                 ),
             };
@@ -108,7 +108,7 @@ fn newest_outcome(awaits: &AwaitedOutput, newest: &Pipe) -> AwaitedResponse {
     let found = newest.spec.kind;
     if found != awaits.kind {
         return AwaitedResponse::Never {
-            why: format!(
+            reason: format!(
                 "it is stored as a {found}, but the pod uses it as a {}: set `kind: {found}` in the annotation {} of the pod",
                 awaits.kind,
                 names::ANNOTATION_PIPE_IN
@@ -120,7 +120,7 @@ fn newest_outcome(awaits: &AwaitedOutput, newest: &Pipe) -> AwaitedResponse {
             AwaitedResponse::Stored { files: newest.spec.files.clone() }
         }
         (Some(AwaitedStatus::Taken), _) => AwaitedResponse::Never {
-            why: format!(
+            reason: format!(
                 "an earlier attempt stored other content under the name {}, which this pod uses: recreate the pod to use the \
                  newest content",
                 awaits.object
@@ -129,14 +129,14 @@ fn newest_outcome(awaits: &AwaitedOutput, newest: &Pipe) -> AwaitedResponse {
         // An attempt that declares the output as awaited is changing the Pipe.
         (None, Some(_)) => AwaitedResponse::NotYet { so_far: Vec::new() },
         (_, None) => AwaitedResponse::Never {
-            why: format!(
+            reason: format!(
                 "it is stored, but not declared as awaited: set `awaited: true` in its entry of the annotation {}, or in \
                  `pipes.outputs` of its BootProfile; to use it now, recreate the pod",
                 names::ANNOTATION_PIPE_OUT
             ),
         },
         (Some(AwaitedStatus::Stored), Some(other)) => AwaitedResponse::Never {
-            why: format!(
+            reason: format!(
                 "it is stored under the name {other}, but the pod uses the name {}: use the same version of the store and the \
                  webhook, and recreate the pod",
                 awaits.object
@@ -233,8 +233,8 @@ mod tests {
             (Some("1"), &["A Secret - 1 stored"], "`mapIndex`"),
             (None, &["A Secret - 1 elsewhere"], " another, "),
         ] {
-            let AwaitedResponse::Never { why } = outcome(index, pipes) else { panic!("{pipes:?}") };
-            assert!(why.contains(hint), "{why}");
+            let AwaitedResponse::Never { reason } = outcome(index, pipes) else { panic!("{pipes:?}") };
+            assert!(reason.contains(hint), "{reason}");
         }
     }
 
@@ -265,7 +265,7 @@ mod tests {
             search.add(pipe(&format!("A Secret {number:04} 1 stored")));
         }
         assert_eq!((search.keys.len(), search.indexes.len()), (MAX_LISTED, MAX_LISTED));
-        let AwaitedResponse::Never { why } = search.outcome() else { panic!("it is mapped") };
-        assert!(why.contains(" 0000, 0001, "), "{why}");
+        let AwaitedResponse::Never { reason } = search.outcome() else { panic!("it is mapped") };
+        assert!(reason.contains(" 0000, 0001, "), "{reason}");
     }
 }

@@ -29,13 +29,13 @@ pub struct PullSecretLookup {
     client: Option<Client>,
     namespaces: BTreeSet<String>,
     limit: Duration,
-    cache: Mutex<TtlCache<Name, Content>>,
+    cache: Mutex<TtlCache<Name, SecretContent>>,
 }
 
 /// The namespace and the name of a Secret.
 type Name = (String, String);
 /// The content of a Secret when it is read. Concurrent lookups wait for the same content.
-type Content = Arc<OnceCell<Vec<u8>>>;
+type SecretContent = Arc<OnceCell<Vec<u8>>>;
 
 /// The pull secrets of a pod.
 #[derive(Default)]
@@ -118,18 +118,18 @@ impl PullSecretLookup {
     }
 
     /// The entry of a Secret in the cache.
-    fn cell(&self, name: Name) -> Content {
+    fn cell(&self, name: Name) -> SecretContent {
         let mut cache = self.cache.lock();
         if let Some(cell) = cache.get(&name) {
             return Arc::clone(cell);
         }
-        let cell = Content::default();
+        let cell = SecretContent::default();
         cache.insert(name, Arc::clone(&cell), Ttl::AtMost(CACHED));
         cell
     }
 }
 
-fn cache() -> Mutex<TtlCache<Name, Content>> {
+fn cache() -> Mutex<TtlCache<Name, SecretContent>> {
     Mutex::new(TtlCache::new(MAX_CACHED))
 }
 

@@ -17,19 +17,19 @@ pub use status_writer::StatusWriter;
 use bootlace_core::injected_config::StoreEndpoint;
 use bootlace_core::plan::{InstallationSettings, PlanError, PreparedProfiles, Version};
 use bootlace_core::profile::{NamespaceDefaults, Profiles};
-use bootlace_core::signature::Keys;
+use bootlace_core::signature::SigningKeys;
 
 /// The snapshot that reviews use, or none before the first lists. A review uses the same snapshot until its
 /// end.
 #[derive(Debug, Default)]
 pub struct ActiveProfiles {
-    known: Mutex<Known>,
+    known: Mutex<KnownProfiles>,
     /// Not in `known`, so that reviews do not wait while profiles are prepared.
     snapshot: ArcSwapOption<PreparedProfiles>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownProfiles {
     settings: InstallationSettings,
     /// Whether there is a store, whose CA is not known yet.
     awaits_store: bool,
@@ -44,7 +44,7 @@ struct Known {
     defaults: Option<Arc<NamespaceDefaults>>,
 }
 
-impl Known {
+impl KnownProfiles {
     /// Prepares the profiles again.
     fn prepare(&mut self) -> Result<(), PlanError> {
         let profiles = self.profiles.clone();
@@ -66,7 +66,7 @@ impl ActiveProfiles {
     /// No profiles yet, and the settings of the installation.
     #[must_use]
     pub fn new(settings: InstallationSettings) -> Arc<Self> {
-        let known = Mutex::new(Known { settings, ..Known::default() });
+        let known = Mutex::new(KnownProfiles { settings, ..KnownProfiles::default() });
         Arc::new(Self { known, ..Self::default() })
     }
 
@@ -155,7 +155,7 @@ impl ActiveProfiles {
     ///
     /// # Errors
     /// See [`PreparedProfiles::new`].
-    pub fn swap_keys(&self, keys: Keys) -> Result<(), PlanError> {
+    pub fn swap_keys(&self, keys: SigningKeys) -> Result<(), PlanError> {
         let mut known = self.known.lock();
         if known.settings.keys.as_deref() == Some(&keys) {
             return Ok(());
@@ -167,7 +167,7 @@ impl ActiveProfiles {
         Ok(())
     }
 
-    fn renew(&self, known: &Known) {
+    fn renew(&self, known: &KnownProfiles) {
         self.snapshot.store(known.snapshot());
     }
 }

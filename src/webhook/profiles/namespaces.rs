@@ -33,7 +33,7 @@ pub async fn watch(
     let config = watcher::Config::default().labels(names::LABEL_PROFILE);
     let events = watcher(Api::<PartialObjectMeta<Namespace>>::all(client), config).default_backoff();
     let mut events = std::pin::pin!(events);
-    let mut known = Known::default();
+    let mut known = KnownNamespaces::default();
     let mut ticks = tokio::time::interval(liveness::EVERY);
     loop {
         beat.now();
@@ -66,13 +66,13 @@ pub async fn watch(
 
 /// The state of the watch.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownNamespaces {
     defaults: NamespaceDefaults,
     /// The part of an incomplete list, which replaces the state when it is complete.
     listed: NamespaceDefaults,
 }
 
-impl Known {
+impl KnownNamespaces {
     /// Applies an event. Returns whether `defaults` can have changed.
     fn apply(&mut self, event: Event<PartialObjectMeta<Namespace>>) -> bool {
         let label = |namespace: &PartialObjectMeta<Namespace>| {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn changes_update_the_state_and_a_list_replaces_it() {
-        let mut known = Known::default();
+        let mut known = KnownNamespaces::default();
         let labelled = |name, profile: &str| namespace(name, &json!({names::LABEL_PROFILE: profile}));
         assert!(!known.apply(Event::Init));
         known.apply(Event::InitApply(labelled("a", "etl")));

@@ -194,8 +194,8 @@ fn log(answered: &Answered) {
     let (namespace, pod) = (&*shorten(&*subject.namespace), subject.pod.as_str());
     match outcome {
         ReviewOutcome::Injected => {
-            let because = response.audit.get("because").map(String::as_str);
-            info!(namespace, pod, because, "injected");
+            let reason = response.audit.get("reason").map(String::as_str);
+            info!(namespace, pod, reason, "injected");
         }
         ReviewOutcome::Reordered => {
             let reordered = response.audit.get("reordered").map(String::as_str);

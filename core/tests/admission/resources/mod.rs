@@ -140,9 +140,9 @@ fn what_the_profile_says_counts_as_far_as_the_class_allows() {
         both("500m", "512Mi")
     );
     // Burstable and BestEffort: exactly as in the profile.
-    let says = &profile["boot"]["resources"];
-    assert_eq!(&boot(&one(&json!({"requests": {"cpu": "1m"}})), &profile), says);
-    assert_eq!(&boot(&one(&json!({})), &profile), says);
+    let expected = &profile["boot"]["resources"];
+    assert_eq!(&boot(&one(&json!({"requests": {"cpu": "1m"}})), &profile), expected);
+    assert_eq!(&boot(&one(&json!({})), &profile), expected);
     // The pod-level resources are the bound.
     let own =
         json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}, "containers": [{"name": "main"}]});

@@ -109,13 +109,13 @@ fn is_ours(container: &Value) -> bool {
 
 proptest! {
     #[test]
-    fn the_class_is_kept_and_a_valid_pod_stays_valid(pod in pods(), first in any::<bool>(), says in any::<bool>()) {
+    fn the_class_is_kept_and_a_valid_pod_stays_valid(pod in pods(), first in any::<bool>(), with_resources in any::<bool>()) {
         prop_assert_eq!(invalid(&pod), None);
         let mut profile = profile();
         if first {
             profile["boot"]["position"] = json!("First");
         }
-        if says && class(&pod) != "BestEffort" {
+        if with_resources && class(&pod) != "BestEffort" {
             let resources = json!({"requests": {"cpu": "50m", "memory": "80Mi"}, "limits": {"cpu": "200m", "memory": "128Mi"}});
             profile["boot"]["resources"] = resources.clone();
             profile["pipes"]["resources"] = resources;

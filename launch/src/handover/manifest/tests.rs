@@ -2,11 +2,11 @@ use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-fn file(name: &str, size: u64) -> File {
-    File { name: name.to_owned(), size }
+fn file(name: &str, size: u64) -> FileEntry {
+    FileEntry { name: name.to_owned(), size }
 }
 
-fn output(key: &str, files: Vec<File>) -> Output {
+fn output(key: &str, files: Vec<FileEntry>) -> Output {
     Output { key: key.to_owned(), kind: Kind::ConfigMap, files }
 }
 
@@ -15,7 +15,7 @@ fn outputs(outputs: Vec<Output>) -> Result<Manifest, ManifestError> {
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
-    let file = ("[-._A-Za-z0-9]{1,20}", 0..20_000_u64).prop_map(|(name, size)| File { name, size });
+    let file = ("[-._A-Za-z0-9]{1,20}", 0..20_000_u64).prop_map(|(name, size)| FileEntry { name, size });
     let kind = prop_oneof![Just(Kind::ConfigMap), Just(Kind::Secret)];
     let output = ("[-._A-Za-z0-9]{1,20}", kind, vec(file, 0..6)).prop_map(|(key, kind, files)| Output {
         key,

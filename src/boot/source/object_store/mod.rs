@@ -36,7 +36,7 @@ use super::attempts::in_time;
 use super::content::ContentKind;
 use super::{FetchSource, SourceError, client};
 use crate::boot::sink::Sink;
-use crate::http::{Body, Expected, FetchProgress, HttpError, Transport};
+use crate::http::{Body, Expected, FetchProgress, HttpError, LibraryTransport};
 use bootlace_core::entry::Rename;
 use bootlace_core::plan::boot_spec::RemoteSpec;
 use bootlace_core::profile::object_store::ObjectStore;
@@ -48,7 +48,7 @@ pub(super) struct ObjectStoreSource<'a> {
     /// The time limit of the boot.
     seconds: u32,
     progress: Arc<FetchProgress>,
-    transport: OnceCell<Arc<Transport>>,
+    transport: OnceCell<Arc<LibraryTransport>>,
     /// Number of objects of a prefix that are fetched already.
     objects: Cell<usize>,
 }

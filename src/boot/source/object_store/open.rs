@@ -12,7 +12,7 @@ use super::credentials::{self, Credentials, StoreConfig};
 use super::service::Connector;
 use super::{azure, errors, gcs, s3};
 use crate::boot::source::SourceError;
-use crate::http::{ErrorMapping, HttpClient, HttpError, Transport};
+use crate::http::{ErrorMapping, HttpClient, HttpError, LibraryTransport};
 use bootlace_core::profile::object_store::ObjectStore;
 
 const NO_STORE: &str = "objectStore has neither s3, nor gcs, nor azure: add one of them";
@@ -22,7 +22,7 @@ pub(super) struct OpenStore {
     pub(super) objects: Arc<dyn ::object_store::ObjectStore>,
     /// The kind of store for messages: `S3`.
     pub(super) kind: &'static str,
-    pub(super) transport: Arc<Transport>,
+    pub(super) transport: Arc<LibraryTransport>,
 }
 
 /// Reads the credentials that are mounted below `mount`, and creates the client. It sends no request.

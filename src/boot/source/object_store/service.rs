@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt, Limited};
 use reqwest::{Request, Url};
 
-use crate::http::{HttpError, Transport, display_url};
+use crate::http::{HttpError, LibraryTransport, display_url};
 
 /// Marks a request for an object, whose size is limited while it is written.
 #[derive(Clone, Copy)]
@@ -24,10 +24,10 @@ const MAX_ANSWER: usize = 16 << 20;
 
 /// Creates the HTTP client of the library.
 #[derive(Debug, Clone)]
-pub(super) struct Connector(Arc<Transport>);
+pub(super) struct Connector(Arc<LibraryTransport>);
 
 impl Connector {
-    pub(super) fn new(transport: Arc<Transport>) -> Self {
+    pub(super) fn new(transport: Arc<LibraryTransport>) -> Self {
         Self(transport)
     }
 }

@@ -106,7 +106,7 @@ async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
         let created = tasks.create(&task.to_string()).await.with_context(|| name.to_owned())?;
         ensure!(created[0].warnings.is_empty(), "{name}: {:?}", created[0].warnings);
         let injected = injected_annotation(&created[0].object)?;
-        let looked_up = injected["because"].as_str().is_some_and(|reason| reason.contains("registry"));
+        let looked_up = injected["reason"].as_str().is_some_and(|reason| reason.contains("registry"));
         ensure!(injected["envMode"] == "launch" && looked_up, "{name}: {injected}");
     }
     for name in ["one", "both", "digest"] {
@@ -135,7 +135,7 @@ async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
     let warning = created[0].warnings.first().context("there is no warning")?;
     ensure!(warning.contains("401 Unauthorized") && warning.contains("Secret"), "{warning}");
     let injected = injected_annotation(&created[0].object)?;
-    let reason = injected["because"].as_str().context("the annotation has no reason")?;
+    let reason = injected["reason"].as_str().context("the annotation has no reason")?;
     ensure!(injected["envMode"] == "secret" && reason.contains("https://"), "{injected}");
     secretless["metadata"]["annotations"]["bootlace.dev/env-mode"] = json!("Launch");
     let error = format!("{:#}", tasks.dry_run(&secretless.to_string()).await.unwrap_err());
