@@ -133,7 +133,7 @@ fn the_version_is_the_packages() {
 }
 
 #[test]
-fn the_reference_holds_every_name() {
+fn the_reference_contains_every_name() {
     let reference = include_str!("../docs/reference.md");
     for name in [
         names::LABEL_TASK,
@@ -195,7 +195,7 @@ fn the_reference_holds_every_name() {
 }
 
 #[test]
-fn the_contract_of_boot_images_holds_every_name() {
+fn the_contract_of_boot_images_contains_every_name() {
     use bootlace_launch::layout;
     let contract = include_str!("../docs/boot-images.md");
     for name in [

@@ -36,7 +36,7 @@ fn every_command_without_a_cluster_is_tried_here() {
 }
 
 #[test]
-fn explain_tells_why_and_what_each_part_is_for() {
+fn explain_describes_the_reason_and_each_part() {
     let words = run(&command("explain"));
     for part in [
         "Job daily-report: spec.template is injected",

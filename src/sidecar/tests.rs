@@ -132,7 +132,7 @@ async fn a_refusal_is_the_result_for_the_launcher_and_an_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_launcher_refused_becomes_an_event() {
+async fn a_refusal_of_the_launcher_is_recorded_as_an_event() {
     let (volume, store) = (Volume::new(), RecordingStore::default());
     let attempt = volume.begin("base");
     let refused = Outcome::Refused(OneLine::new("output A: out is a folder"));

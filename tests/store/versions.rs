@@ -29,13 +29,13 @@ const NOW: [(&str, &str); 2] = [
     (
         OUTPUTS,
         include_str!(
-            "../../core/tests/admission/snapshots/admission__pipes_out__a_task_whose_command_is_known_hands_over_by_its_launcher.snap"
+            "../../core/tests/admission/snapshots/admission__pipes_out__a_task_with_a_known_command_has_a_launcher_for_its_outputs.snap"
         ),
     ),
     (
         WAITS,
         include_str!(
-            "../../core/tests/admission/snapshots/admission__pipes_wait__entries_name_the_objects_that_will_come_and_two_containers_see_to_it.snap"
+            "../../core/tests/admission/snapshots/admission__pipes_wait__entries_name_future_objects_and_two_containers_wait_for_them.snap"
         ),
     ),
 ];

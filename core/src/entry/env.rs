@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_what_kubernetes_takes() {
+    fn a_name_is_valid_if_kubernetes_accepts_it() {
         for text in
             ["A", "_1", "LDAP_HOST", "1A", "db-user", "spring.datasource.url", "Logging:LogLevel", "A B", "~"]
         {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_holds_any_byte_but_nul() {
+    fn a_value_can_contain_any_byte_except_nul() {
         let name = name("TOKEN");
         let bytes: Vec<u8> = (1..=255).collect();
         assert_eq!(EnvValue::parse(&name, bytes.clone(), false).unwrap().bytes, bytes);

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_holds_fewer_names() {
+    fn a_shell_supports_fewer_names() {
         for text in ["A", "_1", "db_user", "LDAP_HOST"] {
             assert!(is_shell_name(text), "{text}");
         }

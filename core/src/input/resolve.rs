@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_task_takes_from_its_own_element() {
+    fn a_mapped_task_uses_the_output_of_the_same_index() {
         let pipes = ["A t 0 1 10:01", "A t 1 1 10:02", "A t 1 2 10:01"].map(pipe);
         assert_eq!(chosen("{}", Some("1"), &pipes).unwrap(), "A t 1 2 10:01");
         assert_eq!(chosen("{mapIndex: 0}", Some("1"), &pipes).unwrap(), "A t 0 1 10:01");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_is_told_with_what_is() {
+    fn a_missing_output_is_reported_with_the_stored_ones() {
         let not_yet = |task: Option<&str>, known: &str| InputError::NotStored {
             asked: "pipe \"A\" of etl, run r".to_owned(),
             task: task.map(str::to_owned),

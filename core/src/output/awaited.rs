@@ -77,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_is_one_that_the_api_server_takes(output in output()) {
+        fn every_name_is_valid_for_the_api_server(output in output()) {
             let name = name(&output);
             prop_assert!(is_subdomain(&name), "{}", name);
         }

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_look_alike_have_labels_of_their_own() {
+    fn similar_runs_have_different_labels() {
         let labels: Vec<_> = [
             run(None, None, None),
             run(None, None, Some("")),

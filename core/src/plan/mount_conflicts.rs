@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_with_a_folder_to_write_to_takes_mounts_in_it_but_not_among_the_files() {
+    fn a_writable_layout_allows_mounts_in_its_folder_but_not_among_the_files() {
         let optimus = |profile: &mut BootProfileSpec| profile.assets.layout = Layout::Optimus;
         assert_eq!(
             checked(&mounts(&[("empty", "/data/out"), ("config", "/data/inner")]), optimus),

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_kubelet_knows_is_not_guessed() {
+    fn values_that_only_the_kubelet_knows_are_not_guessed() {
         let secret = json!({"secretKeyRef": {"name": "s", "key": "k"}});
         let values = values(&json!([
             {"name": "SECRET", "valueFrom": secret},

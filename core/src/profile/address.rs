@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_goes_on_where_the_profile_ends() {
+    fn a_path_is_appended_to_the_address_of_the_profile() {
         let to = |base: &str, path: &str| join(base, path, &BTreeMap::new()).map(String::from);
         for (base, path, base_path) in [
             ("https://a.example", "", "https://a.example/"),

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_line_gives_a_number_or_the_word() {
+    fn the_flag_accepts_a_number_or_the_keyword() {
         assert_eq!("1000680000".parse(), Ok(RunAsUser::Id(1_000_680_000)));
         assert_eq!("platform".parse(), Ok(RunAsUser::Platform));
         for text in ["0", "-1", "2147483648", "", "Platform", "nobody", "1000 ", "99999999999999999999"] {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_tells_null_from_nothing() {
+    fn null_differs_from_a_missing_field() {
         use crate::profile::BootProfileSpec;
         for (boot, expected) in [
             ("{}", None),

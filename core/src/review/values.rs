@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_counted_and_what_stands_in_strings_is_not() {
+    fn values_are_counted_but_not_the_content_of_strings() {
         for (text, values) in [
             (format!("[{}1]", "1,".repeat(10)), 11),
             (format!(r#"{{"a":"{}"}}"#, ",[{\\\",".repeat(10)), 1),

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_told_without_its_content() {
+    fn an_invalid_key_is_reported_without_its_content() {
         for (name, bytes, error) in [
             ("key-1", &b"hunter2"[..], KeysError::Key("key-1".to_owned())),
             ("key-x", &[0; 32], KeysError::Key("key-x".to_owned())),

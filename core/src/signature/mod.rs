@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_holds_and_nothing_else() {
+    fn only_the_signed_configuration_is_valid() {
         let (keys, given) = (keys(&[NOW - 1000]), specs("boot", "pipes", "wait"));
         let text = sign(&keys, "etl", PodName::Name("load"), &given);
         assert!(text.ends_with(" etl/load"), "{text}");

@@ -75,7 +75,7 @@ fn what_is_missing_is_named_with_the_place() {
 
 /// An annotation sets the run for every creator of the pod.
 #[test]
-fn a_run_that_nobody_tells_is_named_by_an_annotation() {
+fn the_error_for_an_unknown_run_names_the_annotation() {
     let message = |metadata: Value, text: &str| {
         let value = json!({"metadata": metadata, "spec": {"containers": [{"name": "main", "envFrom": []}]}});
         let json = Json::from(&value);
@@ -196,7 +196,7 @@ fn what_does_not_grow_can_be_kept_in_a_name() {
 
 /// Annotations can have 256 KiB, and a filter must not produce their square.
 #[test]
-fn a_filter_gives_no_more_than_a_template() {
+fn the_result_of_a_filter_is_limited_like_a_template() {
     let long = "a".repeat(2_000);
     for text in [
         format!("{{{{ \"{long}\" | replace(\"a\", \"{long}\") | length }}}}"),

@@ -130,7 +130,7 @@ fn auto_leaves_the_hook_out_where_the_launcher_loads_the_env() {
 }
 
 #[test]
-fn auto_leaves_the_hook_out_where_there_is_no_env_to_prove() {
+fn auto_omits_the_hook_if_there_is_no_env_to_verify() {
     let files = json!([{"name": "a", "inline": {"files": {"a": "x"}}}]);
     let spec = |mode: &str| {
         let env = json!({"mode": mode, "file": {"keys": ["GIVEN"]}});
@@ -194,7 +194,7 @@ fn never_leaves_the_pods_own_handler_as_it_is() {
 }
 
 #[test]
-fn an_ipv6_host_stands_in_brackets() {
+fn an_ipv6_host_has_brackets() {
     for (host, authority) in [("fd00::1", "[fd00::1]"), ("10.0.0.1", "10.0.0.1"), ("localhost", "localhost")]
     {
         let own = json!({"postStart": {"httpGet": {"host": host, "port": 8080, "path": "/up"}}});

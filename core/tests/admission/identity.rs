@@ -15,7 +15,7 @@ use bootlace_core::selection::SkipReason;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{inject, made, pods, recipes};
+use super::{inject, pods, recipes, scheduler_pods};
 
 /// Title of the scheduler, and the identity as in `task.json`.
 fn seen(pod: &Value) -> (String, Value) {
@@ -45,7 +45,7 @@ fn expected() -> BTreeMap<String, Expected> {
 fn each_pod_has_its_identity_task_containers_and_owner() {
     let schedulers = Schedulers::built_in();
     for (file, expected) in expected() {
-        let made = made::pod(&file);
+        let made = scheduler_pods::pod(&file);
         assert_eq!(seen(&made), (expected.title, expected.identity), "{file}");
         let json = (&made).into();
         let pod = Pod::read(&json).unwrap();
@@ -101,7 +101,7 @@ fn every_pod_is_expected_somewhere() {
 #[test]
 fn every_pod_keeps_its_fields_and_is_injected_once() {
     for file in files() {
-        let made = labelled(made::pod(&file));
+        let made = labelled(scheduler_pods::pod(&file));
         for position in [Position::First, Position::Last] {
             let injected = inject(&made, position).pod;
             assert_eq!(pods::kept(&made, &injected, ""), Ok(()), "{file}");
@@ -121,7 +121,7 @@ fn every_scheduler_has_a_pod() {
         .map(|spec| spec.title.clone().unwrap_or_else(|| spec.name.clone()))
         .collect();
     for file in files() {
-        without.remove(&seen(&made::pod(&file)).0);
+        without.remove(&seen(&scheduler_pods::pod(&file)).0);
     }
     assert_eq!(without, BTreeSet::new());
 }
@@ -158,7 +158,7 @@ fn a_template_that_asks_for_what_the_pod_does_not_contain_is_refused_with_the_re
         ("argo-script.json", "attempt", "looked in the labels, annotations and env that Argo Workflows sets"),
         ("luigi-task.json", "run", "pods of Luigi's KubernetesJobTask do not contain it"),
     ] {
-        let message = refused(&made::pod(file), variable);
+        let message = refused(&scheduler_pods::pod(file), variable);
         assert!(message.contains(part), "{file}: {message}");
     }
 }
@@ -178,7 +178,7 @@ fn the_table_says_what_it_cannot_know() {
 
 #[test]
 fn metaflow_as_a_job_set_is_metaflow() {
-    let mut made = made::pod("metaflow-task.json");
+    let mut made = scheduler_pods::pod("metaflow-task.json");
     for (label, value) in [("jobset-name", "t-1"), ("job-index", "1"), ("job-global-index", "2")] {
         made["metadata"]["labels"][format!("jobset.sigs.k8s.io/{label}")] = json!(value);
     }
@@ -204,7 +204,7 @@ fn the_name_of_an_argo_node_is_the_path_of_the_task() {
         ("v1.wf", Some("load"), None, None),
         ("v1.wf(3)", Some("load"), Some("3"), None),
     ] {
-        let mut made = made::pod("argo-container.json");
+        let mut made = scheduler_pods::pod("argo-container.json");
         made["metadata"]["labels"]["workflows.argoproj.io/workflow"] = json!("v1.wf");
         made["metadata"]["annotations"]["workflows.argoproj.io/node-name"] = json!(node);
         let (_, identity) = seen(&made);
@@ -214,9 +214,9 @@ fn the_name_of_an_argo_node_is_the_path_of_the_task() {
 }
 
 #[test]
-fn a_cron_jobs_job_is_told_from_others_by_its_name() {
+fn the_job_of_a_cron_job_is_recognized_by_its_name() {
     let title = |job: &str| {
-        let mut made = made::pod("job.json");
+        let mut made = scheduler_pods::pod("job.json");
         made["metadata"]["labels"]["batch.kubernetes.io/job-name"] = json!(job);
         seen(&made).0
     };
@@ -233,7 +233,7 @@ fn a_cron_jobs_job_is_told_from_others_by_its_name() {
 /// dagster-k8s 0.29.27: the label of the step `load[east]` is `load-east`.
 #[test]
 fn a_dynamic_step_of_dagster_is_its_step_and_a_map_index() {
-    let mut pod = made::pod("dagster-step.json");
+    let mut pod = scheduler_pods::pod("dagster-step.json");
     pod["metadata"]["labels"]["dagster/op"] = json!("load-east");
     let env = pod["spec"]["containers"][0]["env"].as_array_mut().unwrap();
     let key = env.iter_mut().find(|variable| variable["name"] == "DAGSTER_RUN_STEP_KEY").unwrap();
@@ -244,7 +244,7 @@ fn a_dynamic_step_of_dagster_is_its_step_and_a_map_index() {
 
 #[test]
 fn luigi_is_warned_about_its_check() {
-    let injection = inject(&labelled(made::pod("luigi-task.json")), Position::Last);
+    let injection = inject(&labelled(scheduler_pods::pod("luigi-task.json")), Position::Last);
     let warned =
         injection.warnings.iter().any(|text| text.contains("Luigi fails a task if an init container"));
     assert!(warned, "{:?}", injection.warnings);
@@ -283,7 +283,7 @@ fn an_extra_scheduler_needs_eight_lines() {
     let identity = recipes.schedulers().identify(&Pod::read(&json).unwrap());
     assert_eq!(identity.describe(), "task load of report, run 7, attempt 2");
     // The built-in entries remain.
-    let argo = made::pod("argo-script.json");
+    let argo = scheduler_pods::pod("argo-script.json");
     assert!(matches!(admission::admit(argo, "etl", &recipes), Decision::Inject(_)));
 }
 
@@ -332,39 +332,45 @@ fn airflows_operator() {
         "scheduledTime": "2026-01-02T03:04:05.6Z",
     });
     let title = "Airflow's KubernetesPodOperator".to_owned();
-    assert_eq!(seen(&made::pod("airflow-operator-scheduled.json")), (title.clone(), scheduled.clone()));
+    assert_eq!(
+        seen(&scheduler_pods::pod("airflow-operator-scheduled.json")),
+        (title.clone(), scheduled.clone())
+    );
     let mut mapped = scheduled;
     mapped["mapIndex"] = json!("3");
-    assert_eq!(seen(&made::pod("airflow-operator-mapped-xcom.json")), (title.clone(), mapped));
+    assert_eq!(seen(&scheduler_pods::pod("airflow-operator-mapped-xcom.json")), (title.clone(), mapped));
     let manual = json!({
         "scheduler": "airflow", "workflow": "dailyreport-f9bb99ed0", "task": "load", "attempt": "2",
         "run": "manual__2026-01-02T0304050000-3c9ea4d7d",
     });
-    assert_eq!(seen(&made::pod("airflow-operator-manual.json")), (title, manual));
+    assert_eq!(seen(&scheduler_pods::pod("airflow-operator-manual.json")), (title, manual));
 }
 
 #[test]
-fn airflows_kubernetes_executor_tells_raw_values() {
+fn the_kubernetes_executor_of_airflow_sets_raw_values() {
     let title = "Airflow's Kubernetes executor".to_owned();
     let scheduled = json!({
         "scheduler": "airflow", "workflow": "daily report", "task": "load", "attempt": "2",
         "run": "scheduled__2026-01-02T03:04:05.600000+00:00",
         "scheduledTime": "2026-01-02T03:04:05.6Z",
     });
-    assert_eq!(seen(&made::pod("airflow-executor-scheduled.json")), (title.clone(), scheduled));
+    assert_eq!(seen(&scheduler_pods::pod("airflow-executor-scheduled.json")), (title.clone(), scheduled));
     let mut manual = json!({
         "scheduler": "airflow", "workflow": "daily report", "task": "load", "attempt": "2", "mapIndex": "3",
         "run": "manual__2026-01-02T03:04:05+00:00",
     });
-    assert_eq!(seen(&made::pod("airflow-executor-manual-mapped.json")), (title.clone(), manual.clone()));
+    assert_eq!(
+        seen(&scheduler_pods::pod("airflow-executor-manual-mapped.json")),
+        (title.clone(), manual.clone())
+    );
     manual.as_object_mut().unwrap().remove("mapIndex");
     manual["scheduledTime"] = json!("2026-01-01T23:00:00Z");
-    assert_eq!(seen(&made::pod("airflow-executor-logical-date.json")), (title, manual));
+    assert_eq!(seen(&scheduler_pods::pod("airflow-executor-logical-date.json")), (title, manual));
 }
 
 #[test]
 fn a_job() {
-    let made = made::pod("job.json");
+    let made = scheduler_pods::pod("job.json");
     let uid = &made["metadata"]["labels"]["batch.kubernetes.io/controller-uid"];
     let identity = json!({"scheduler": "job", "workflow": "etl", "run": uid, "mapIndex": "0"});
     assert_eq!(seen(&made), ("a Kubernetes Job".to_owned(), identity));
@@ -372,7 +378,7 @@ fn a_job() {
 
 #[test]
 fn a_cron_jobs_job() {
-    let made = made::pod("cronjob.json");
+    let made = scheduler_pods::pod("cronjob.json");
     let job = made["metadata"]["labels"]["batch.kubernetes.io/job-name"].as_str().unwrap();
     let (title, identity) = seen(&made);
     assert_eq!(title, "a Kubernetes CronJob");

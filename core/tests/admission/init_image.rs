@@ -57,7 +57,7 @@ fn settings(profile: &mut Profile) -> &mut InitImage {
 }
 
 #[test]
-fn a_pod_with_an_image_of_its_own() {
+fn a_pod_with_a_custom_boot_image() {
     let injected = inject(&task(INIT_IMAGE), Position::Last).pod;
     assert_json_snapshot!(injected);
 }
@@ -158,7 +158,7 @@ fn the_launcher_never_comes_from_the_image() {
 }
 
 #[test]
-fn an_image_can_stand_for_the_profiles_sources() {
+fn an_image_can_replace_the_sources_of_the_profile() {
     let pod =
         injection(decide(task(INIT_IMAGE), |profile| settings(profile).sources = OwnSources::Replace)).pod;
     let volumes: Vec<_> = pod["spec"]["volumes"]
@@ -215,7 +215,7 @@ fn a_guaranteed_pod_stays_guaranteed() {
 
 /// The identity of the task comes from the untrusted pod, and the kubelet would expand `$(NAME)` in it.
 #[test]
-fn what_the_image_is_told_is_literal() {
+fn the_env_of_the_boot_image_is_literal() {
     let mut pod = task(INIT_IMAGE);
     pod["metadata"]["labels"]["kubernetes_executor"] = json!("True");
     for (name, value) in [("dag_id", "$(HOME) $$5"), ("run_id", "a\0b"), ("task_id", "x")] {

@@ -214,7 +214,7 @@ fn what_would_take_a_hook_or_come_too_late_is_refused() {
 
 /// Awaited outputs exist before boot, and so before all of them.
 #[test]
-fn one_that_is_named_takes_inputs_like_other_tasks() {
+fn a_named_init_container_can_have_inputs() {
     let pod = pod(Some("migrate,main"), |pod| {
         let annotations = pod["metadata"]["annotations"].as_object_mut().unwrap();
         annotations.insert(names::ANNOTATION_RUN.to_owned(), json!("r1"));

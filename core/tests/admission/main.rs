@@ -9,14 +9,12 @@
     reason = "a test fails by panicking; clippy's own exemption does not reach a test's helpers"
 )]
 
-mod becomes;
 mod hook;
 mod identity;
 mod init_image;
 mod init_tasks;
 mod installation;
 mod layout;
-mod made;
 mod modes;
 mod mounts;
 mod patches;
@@ -26,9 +24,11 @@ mod pipes_wait;
 mod pods;
 mod refused;
 mod resources;
+mod scheduler_pods;
 mod secret;
 mod selected;
 mod signed;
+mod snapshots;
 mod templates;
 
 use base64::Engine as _;
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn boot_stands_at_an_end_of_the_init_containers(pod in pod(), position in position()) {
+    fn boot_is_the_first_or_the_last_init_container(pod in pod(), position in position()) {
         let injected = inject(&pod, position).pod;
         let (all, ours) = (init_containers(&injected), ours(&pod));
         let (own, added) = match position {
@@ -270,7 +270,7 @@ fn pointers(value: &Value, path: &str, places: &mut Vec<String>) {
 
 /// The properties would also be true for a generator of trivial pods, which this is not.
 #[test]
-fn the_generator_makes_what_the_properties_are_about() {
+fn the_generated_pods_have_the_features_that_the_properties_test() {
     use proptest::strategy::ValueTree as _;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();

@@ -103,7 +103,7 @@ fn an_entrypoint_from_the_annotation_is_launched_and_its_words_are_not_expanded(
 }
 
 #[test]
-fn a_command_in_the_spec_wins_over_what_is_said_of_the_image() {
+fn a_command_in_the_spec_overrides_the_annotation_and_the_profile() {
     let recipes = recipes(&json!({}), None);
     let annotations = json!({names::ANNOTATION_ENTRYPOINT: r#"["other"]"#});
     let injected = inject(&pod(&annotations, &json!({"command": ["run"]})), &recipes);
@@ -133,7 +133,7 @@ fn ask(pod: &Value, recipes: &PreparedProfiles, images: &ImageConfigs) -> Result
 }
 
 #[test]
-fn a_registry_is_asked_for_what_nobody_else_tells() {
+fn a_registry_is_queried_only_for_unknown_commands() {
     let recipes = recipes(&json!({}), None);
     let mut pod = pod(&json!({}), &json!({}));
     pod["spec"]["imagePullSecrets"] = json!([{"name": "one"}, {"name": "two"}]);
@@ -212,7 +212,7 @@ fn the_annotation_overrides_the_profiles_mode() {
 }
 
 #[test]
-fn references_that_nobody_can_resolve_are_warned_of() {
+fn unresolvable_references_cause_a_warning() {
     let recipes = recipes(&json!({"env": {"mode": "Hook"}}), None);
     let container = json!({"command": ["run", "$(GIVEN)", "$(OTHER)", "$$(GIVEN)"]});
     let injected = inject(&pod(&json!({}), &container), &recipes);
@@ -272,7 +272,7 @@ fn with_file_the_kubelet_is_asked_for_each_variable_before_the_pods_own() {
 }
 
 #[test]
-fn file_needs_a_cluster_that_knows_it_and_names() {
+fn file_mode_needs_a_cluster_that_supports_it_and_names() {
     let env = json!({"mode": "File", "file": {"keys": ["GIVEN"]}});
     let with = |env: &Value, minor| recipes(&json!({"env": env}), Some(Version { major: 1, minor }));
     let pod = pod(&json!({}), &json!({}));
@@ -324,7 +324,7 @@ fn the_hook_runs_the_profiles_commands_before_the_pods_own() {
 }
 
 #[test]
-fn a_request_is_the_hooks_in_either_scheme_and_takes_the_launcher_with_tls() {
+fn the_hook_sends_requests_of_both_schemes_with_the_launcher_with_tls() {
     for (scheme, url) in [("HTTP", "http"), ("HTTPS", "https")] {
         let lifecycle = json!({
             "postStart": {"httpGet": {

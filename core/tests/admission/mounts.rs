@@ -73,7 +73,7 @@ fn the_files_below_a_mount_of_the_pods_take_one_that_can_be_written() {
 
 /// These volumes contain the token of the pod and files that only boot may write.
 #[test]
-fn nobody_mounts_a_volume_of_bootlaces_in_advance() {
+fn a_pod_cannot_mount_a_volume_of_bootlace_in_advance() {
     let spec = |list: &str, field: &str, mount: &Value| {
         let mut spec = json!({"containers": [{"name": "main", "image": "etl", "command": ["run"]}]});
         spec[list] = match list {
@@ -119,7 +119,7 @@ fn launcher_and_env_cannot_be_hidden() {
 /// An init container that is not a task does not get the files if it has a conflicting mount: it also worked
 /// without them before.
 #[test]
-fn an_init_container_with_a_mount_in_their_place_goes_without_the_files() {
+fn an_init_container_with_a_mount_at_their_path_has_no_files() {
     let mut spec = pod(&json!({"emptyDir": {}}), &json!({"mountPath": "/own"}));
     spec["initContainers"] = json!([
         {"name": "cache", "image": "etl", "volumeMounts": [{"name": "own", "mountPath": "/var/assets/cache"}]},

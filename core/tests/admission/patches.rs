@@ -92,7 +92,7 @@ proptest! {
 
     /// The API server uses another library; `json_patch` is the closest one that is available here.
     #[test]
-    fn what_goes_out_is_what_the_library_writes(document in pods::any_json(), seeds in vec(seed(), 1..6)) {
+    fn the_patch_is_what_the_library_serializes(document in pods::any_json(), seeds in vec(seed(), 1..6)) {
         let patch = operations(&document, seeds);
         let of_library: Vec<_> = patch.iter().map(PatchOperation::from).collect();
         prop_assert_eq!(serde_json::to_value(&patch).unwrap(), serde_json::to_value(&of_library).unwrap());
@@ -100,7 +100,7 @@ proptest! {
 }
 
 #[test]
-fn a_place_that_is_not_there_is_named() {
+fn a_missing_path_is_named() {
     let replace = Operation::replace(PointerBuf::parse("/a").unwrap(), 1);
     let error = pod::apply(Json::from(&json!({"b": 1})), &[replace]).unwrap_err().to_string();
     assert!(error.contains("/a"), "{error}");

@@ -93,7 +93,7 @@ fn refused(pod: &Value) -> String {
 
 /// Example of KUDO: one step creates a certificate, and a later one mounts it.
 #[test]
-fn a_placeholder_becomes_the_objects_name() {
+fn a_placeholder_is_replaced_with_the_name_of_the_object() {
     let spec = json!({
         "containers": [{
             "name": "myapp", "image": "myapp:latest", "command": ["serve"],
@@ -269,7 +269,7 @@ fn invalid_inputs_are_refused() {
 }
 
 #[test]
-fn a_profiles_source_takes_what_the_run_stored() {
+fn a_source_of_the_profile_uses_the_output_of_the_run() {
     let sources = json!([
         {"name": "first", "inline": {"env": {"A": "1"}}},
         {"name": "tls", "pipe": {"key": "Cert", "prefix": "certs/"}},
@@ -340,7 +340,7 @@ fn where_nothing_is_looked_up_the_pod_says_what_would_be() {
 
 proptest! {
     #[test]
-    fn any_pod_that_takes_keeps_the_rest(pod in pods::pod(), placeholder in any::<bool>()) {
+    fn a_pod_with_inputs_keeps_its_other_fields(pod in pods::pod(), placeholder in any::<bool>()) {
         let mut pod = pod;
         pod["metadata"]["annotations"][names::ANNOTATION_RUN] = json!("r1");
         pod["metadata"]["annotations"][names::ANNOTATION_WORKFLOW] = json!("shop");

@@ -12,7 +12,7 @@ use insta::assert_json_snapshot;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{made, pods};
+use crate::{pods, scheduler_pods};
 
 const CERT: &str = "- {key: Certificate, file: /out/tls.crt, kind: Secret}\n";
 
@@ -85,7 +85,7 @@ fn sidecar_config(pod: &Value) -> SidecarConfig<'static> {
 }
 
 #[test]
-fn a_task_whose_command_is_known_hands_over_by_its_launcher() {
+fn a_task_with_a_known_command_has_a_launcher_for_its_outputs() {
     let outputs =
         format!("{CERT}- {{key: Report, file: '/out/$(DAY)*.json', kind: ConfigMap, optional: true}}\n");
     let injection = inject(&pod(&outputs, &one(&known())), &json!({}));
@@ -296,7 +296,7 @@ proptest! {
 #[test]
 fn a_scheduler_that_breaks_on_the_sidecar_has_a_warning_on_pods_with_outputs() {
     let warned = |file: &str, annotations: Value| {
-        let mut pod = made::pod(file);
+        let mut pod = scheduler_pods::pod(file);
         pod["metadata"]["annotations"] = annotations;
         pod["spec"]["containers"][0]["command"] = json!(["true"]);
         decide(&pod, &json!({}), &settings()).unwrap().warnings.join("\n")

@@ -101,7 +101,7 @@ const ENTRIES: &str = "
 ";
 
 #[test]
-fn entries_name_the_objects_that_will_come_and_two_containers_see_to_it() {
+fn entries_name_future_objects_and_two_containers_wait_for_them() {
     let injection = inject(&pod(ENTRIES, &json!({})));
     let pod = &injection.pod;
     assert_eq!(init_names(pod), [names::CONTAINER_WAIT, names::CONTAINER_VOLUME_WAIT, names::CONTAINER_BOOT]);
@@ -166,7 +166,7 @@ fn placeholders_become_the_names_and_their_volumes_may_be_empty_at_first() {
 }
 
 #[test]
-fn the_wait_stands_before_whoever_takes_what_is_awaited() {
+fn the_wait_container_is_before_the_containers_that_use_the_output() {
     let volume = json!([{"name": "cert", "secret": {"secretName": "pipe:Cert"}}]);
     let mounts = json!([{"name": "cert", "mountPath": "/tls"}]);
     let env = json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "pipe:Cert", "key": "a"}}}]);

@@ -32,7 +32,7 @@ fn default_profile() -> Profile {
 }
 
 #[test]
-fn a_pod_that_cannot_be_booted_is_told_what_to_change() {
+fn a_pod_that_cannot_boot_is_refused_with_a_remedy() {
     let container = |pod: &mut Value, field: &str, value: Value| pod["spec"]["containers"][0][field] = value;
     let cases: [(Value, &[&str]); 14] = [
         (

@@ -62,7 +62,7 @@ fn boot_spec(pod: &Value) -> BootSpec<'static> {
 }
 
 #[test]
-fn an_unknown_command_takes_the_env_from_a_secret_in_front_of_its_own() {
+fn with_an_unknown_command_the_env_secret_is_the_first_env_from() {
     let own = json!([{"configMapRef": {"name": "own"}}]);
     let containers = json!([
         {"name": "plain", "image": "i"},
@@ -191,7 +191,7 @@ fn a_pod_that_cannot_look_up_services_is_warned_where_it_needs_the_store() {
 /// GitLab Runner starts its scripts with exec or attaches to a shell, depending on its settings.
 #[test]
 fn a_scheduler_that_uses_exec_gets_the_env_from_a_secret() {
-    let runner = crate::made::pod("by-source/gitlab-runner-attach.json");
+    let runner = crate::scheduler_pods::pod("by-source/gitlab-runner-attach.json");
     let way = |mode: EnvMode, store: bool| {
         let injection = inject(&runner, &recipes(mode, store));
         let injected = mark(&injection.pod);

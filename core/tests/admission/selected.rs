@@ -14,15 +14,15 @@ mod samples;
 /// An injected pod with these init containers.
 fn injected(init: &[&str]) -> Value {
     let sample = json!({
-        "pod": "overtaken", "becomes": "reordered", "spec": {}, "mark": r#"{"position":"Last"}"#, "init": init,
+        "pod": "overtaken", "outcome": "reordered", "spec": {}, "mark": r#"{"position":"Last"}"#, "init": init,
     });
     serde_json::from_value::<samples::Sample>(sample).unwrap().pod("busybox")
 }
 
 #[test]
-fn what_becomes_of_a_pod_is_as_the_samples_say() {
+fn the_decision_for_each_sample_is_as_expected() {
     for sample in samples::samples() {
-        let becomes = match admission::admit(sample.pod("busybox"), "etl", &recipes(Position::Last)) {
+        let outcome = match admission::admit(sample.pod("busybox"), "etl", &recipes(Position::Last)) {
             Decision::Inject(_) => "injected",
             Decision::Reorder(_) => "reordered",
             Decision::Skip(SkipReason::Windows) => "windows",
@@ -30,7 +30,7 @@ fn what_becomes_of_a_pod_is_as_the_samples_say() {
             Decision::Skip(skip) => panic!("{}: {skip}", sample.pod),
             Decision::Refuse(refusal) => panic!("{}: {refusal}", sample.pod),
         };
-        assert_eq!(becomes, sample.becomes, "{}", sample.pod);
+        assert_eq!(outcome, sample.outcome, "{}", sample.pod);
     }
 }
 

@@ -128,7 +128,7 @@ fn what_was_injected_offline_is_signed_where_the_same_would_be_planned() {
 }
 
 #[test]
-fn a_copy_under_another_name_is_checked_and_gets_a_signature_of_its_own() {
+fn a_copy_with_another_name_is_checked_and_signed_again() {
     let mut copy = injected(pod(), Some(keys()));
     copy["metadata"]["name"] = json!("copy");
     // In a run from an annotation, the name of the pod is the task: the copy is another task.
@@ -172,7 +172,7 @@ fn what_would_not_be_planned_is_refused_with_the_difference() {
 }
 
 #[test]
-fn a_copy_whose_env_goes_through_another_pods_secret_is_refused() {
+fn a_copy_with_the_env_secret_of_another_pod_is_refused() {
     let mut unknown = pod();
     unknown["metadata"]["annotations"] = json!({names::ANNOTATION_ENV_MODE: "Secret"});
     unknown["spec"]["containers"][0]["command"] = Value::Null;

@@ -5,7 +5,7 @@ use bootlace_core::plan::{BootSpec, InstallationSettings, PreparedProfiles};
 use bootlace_core::profile::{BootProfile, Profile};
 use serde_json::{Value, json};
 
-use super::made;
+use super::scheduler_pods;
 
 fn recipes(sources: &Value) -> PreparedProfiles {
     let profile: BootProfile = serde_json::from_value(json!({
@@ -39,7 +39,7 @@ fn env_files_and_paths_are_filled_in() {
             "files": {"sql/{{ task }}.sql": "select * from {{ namespace }}.t -- {{ run }}\n", "b": "c"},
         }},
     ]);
-    let filled = admit(made::pod("airflow-operator-scheduled.json"), &sources).unwrap();
+    let filled = admit(scheduler_pods::pod("airflow-operator-scheduled.json"), &sources).unwrap();
     assert_eq!(filled[0], json!({"name": "plain", "from": {"inline": {"env": {"A": "b"}}}}));
     assert_eq!(
         filled[1]["from"]["inline"],
@@ -87,7 +87,7 @@ fn a_literal_dollar_is_no_reference() {
 #[test]
 fn what_a_pod_does_not_tell_refuses_it_with_the_place() {
     let sources = json!([{"name": "settings", "inline": {"env": {"DAY": "{{ scheduledTime }}"}}}]);
-    let message = admit(made::pod("airflow-operator-manual.json"), &sources).unwrap_err();
+    let message = admit(scheduler_pods::pod("airflow-operator-manual.json"), &sources).unwrap_err();
     for part in [
         "pod load:",
         "BootProfile \"default\", source \"settings\", inline.env[\"DAY\"]: ",
@@ -102,13 +102,13 @@ fn what_a_pod_does_not_tell_refuses_it_with_the_place() {
 fn a_path_that_a_value_would_lead_astray_refuses_the_pod() {
     let sources = json!([{"name": "s", "inline": {"files": {"a/{{ labels.team }}": "x"}}}]);
     for evil in ["../../bin/launch", "..", "a/b"] {
-        let mut pod = made::pod("airflow-operator-manual.json");
+        let mut pod = scheduler_pods::pod("airflow-operator-manual.json");
         pod["metadata"]["labels"]["team"] = json!(evil);
         let message = admit(pod, &sources).unwrap_err();
         assert!(message.contains("path \"a/{{ labels.team }}\" in inline.files"), "{message}");
     }
     let two = json!([{"name": "s", "inline": {"files": {"{{ task }}": "x", "load": "y"}}}]);
-    let message = admit(made::pod("airflow-operator-manual.json"), &two).unwrap_err();
+    let message = admit(scheduler_pods::pod("airflow-operator-manual.json"), &two).unwrap_err();
     assert!(message.contains("\"load\" is also the path of another file"), "{message}");
 }
 
@@ -142,7 +142,7 @@ fn store(more: &Value) -> Value {
 
 /// A pod whose label `team` is `value`.
 fn labelled(value: &str) -> Value {
-    let mut pod = made::pod("airflow-operator-scheduled.json");
+    let mut pod = scheduler_pods::pod("airflow-operator-scheduled.json");
     pod["metadata"]["labels"]["team"] = json!(value);
     pod
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sample {
     pub(crate) pod: String,
-    pub(crate) becomes: String,
+    pub(crate) outcome: String,
     spec: Value,
     /// Content of its injected annotation.
     mark: Option<String>,

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manipulated_directory_is_an_error_and_gives_no_access_outside() {
+    fn a_manipulated_directory_is_an_error_and_allows_no_access_outside() {
         let dir = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("manifest"), manifest(0).encode()).unwrap();

@@ -8,7 +8,7 @@ use bootlace_launch::code::Code;
 use crate::support::{Boot, failed, stdout};
 
 #[test]
-fn without_a_handler_there_is_nothing_left_to_do() {
+fn without_a_handler_the_hook_only_verifies() {
     assert_eq!(stdout(Boot::empty().hook(1).output().unwrap()), b"");
 }
 
@@ -29,7 +29,7 @@ fn a_sleep_over_the_limit_fails_at_once() {
 }
 
 #[test]
-fn a_commands_output_goes_where_the_kubelet_reads_it() {
+fn the_output_of_a_command_is_where_the_kubelet_reads_it() {
     let output =
         Boot::empty().hook(30).args(["--", "sh", "-c", "echo out; echo err >&2", ""]).output().unwrap();
     assert_eq!(output.stderr, b"err\n");

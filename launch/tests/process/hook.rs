@@ -259,7 +259,7 @@ fn a_hook_command_that_fails_is_reported_with_its_number() {
 }
 
 #[test]
-fn a_file_in_the_tasks_home_gives_an_entrypoint_the_boot_env_to_the_byte() {
+fn an_entrypoint_loads_the_exact_boot_env_from_a_file_in_home() {
     let value = b"it's \"one\" $HOME `x` \\ \xff\n# two\n".as_slice();
     let boot = Boot::new(&[("ODD", value), ("EMPTY", b""), ("POD", b"boot")], &["POD"]);
     let home = boot.path().join("home of it");
@@ -313,7 +313,7 @@ fn a_kubelet_that_did_not_read_the_env_file_is_reported() {
 }
 
 #[test]
-fn the_pods_own_variables_are_proven_and_handed_on_as_the_task_reads_them() {
+fn the_variables_of_the_pod_are_verified_as_the_task_has_them() {
     let boot = boot();
     boot.references(&[("variable:LINK", "<$(ALPHA)>")]);
     let hook =

@@ -100,7 +100,7 @@ fn a_task_that_ends_with_0_on_a_signal_has_succeeded() {
 }
 
 #[test]
-fn a_task_that_is_stopped_goes_on_with_cont() {
+fn a_stopped_task_continues_after_sigcont() {
     let boot = Boot::empty();
     let mut running = Running::new(&boot, "trap 'echo went on' CONT");
     kill("STOP", &running.task.clone());

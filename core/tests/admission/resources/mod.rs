@@ -164,7 +164,7 @@ fn what_the_profile_says_counts_as_far_as_the_class_allows() {
 }
 
 #[test]
-fn a_pod_below_what_boot_needs_gets_that_and_its_author_is_told() {
+fn a_pod_with_too_few_resources_gets_those_of_boot_and_a_warning() {
     let injection =
         decide(&pod(false, &one(&json!({"limits": {"cpu": "10m", "memory": "12Mi"}}))), &json!({})).unwrap();
     let expected =
@@ -193,7 +193,7 @@ fn a_pod_below_what_boot_needs_gets_that_and_its_author_is_told() {
 }
 
 #[test]
-fn a_volume_that_takes_much_of_the_pods_memory_is_warned_of() {
+fn a_volume_that_uses_much_memory_of_the_pod_causes_a_warning() {
     let network = |more: Value| {
         let mut source =
             json!({"name": "model", "http": {"url": "https://models.example.com", "file": "model.bin"}});

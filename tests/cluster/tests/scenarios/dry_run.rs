@@ -14,7 +14,7 @@ mod pods;
 const PODS: usize = 50;
 
 #[tokio::test]
-async fn what_the_api_server_takes_as_it_is_it_takes_injected_with_every_field_kept() -> Result<()> {
+async fn pods_that_the_api_server_accepts_are_accepted_injected_with_all_fields() -> Result<()> {
     // No release selects the first namespace: its pods are not injected.
     let plain = scenario("dry-run-plain").label(LABEL, "nobody");
     let injected = scenario("dry-run");

@@ -145,7 +145,7 @@ async fn an_image_whose_entrypoint_the_annotation_names() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_distroless_image_with_a_user_of_its_own() -> Result<()> {
+async fn a_distroless_image_with_its_user() -> Result<()> {
     in_each_mode(scenario("env-modes-distroless"), DISTROLESS, nothing, |_, process| {
         assert_eq!(process.status("Uid")?, "65532 65532 65532 65532");
         Ok(())
@@ -202,7 +202,7 @@ async fn a_restricted_namespace() -> Result<()> {
 /// Secrets of operators have keys that are not names of shell variables. In the mode `Hook`, the profile must
 /// exclude them.
 #[tokio::test]
-async fn names_that_no_shell_holds() -> Result<()> {
+async fn names_that_no_shell_supports() -> Result<()> {
     const ODD: [&str; 3] = ["connectionString.standard", "db-user", "2fa"];
     scenario("env-modes-names")
         .run(async |namespace| {

@@ -80,7 +80,7 @@ async fn a_namespace_that_enforces_restricted_refuses_a_pod_that_runs_as_root() 
 }
 
 #[tokio::test]
-async fn the_image_without_a_shell_shows_what_its_process_holds() -> Result<()> {
+async fn the_image_without_a_shell_prints_the_env_of_its_process() -> Result<()> {
     scenario("probe")
         .run(async |namespace| {
             let pod = r#"{apiVersion: v1, kind: Pod, metadata: {name: probe}, spec: {restartPolicy: Never,

@@ -69,7 +69,7 @@ async fn a_task_that_ends_while_its_hook_runs_keeps_its_own_result() -> Result<(
 }
 
 #[tokio::test]
-async fn a_hook_that_is_killed_takes_the_task_with_it_and_leaves_no_reason() -> Result<()> {
+async fn a_killed_hook_ends_the_task_without_a_message() -> Result<()> {
     scenario("hook-killed")
         .run(async |namespace| {
             // The parent of the command is the hook.
@@ -90,7 +90,7 @@ async fn a_hook_that_is_killed_takes_the_task_with_it_and_leaves_no_reason() -> 
 /// The kernel kills a program of the hook: with cgroup v1 only that program, with v2 all processes of the
 /// container.
 #[tokio::test]
-async fn a_hook_that_needs_more_memory_than_the_container_has_takes_the_task_with_it() -> Result<()> {
+async fn a_hook_that_exceeds_the_memory_limit_ends_the_task() -> Result<()> {
     scenario("hook-memory")
         .run(async |namespace| {
             namespace.profile(&profile(&["sh", "-c", "head -c 200000000 /dev/zero | tail"])).await?;
@@ -114,7 +114,7 @@ async fn a_hook_that_needs_more_memory_than_the_container_has_takes_the_task_wit
 /// Uses the handler of the pod, which the kubelet runs with `Never`, in place of a launcher that cannot be
 /// started.
 #[tokio::test]
-async fn a_hook_that_cannot_be_started_is_told_while_the_container_waits() -> Result<()> {
+async fn a_hook_that_cannot_start_is_reported_while_the_container_waits() -> Result<()> {
     scenario("hook-missing")
         .run(async |namespace| {
             let sources = json!([{"name": "settings", "inline": {"env": {"GREETING": "hello"}}}]);

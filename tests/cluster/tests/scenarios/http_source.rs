@@ -101,7 +101,7 @@ async fn a_task_boots_from_a_get_and_a_post_with_its_projected_token() -> Result
 /// Each pod has its own identity: a token for another audience, or a missing right, fails it with an error
 /// message.
 #[tokio::test]
-async fn whom_the_server_does_not_let_in_is_told_what_to_change() -> Result<()> {
+async fn the_error_for_denied_access_contains_a_remedy() -> Result<()> {
     for (audience, name, status) in
         [("somebody-else", "settings", "401 Unauthorized"), (AUDIENCE, "others", "403 Forbidden")]
     {

@@ -18,7 +18,7 @@ fn job(label: &str, container: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn it_completes_and_its_process_holds_env_files_and_its_own_arguments() -> Result<()> {
+async fn it_completes_with_env_files_and_its_original_arguments() -> Result<()> {
     scenario("job")
         .run(async |namespace| {
             let values = [

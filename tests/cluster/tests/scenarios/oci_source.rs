@@ -25,7 +25,7 @@ fn job(namespace: &Namespace, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_job_boots_from_an_artifact_with_a_pull_secret_and_a_ca_of_its_own() -> Result<()> {
+async fn a_job_boots_from_an_artifact_with_a_pull_secret_and_a_custom_ca() -> Result<()> {
     scenario("oci-source")
         .run(async |namespace| {
             let address: IpAddr = ADDRESS.parse().context("the address of the node is invalid")?;

@@ -69,7 +69,7 @@ async fn figure(namespace: &Namespace, pod: &Pod, v2: &str, v1: &str) -> Result<
 }
 
 #[tokio::test]
-async fn the_kernel_holds_an_injected_pod_to_its_own_resources() -> Result<()> {
+async fn the_kernel_enforces_the_pod_level_resources_of_an_injected_pod() -> Result<()> {
     scenario("pod-level")
         .run(async |namespace| {
             let make = "mkdir /www && dd if=/dev/zero of=/www/model.bin bs=1M count=32 && exec httpd -f -p 8080 -h /www";

@@ -52,7 +52,7 @@ async fn exec_sees_what_the_task_sees() -> Result<()> {
 }
 
 #[tokio::test]
-async fn sleep_holds_the_container_back_as_long_as_asked() -> Result<()> {
+async fn sleep_delays_the_container_for_the_given_time() -> Result<()> {
     scenario("post-start-sleep")
         .run(async |namespace| {
             // The duration of the handler's sleep is added to the timeout of the hook.

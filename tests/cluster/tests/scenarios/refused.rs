@@ -28,7 +28,7 @@ fn assert_contains(refusal: &str, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_label_that_names_no_profile_tells_which_there_are() -> Result<()> {
+async fn the_error_for_an_unknown_profile_lists_the_existing_ones() -> Result<()> {
     scenario("refused-profile")
         .run(async |namespace| {
             namespace.profile("{}").await?;

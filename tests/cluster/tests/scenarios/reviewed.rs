@@ -60,7 +60,7 @@ async fn as_the_code_decides(tasks: &Namespace, reviews: &Reviews<'_, '_>) -> Re
         let init = object["spec"]["initContainers"].as_array();
         let last = init.and_then(|init| init.last()).map(|container| container["name"].clone());
         let case = format!("{}: {count} reviews, {object}", sample.pod);
-        match sample.becomes.as_str() {
+        match sample.outcome.as_str() {
             "injected" => assert!(count == 1 && last == Some(json!("bootlace-boot")), "{case}"),
             "reordered" => {
                 let injected = ["bootlace-boot", "bootlace-pipe"].map(|name| Some(json!(name)));

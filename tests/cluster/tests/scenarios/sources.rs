@@ -67,7 +67,7 @@ async fn objects_of_the_namespace_become_files_and_variables_byte_for_byte() -> 
 }
 
 #[tokio::test]
-async fn only_listed_keys_are_taken_and_under_the_names_that_the_profile_gives() -> Result<()> {
+async fn only_listed_keys_are_used_with_the_names_in_the_profile() -> Result<()> {
     scenario("sources-items")
         .run(async |namespace| {
             create(namespace, "Secret", "login", &json!({"stringData": {"user.name": "etl", "admin": "no"}}))

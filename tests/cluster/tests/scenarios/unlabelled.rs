@@ -22,7 +22,7 @@ fn is_injected(pod: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn pods_that_nobody_opted_in_are_never_sent() -> Result<()> {
+async fn pods_that_did_not_opt_in_are_never_sent() -> Result<()> {
     let home = scenario("unlabelled-home").label(LABEL, "home");
     let plain = scenario("unlabelled").label(LABEL, "unlabelled");
     let opted_in = scenario("unlabelled-opted-in")

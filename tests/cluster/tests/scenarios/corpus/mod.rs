@@ -37,7 +37,7 @@ const CONCURRENCY: usize = 8;
 const FIELDS: &str = "tests/corpus/fields.txt";
 
 #[tokio::test]
-async fn what_the_api_server_takes_it_takes_injected_whatever_the_namespace_enforces() -> Result<()> {
+async fn pods_that_the_api_server_accepts_are_accepted_injected_at_each_security_level() -> Result<()> {
     rules::with_objects_of_the_cluster(compare_all).await
 }
 
@@ -70,7 +70,7 @@ async fn compare_all() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_fields_of_a_pod_are_those_that_the_api_server_tells() -> Result<()> {
+async fn the_fields_of_a_pod_are_those_in_the_schema_of_the_api_server() -> Result<()> {
     scenario("corpus-fields")
         .run(async |namespace| {
             let request = http::Request::get("/openapi/v3/api/v1").body(Vec::new())?;

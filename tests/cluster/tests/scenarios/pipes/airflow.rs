@@ -75,7 +75,7 @@ async fn a_certificate_and_a_text_reach_the_tasks_that_name_them() -> Result<()>
 }
 
 #[tokio::test]
-async fn each_element_of_a_mapped_task_takes_from_its_own() -> Result<()> {
+async fn each_index_of_a_mapped_task_uses_the_output_of_the_same_index() -> Result<()> {
     opted_in("pipes-mapped")
         .run(async |namespace| {
             run(namespace, "mapped_pipes").await?;
@@ -91,7 +91,7 @@ async fn each_element_of_a_mapped_task_takes_from_its_own() -> Result<()> {
 
 /// When a run is cleared, its tasks run again, as part of the same run.
 #[tokio::test]
-async fn a_cleared_run_takes_what_its_tasks_stored_last() -> Result<()> {
+async fn a_cleared_run_uses_the_last_outputs_of_its_tasks() -> Result<()> {
     opted_in("pipes-cleared")
         .run(async |namespace| {
             let airflow = Airflow::new(&kubeconfig()?, namespace.name()).await?;

@@ -51,7 +51,7 @@ fn pod(name: &str, outputs: &[Value], spec: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_task_that_leaves_no_file_of_its_own_fails() -> Result<()> {
+async fn a_task_without_a_regular_output_file_fails() -> Result<()> {
     scenario("pipes-attacks")
         .run(async |namespace| {
             let outputs = LAUNCHED.map(|(name, file, ..)| {

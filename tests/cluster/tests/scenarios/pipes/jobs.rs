@@ -114,7 +114,7 @@ async fn what_is_not_stored_yet_lets_the_job_controller_try_again() -> Result<()
 }
 
 #[tokio::test]
-async fn what_a_job_stored_goes_with_its_cronjob() -> Result<()> {
+async fn outputs_of_a_job_are_deleted_with_its_cronjob() -> Result<()> {
     scenario("pipes-owned")
         .run(async |namespace| {
             let out = json!({"bootlace.dev/pipe-out": "- {key: Word, file: '/tmp/*.txt', kind: Secret}"});

@@ -73,7 +73,7 @@ async fn it_arrives_byte_for_byte_and_the_pods_own_wins() -> Result<()> {
 }
 
 #[tokio::test]
-async fn several_containers_share_it_and_each_takes_its_own_way() -> Result<()> {
+async fn several_containers_share_it_with_a_separate_env_mode_each() -> Result<()> {
     scenario("store-mixed")
         .run(async |namespace| {
             namespace

@@ -26,7 +26,7 @@ async fn create(namespace: &Namespace, name: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_failure_is_a_warning_and_a_success_is_told() -> Result<()> {
+async fn a_failure_is_a_warning_and_a_success_is_normal() -> Result<()> {
     scenario("store-events")
         .run(async |namespace| {
             let login = "{apiVersion: v1, kind: Secret, metadata: {name: login}, stringData: {user: not-for-any-event}}";

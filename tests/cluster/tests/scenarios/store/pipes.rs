@@ -141,7 +141,7 @@ async fn a_pod_gets_nothing_stored_but_what_it_declares() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_same_bytes_are_one_object_that_goes_with_its_pipe() -> Result<()> {
+async fn the_same_content_is_one_object_that_is_deleted_with_its_pipe() -> Result<()> {
     scenario("store-output")
         .run(async |namespace| {
             namespace.profile("{}").await?;
@@ -208,7 +208,7 @@ async fn the_same_bytes_are_one_object_that_goes_with_its_pipe() -> Result<()> {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_pipe_is_told_once_it_is_stored() -> Result<()> {
+async fn a_pod_that_waits_for_a_pipe_continues_once_it_is_stored() -> Result<()> {
     scenario("store-output-ready")
         .run(async |namespace| {
             namespace.profile("{}").await?;
@@ -258,7 +258,7 @@ async fn who_waits_for_a_pipe_is_told_once_it_is_stored() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_a_job_stored_goes_with_the_job() -> Result<()> {
+async fn outputs_of_a_job_are_deleted_with_the_job() -> Result<()> {
     scenario("store-output-owner")
         .run(async |namespace| {
             namespace.profile("{}").await?;

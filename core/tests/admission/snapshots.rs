@@ -77,7 +77,7 @@ fn only_the_task_containers_are_changed() {
 /// If the scheduler is unknown, only the first of several containers with its program is booted.
 #[test]
 fn the_steps_that_stay_without_the_boot_env_are_named() {
-    let mut steps = crate::made::pod("tekton-task.json");
+    let mut steps = crate::scheduler_pods::pod("tekton-task.json");
     steps["metadata"]["labels"] = json!({names::LABEL_TASK: "true"});
     let warnings = inject(&steps, Position::Last).warnings;
     let warned =
@@ -94,7 +94,7 @@ fn the_steps_that_stay_without_the_boot_env_are_named() {
         assert_eq!(container["command"][0], "/bootlace/bin/launch", "{container}");
     }
     // Airflow adds a sidecar to the task of an operator that pushes to XCom.
-    let airflow = inject(&crate::made::pod("airflow-operator-mapped-xcom.json"), Position::Last);
+    let airflow = inject(&crate::scheduler_pods::pod("airflow-operator-mapped-xcom.json"), Position::Last);
     assert!(airflow.pod["spec"]["containers"].as_array().unwrap().len() > 1);
     assert!(!warned(&airflow.warnings), "{:?}", airflow.warnings);
 }
