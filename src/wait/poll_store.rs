@@ -33,26 +33,35 @@ pub(super) async fn wait_until_stored(
 ) -> Result<Vec<String>, WaitError> {
     let deadline = Instant::now() + Duration::from_secs(awaits.seconds.into());
     let path = format!("{PATH_AWAITED}{}", awaits.object);
-    tracing::info!(object = awaits.object, seconds = awaits.seconds, "waiting for {}", awaits.words());
+    tracing::info!(object = awaits.object, seconds = awaits.seconds, "waiting for {}", awaits.describe());
     for delay in delays() {
         let left = deadline.saturating_duration_since(Instant::now());
         let response = client.request(Method::GET, &path, Bytes::new(), left.max(MIN_LAST_REQUEST)).await?;
         match response.parse()? {
             AwaitedResponse::Stored { files } => {
-                tracing::info!(object = awaits.object, files = files.len(), "{} is stored", awaits.words());
+                tracing::info!(
+                    object = awaits.object,
+                    files = files.len(),
+                    "{} is stored",
+                    awaits.describe()
+                );
                 return check_files(awaits, files);
             }
             AwaitedResponse::Never { reason } => {
-                return Err(WaitError::Never { awaited: awaits.words(), reason });
+                return Err(WaitError::Never { awaited: awaits.describe(), reason });
             }
             AwaitedResponse::NotYet { so_far } if left.is_zero() => {
-                return Err(WaitError::TooLate { awaited: awaits.words(), seconds: awaits.seconds, so_far });
+                return Err(WaitError::TooLate {
+                    awaited: awaits.describe(),
+                    seconds: awaits.seconds,
+                    so_far,
+                });
             }
             AwaitedResponse::NotYet { .. } => sleep(delay.min(left)).await,
         }
     }
     // Unreachable: the delays are unlimited.
-    Err(WaitError::TooLate { awaited: awaits.words(), seconds: awaits.seconds, so_far: Vec::new() })
+    Err(WaitError::TooLate { awaited: awaits.describe(), seconds: awaits.seconds, so_far: Vec::new() })
 }
 
 /// The kubelet would wait forever for a missing file.
@@ -60,7 +69,7 @@ fn check_files(awaits: &AwaitedOutput, files: Vec<String>) -> Result<Vec<String>
     match awaits.files.iter().find(|file| !files.contains(file)) {
         None => Ok(files),
         Some(file) => {
-            Err(WaitError::NoFile { awaited: awaits.words(), file: file.clone(), files: files.clone() })
+            Err(WaitError::NoFile { awaited: awaits.describe(), file: file.clone(), files: files.clone() })
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn wait_until_mounted(
         while let Some(missing) = paths.iter().find(|path| !volume.join(path).exists()) {
             if Instant::now() >= deadline {
                 return Err(WaitError::NotMounted {
-                    awaited: awaits.words(),
+                    awaited: awaits.describe(),
                     volume: folder.volume.clone(),
                     missing: missing.clone(),
                     seconds: TIME_LIMIT.as_secs(),
@@ -43,7 +43,7 @@ pub(super) async fn wait_until_mounted(
             }
             sleep(CHECK_INTERVAL).await;
         }
-        tracing::info!(volume = folder.volume, files = paths.len(), "{} is mounted", awaits.words());
+        tracing::info!(volume = folder.volume, files = paths.len(), "{} is mounted", awaits.describe());
     }
     Ok(())
 }

@@ -76,7 +76,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
             return Err(InputError::WrongKind {
                 field: reference.field.to_string(),
                 expected: reference.kind.as_str(),
-                asked: query.words(),
+                asked: query.describe(),
                 found: input.kind,
             });
         }
@@ -273,14 +273,14 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         self.inputs.boot.sources.push((position, None));
         self.inputs.warnings.push(format!(
             "bootlace: source {name:?} is skipped because it is optional and {} is not stored",
-            query.words()
+            query.describe()
         ));
     }
 
     pub(super) fn finish(self) -> Inputs {
         let mut inputs = self.inputs;
         let warning = |awaits: &AwaitedOutput| {
-            let (output, seconds) = (awaits.words(), awaits.seconds);
+            let (output, seconds) = (awaits.describe(), awaits.seconds);
             format!("bootlace: {output} is not stored yet: the pod waits for it for up to {seconds} s")
         };
         inputs.warnings.extend(inputs.boot.awaits.iter().map(warning));
@@ -320,6 +320,6 @@ fn file<'e>(entry: &'e PipeIn, query: &PipeQuery, pipe: &'e Pipe) -> Result<Opti
         (Some(file), files) if files.contains(file) => Ok(Some(file)),
         (None, _) if entry.env.is_none() => Ok(None),
         (None, [only]) => Ok(Some(only)),
-        _ => Err(InputError::WhichFile { asked: query.words(), files: files.clone() }),
+        _ => Err(InputError::WhichFile { asked: query.describe(), files: files.clone() }),
     }
 }

@@ -149,7 +149,7 @@ pub fn resolve(
     let mut runs: Vec<Identity> = Vec::new();
     for PipeRequest { asked, .. } in &requests {
         if asked.run.run.is_none() {
-            return Err(InputError::UnknownRun { asked: asked.words() });
+            return Err(InputError::UnknownRun { asked: asked.describe() });
         }
         if answers.get(&asked.run).is_none() && !runs.contains(&asked.run) {
             runs.push(asked.run.clone());
@@ -241,7 +241,7 @@ fn unresolved(requests: &[PipeRequest<'_>]) -> Inputs {
                 format!("source {:?} of the BootProfile", source.name)
             }
         };
-        let (asked, then) = (asked.words(), asked.wait.map_or_else(String::new, describe_wait));
+        let (asked, then) = (asked.describe(), asked.wait.map_or_else(String::new, describe_wait));
         inputs
             .left
             .push(format!("{user} uses {asked}, which the webhook looks up when the pod is created{then}"));
@@ -264,7 +264,7 @@ fn resolve_found<'a>(
         }
         Ok(pipe) => match asked.kind.filter(|kind| *kind != pipe.spec.kind) {
             Some(declared) => {
-                Err(InputError::KindDiffers { asked: asked.words(), declared, found: pipe.spec.kind })
+                Err(InputError::KindDiffers { asked: asked.describe(), declared, found: pipe.spec.kind })
             }
             None => Ok(ResolvedPipe::Stored(pipe)),
         },
@@ -275,9 +275,12 @@ fn resolve_found<'a>(
 fn find_output<'a>(asked: &PipeQuery, answers: &'a PipeAnswers) -> Result<&'a Pipe, InputError> {
     match answers.get(&asked.run) {
         Some(Ok(pipes)) => asked.choose(pipes),
-        Some(Err(reason)) => Err(InputError::LookupFailed { asked: asked.words(), reason: reason.clone() }),
-        None => {
-            Err(InputError::LookupFailed { asked: asked.words(), reason: "it was not looked up".to_owned() })
+        Some(Err(reason)) => {
+            Err(InputError::LookupFailed { asked: asked.describe(), reason: reason.clone() })
         }
+        None => Err(InputError::LookupFailed {
+            asked: asked.describe(),
+            reason: "it was not looked up".to_owned(),
+        }),
     }
 }

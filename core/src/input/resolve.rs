@@ -51,7 +51,7 @@ impl PipeQuery {
     }
 
     /// Describes the request: `pipe "Cert" of etl, run r1`.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         match self.run.describe() {
             run if run.is_empty() => format!("pipe {:?}", self.key),
             run => format!("pipe {:?} of {run}", self.key),
@@ -79,11 +79,11 @@ impl PipeQuery {
 
         let tasks = distinct(named.iter().filter_map(|pipe| pipe.spec.producer.task.as_deref()));
         if tasks.len() > 1 {
-            return Err(InputError::AmbiguousTask { asked: self.words(), tasks });
+            return Err(InputError::AmbiguousTask { asked: self.describe(), tasks });
         }
         let matching = self.of_map_index(named)?;
         matching.into_iter().max_by(|one, two| one.by_age(two)).ok_or_else(|| InputError::NotStored {
-            asked: self.words(),
+            asked: self.describe(),
             task: self.task.clone(),
             known: known(&of_run),
         })
@@ -96,7 +96,7 @@ impl PipeQuery {
             return Ok(pipes);
         }
         match &self.own_index {
-            None => Err(InputError::AmbiguousIndex { asked: self.words(), indexes }),
+            None => Err(InputError::AmbiguousIndex { asked: self.describe(), indexes }),
             Some(own) => {
                 let is_own = |pipe: &&Pipe| pipe.spec.producer.map_index.as_ref() == Some(own);
                 Ok(pipes.into_iter().filter(is_own).collect())

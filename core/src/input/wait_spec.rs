@@ -71,7 +71,7 @@ impl AwaitedOutput {
 
     /// Describes the output: `pipe Cert by task gencert of shop, run deploy-7`.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         format!("pipe {} by {}", self.key, self.from.describe())
     }
 }

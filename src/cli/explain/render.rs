@@ -58,7 +58,7 @@ fn wait(out: &mut Lines, pod: &Explanation) {
         out.part("init container", names::CONTAINER_WAIT, "waits until the store has:");
         for awaits in &pod.awaits {
             let AwaitedOutput { kind, object, seconds, .. } = awaits;
-            out.detail(&format!("{}, as {kind} {object}, with a timeout of {seconds} s", awaits.words()));
+            out.detail(&format!("{}, as {kind} {object}, with a timeout of {seconds} s", awaits.describe()));
         }
     }
     if pod.waits_for_volumes {

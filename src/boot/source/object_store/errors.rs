@@ -163,33 +163,33 @@ fn transport_error(error: &::object_store::Error) -> Option<HttpError> {
 mod tests {
     use super::*;
 
-    fn words(headers: &[(&'static str, &'static str)], body: &str) -> Option<(String, String)> {
+    fn parsed(headers: &[(&'static str, &'static str)], body: &str) -> Option<(String, String)> {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         server_error(&headers.collect(), body.as_bytes()).map(|error| (error.code, error.message))
     }
 
     #[test]
     fn the_error_messages_of_each_store_are_parsed() {
-        let of = |code: &str, message: &str| Some((code.to_owned(), message.to_owned()));
+        let error = |code: &str, message: &str| Some((code.to_owned(), message.to_owned()));
         let xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchKey</Code><Message>It's &lt;gone&gt;.\
                    </Message><Key>a</Key></Error>";
-        assert_eq!(words(&[], xml), of("NoSuchKey", "It's <gone>."));
+        assert_eq!(parsed(&[], xml), error("NoSuchKey", "It's <gone>."));
         let sts = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>\
                    ExpiredTokenException</Code><Message>Token expired</Message></Error><RequestId>1</RequestId>\
                    </ErrorResponse>";
-        assert_eq!(words(&[], sts), of("ExpiredTokenException", "Token expired"));
+        assert_eq!(parsed(&[], sts), error("ExpiredTokenException", "Token expired"));
         let region = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>x</Message><Region>eu-west-1</Region></Error>";
         assert_eq!(
-            words(&[], region),
-            of("AuthorizationHeaderMalformed", "the bucket's region is eu-west-1")
+            parsed(&[], region),
+            error("AuthorizationHeaderMalformed", "the bucket's region is eu-west-1")
         );
         let json = r#"{"error": "invalid_grant", "error_description": "Bad Request"}"#;
-        assert_eq!(words(&[], json), of("invalid_grant", "Bad Request"));
-        assert_eq!(words(&[("x-ms-error-code", "BlobNotFound")], ""), of("BlobNotFound", ""));
-        let moved = words(&[("x-amz-bucket-region", "eu-west-1")], "");
-        assert_eq!(moved, of("the bucket is in another region", "its region is eu-west-1"));
+        assert_eq!(parsed(&[], json), error("invalid_grant", "Bad Request"));
+        assert_eq!(parsed(&[("x-ms-error-code", "BlobNotFound")], ""), error("BlobNotFound", ""));
+        let moved = parsed(&[("x-amz-bucket-region", "eu-west-1")], "");
+        assert_eq!(moved, error("the bucket is in another region", "its region is eu-west-1"));
         for body in ["", "<html><body>Bad Gateway</body></html>", "{}", "hunter2", "<Error></Error>"] {
-            assert_eq!(words(&[], body), None, "{body}");
+            assert_eq!(parsed(&[], body), None, "{body}");
         }
     }
 }
