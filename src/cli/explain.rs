@@ -84,7 +84,7 @@ fn explain(
     match decision {
         Decision::Inject(injection) => {
             let Planned { mut explanation, pull_secrets } = injection.pod;
-            explanation.unresolved = injection.left;
+            explanation.unresolved = injection.unresolved;
             explanation.warnings = injection.warnings;
             explanation.warnings.extend(hidden_pull_secrets(found.pod, &pull_secrets));
             Ok(format!("{place} is injected\n{}", render::describe(&explanation)))

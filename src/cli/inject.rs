@@ -36,8 +36,8 @@ fn inject(document: &Document<'_>, recipes: &PreparedProfiles) -> anyhow::Result
     for found in manifest::pods(&mut value) {
         match admission::admit(found.pod.clone(), found.namespace.as_str(), recipes) {
             // The pod would wait forever for objects whose names are the keys of outputs.
-            Decision::Inject(injection) if !injection.left.is_empty() => {
-                let (place, references) = (found.place, injection.left);
+            Decision::Inject(injection) if !injection.unresolved.is_empty() => {
+                let (place, references) = (found.place, injection.unresolved);
                 return Err(CommandError::NeedsCluster { place, references }.into());
             }
             Decision::Inject(injection) => {

@@ -143,20 +143,21 @@ fn subject(request: &mut ReviewRequest<'_>) -> Subject {
 fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOutcome, Option<String>) {
     match decision {
         // The pod would wait forever for an object with such a name.
-        Decision::Inject(injection) if !injection.left.is_empty() => {
-            let message = format!("bootlace: lookups are not available now: {}", injection.left.join("; "));
+        Decision::Inject(injection) if !injection.unresolved.is_empty() => {
+            let message =
+                format!("bootlace: lookups are not available now: {}", injection.unresolved.join("; "));
             let refusal = Refusal::new(Code::LookupUnavailable, &message);
             (ReviewResponse::refuse(uid, refusal), ReviewOutcome::Refused, Some(injection.profile.name))
         }
         Decision::Inject(injection) => {
-            let Injection { profile, warnings, patch, reason, named_by, taken, .. } = *injection;
+            let Injection { profile, warnings, patch, reason, named_by, resolved, .. } = *injection;
             let mut audit = BTreeMap::from([
                 ("profile", format!("{} generation {}: {named_by}", profile.name, profile.generation)),
                 ("reason", reason.to_string()),
             ]);
-            if !taken.is_empty() {
-                let taken: Vec<_> = taken.iter().map(ResolvedInput::to_string).collect();
-                audit.insert("pipes", taken.join(", "));
+            if !resolved.is_empty() {
+                let resolved: Vec<_> = resolved.iter().map(ResolvedInput::to_string).collect();
+                audit.insert("pipes", resolved.join(", "));
             }
             let audit = audit.into_iter().map(|(name, text)| (name, shorten(text).into_owned())).collect();
             let warnings = warnings.into_iter().map(|warning| shorten(warning).into_owned()).collect();

@@ -66,7 +66,7 @@ fn inject<P>(
 ) -> Result<Injection<P>, EarlyOutcome> {
     let pod = read(&object)?;
     let Selected { reason, named_by, prepared, inputs } = select(&object, &pod, origin, profiles, found)?;
-    let Inputs { edits, boot, taken, left, mut warnings } = inputs;
+    let Inputs { edits, boot, resolved, unresolved, mut warnings } = inputs;
     let mut operations = patch::inputs(edits, &pod);
     let decided = if operations.is_empty() {
         let decided = plan(&pod, origin, prepared, found, &boot, view)?;
@@ -83,7 +83,7 @@ fn inject<P>(
     let Planned { profile, warnings: plan_warnings, patch, view: pod } = decided;
     operations.extend(patch);
     warnings.extend(plan_warnings);
-    Ok(Injection { reason, named_by, profile, warnings, taken, left, patch: operations, pod })
+    Ok(Injection { reason, named_by, profile, warnings, resolved, unresolved, patch: operations, pod })
 }
 
 /// A task, with its profile and the inputs from earlier tasks.

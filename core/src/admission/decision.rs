@@ -36,10 +36,10 @@ pub struct Injection<P = Value> {
     /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
     /// Resolved inputs from earlier tasks.
-    pub taken: Vec<ResolvedInput>,
+    pub resolved: Vec<ResolvedInput>,
     /// Descriptions of inputs that are not resolved because lookups are not available: the pod still contains
     /// their keys.
-    pub left: Vec<String>,
+    pub unresolved: Vec<String>,
     /// The operations that inject the pod.
     pub patch: Vec<Operation>,
     /// The pod with the patch applied, or what the caller gets instead.

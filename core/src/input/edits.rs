@@ -294,8 +294,8 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
             ResolvedPipe::Awaited(awaits) => (&awaits.key, awaits.kind, &awaits.object, true),
         };
         let input = ResolvedInput { key: key.clone(), kind, object: object.clone(), awaited };
-        if !self.inputs.taken.contains(&input) {
-            self.inputs.taken.push(input.clone());
+        if !self.inputs.resolved.contains(&input) {
+            self.inputs.resolved.push(input.clone());
         }
         input
     }

@@ -67,9 +67,9 @@ pub struct Inputs {
     /// Data for the containers that run before the task.
     pub boot: BootInputs,
     /// All resolved inputs.
-    pub taken: Vec<ResolvedInput>,
+    pub resolved: Vec<ResolvedInput>,
     /// Descriptions of inputs that are not resolved because lookups are not available.
-    pub left: Vec<String>,
+    pub unresolved: Vec<String>,
     /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
 }
@@ -243,7 +243,7 @@ fn unresolved(requests: &[PipeRequest<'_>]) -> Inputs {
         };
         let (asked, then) = (asked.describe(), asked.wait.map_or_else(String::new, describe_wait));
         inputs
-            .left
+            .unresolved
             .push(format!("{user} uses {asked}, which the webhook looks up when the pod is created{then}"));
     }
     inputs

@@ -116,7 +116,7 @@ fn a_placeholder_is_replaced_with_the_name_of_the_object() {
         pod["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"],
         json!({"name": "shop.r1.token-1", "key": "token"})
     );
-    let mut taken: Vec<_> = injection.taken.iter().map(ToString::to_string).collect();
+    let mut taken: Vec<_> = injection.resolved.iter().map(ToString::to_string).collect();
     taken.sort();
     assert_eq!(
         taken,
@@ -126,7 +126,7 @@ fn a_placeholder_is_replaced_with_the_name_of_the_object() {
             "Token: Secret shop.r1.token-1"
         ]
     );
-    assert!(injection.left.is_empty() && injection.warnings.is_empty(), "{:?}", injection.warnings);
+    assert!(injection.unresolved.is_empty() && injection.warnings.is_empty(), "{:?}", injection.warnings);
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn where_nothing_is_looked_up_the_pod_says_what_would_be() {
     let pod = pod(Some("- {key: Token, env: T}"), &volumes);
     let injection = decide(&pod, &sources, &LookupResults::default()).unwrap();
     assert_eq!(
-        injection.left,
+        injection.unresolved,
         [
             "spec.volumes[0].secret.secretName uses pipe \"Cert\" of shop, run r1, which the webhook looks up when the pod is \
              created",

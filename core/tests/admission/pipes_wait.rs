@@ -115,7 +115,7 @@ fn entries_name_future_objects_and_two_containers_wait_for_them() {
         "mounts": container["volumeMounts"], "env": container["env"],
         "wait": pod["spec"]["initContainers"][0], "look": pod["spec"]["initContainers"][1],
         "injected": injected.awaits, "warnings": injection.warnings,
-        "taken": injection.taken.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "resolved": injection.resolved.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }));
     let spec = wait_spec(pod);
     assert_eq!(spec.awaits.iter().map(|awaits| awaits.seconds).collect::<Vec<_>>(), [200, 60]);
@@ -235,7 +235,7 @@ fn where_nothing_is_looked_up_the_pod_says_that_it_would_wait() {
     let injection =
         decide(&pod(entry, &json!({})), &recipes(&json!({}), true, 36), &LookupResults::default()).unwrap();
     assert_eq!(
-        injection.left,
+        injection.unresolved,
         [
             "mountPath \"/tls\" uses pipe \"Cert\" of shop, run r1, which the webhook looks up when the pod is created; if it \
              is not stored yet, the pod waits for it for up to 9 s"

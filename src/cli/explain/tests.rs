@@ -30,7 +30,7 @@ fn explained_if_injected(pod: &Value, recipes: &PreparedProfiles, found: &Lookup
     let preview = *preview;
     let injected = injected_with(pod, recipes, found);
     assert_eq!(preview.pod, Explanation::of_pod(&injected, schedulers).unwrap(), "{injected:#}");
-    let (unresolved, warnings) = (preview.left, preview.warnings);
+    let (unresolved, warnings) = (preview.unresolved, preview.warnings);
     Some(render::describe(&Explanation { unresolved, warnings, ..preview.pod }))
 }
 
