@@ -84,7 +84,7 @@ impl<'a> HandoverWatcher<'a> {
             }
         };
         // This sidecar wrote the result before it was restarted.
-        if let Ok(Some(result)) = attempt.word() {
+        if let Ok(Some(result)) = attempt.result() {
             return Some(manifest.exit() == 0 && result == StoreResult::Stored);
         }
         let stored = match manifest.outcome() {
@@ -149,7 +149,7 @@ impl<'a> HandoverWatcher<'a> {
     /// Returns whether the launcher can read the result.
     fn write_result(&self, attempt: &Attempt, result: &StoreResult) -> bool {
         attempt
-            .answer(result)
+            .write_result(result)
             .inspect_err(|error| {
                 // The launcher fails at its deadline, because it gets no result.
                 tracing::warn!(container = self.container, %error, "failed to write the result for the launcher");

@@ -90,10 +90,10 @@ fn hand_over(attempt: &Attempt, exit: u8, outputs: &[(&str, &str)]) {
     attempt.publish(&Manifest::new(exit, outcome).unwrap()).unwrap();
 }
 
-async fn word(attempt: &Attempt) -> StoreResult {
+async fn result(attempt: &Attempt) -> StoreResult {
     loop {
-        if let Some(word) = attempt.word().unwrap() {
-            return word;
+        if let Some(result) = attempt.result().unwrap() {
+            return result;
         }
         sleep(POLL_INTERVAL).await;
     }
@@ -110,7 +110,7 @@ async fn outputs_are_stored_while_the_launcher_waits() {
             sleep(Duration::from_mins(1)).await;
             hand_over(&attempt, 0, &[("A", "one"), ("B", "two")]);
             let handed_over = Instant::now();
-            assert_eq!(word(&attempt).await, StoreResult::Stored);
+            assert_eq!(result(&attempt).await, StoreResult::Stored);
             assert!(handed_over.elapsed() <= 3 * POLL_INTERVAL);
             sleep(Duration::from_mins(1)).await;
         })
@@ -126,7 +126,7 @@ async fn a_refusal_is_the_result_for_the_launcher_and_an_event() {
     hand_over(&attempt, 0, &[("A", "one"), ("B", "two")]);
     volume.serve(&store, async {}).await;
     let sentence = "output \"A\": the quota is used up [BL5303]";
-    assert_eq!(attempt.word().unwrap(), Some(StoreResult::Failed(OneLine::new(sentence))));
+    assert_eq!(attempt.result().unwrap(), Some(StoreResult::Failed(OneLine::new(sentence))));
     assert_eq!(*store.reported.borrow(), [format!("base: {sentence}")]);
     assert_eq!(store.put.borrow().len(), 1);
 }
@@ -150,7 +150,7 @@ async fn the_outputs_of_a_failed_task_are_stored_if_there_are_any() {
     hand_over(&log, 3, &[("Log", "words")]);
     volume.serve(&store, async {}).await;
     assert_eq!(*store.put.borrow(), ["other Log Secret file=words"]);
-    assert_eq!(log.word().unwrap(), Some(StoreResult::Stored));
+    assert_eq!(log.result().unwrap(), Some(StoreResult::Stored));
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,11 +184,11 @@ async fn a_restarted_sidecar_continues() {
     hand_over(&attempt, 0, &[("A", "one")]);
     // Killed while it stores.
     timeout(Duration::from_secs(1), volume.serve(&store, pending())).await.unwrap_err();
-    assert_eq!(attempt.word().unwrap(), None);
+    assert_eq!(attempt.result().unwrap(), None);
 
     let store = RecordingStore::default();
     volume.serve(&store, async {}).await;
-    assert_eq!(attempt.word().unwrap(), Some(StoreResult::Stored));
+    assert_eq!(attempt.result().unwrap(), Some(StoreResult::Stored));
     volume.serve(&store, async {}).await;
     assert_eq!(store.put.borrow().len(), 1);
 }
@@ -201,7 +201,7 @@ async fn a_restarted_container_is_served_again() {
             for content in ["first", "second"] {
                 let attempt = volume.begin("base");
                 hand_over(&attempt, 0, &[("A", content)]);
-                assert_eq!(word(&attempt).await, StoreResult::Stored);
+                assert_eq!(result(&attempt).await, StoreResult::Stored);
             }
         })
         .await;
@@ -233,7 +233,7 @@ async fn only_regular_files_of_the_manifest_are_read() {
         volume.serve(&store, async {}).await;
         assert!(store.put.borrow().is_empty());
         assert!(
-            matches!(attempt.word().unwrap(), Some(StoreResult::Failed(message)) if message.as_str().starts_with("output \"A\": "))
+            matches!(attempt.result().unwrap(), Some(StoreResult::Failed(message)) if message.as_str().starts_with("output \"A\": "))
         );
     }
 }
@@ -255,7 +255,7 @@ async fn a_folder_that_its_task_damaged_is_ignored() {
     fs::write(elsewhere.0.path().join("base/1/manifest"), "bootlace-handover 9\nend\n").unwrap();
     elsewhere.serve(&store, async {}).await;
     assert!(
-        matches!(attempt.word().unwrap(), Some(StoreResult::Failed(message)) if message.as_str().ends_with("[BL4109]"))
+        matches!(attempt.result().unwrap(), Some(StoreResult::Failed(message)) if message.as_str().ends_with("[BL4109]"))
     );
 }
 
@@ -272,7 +272,7 @@ async fn the_sidecar_ends_with_the_tasks_if_the_pod_does() {
         ends(&volume, "other", 3);
         let attempt = volume.begin("base");
         hand_over(&attempt, 0, &[("A", "one")]);
-        assert_eq!(word(&attempt).await, StoreResult::Stored);
+        assert_eq!(result(&attempt).await, StoreResult::Stored);
         // It has a result, but has not exited.
         sleep(Duration::from_mins(1)).await;
         drop(attempt);
@@ -294,7 +294,7 @@ async fn the_sidecar_waits_for_failed_tasks_that_restart() {
         // The task has succeeded, but its output is not stored, so the container fails.
         let attempt = volume.begin("base");
         hand_over(&attempt, 0, &[("A", "one")]);
-        assert!(matches!(word(&attempt).await, StoreResult::Failed(_)));
+        assert!(matches!(result(&attempt).await, StoreResult::Failed(_)));
         drop(attempt);
         sleep(Duration::from_mins(1)).await;
         ends(&volume, "base", 0);
@@ -319,7 +319,7 @@ async fn a_sidecar_that_restarts_after_all_tasks_have_ended_exits_at_once() {
     ends(&volume, "other", 0);
     let attempt = volume.begin("base");
     hand_over(&attempt, 0, &[("A", "one")]);
-    attempt.answer(&StoreResult::Stored).unwrap();
+    attempt.write_result(&StoreResult::Stored).unwrap();
     drop(attempt);
     let begun = Instant::now();
     assert!(volume.serve_that(SidecarLifetime::WithSuccess, &store, pending()).await);

@@ -4,7 +4,7 @@ use bootlace_launch::handover::{Attempt, StoreResult};
 use serde_json::json;
 
 use crate::server::{Reply, Server, ok, status};
-use crate::sidecar::{Container, bodies, hand_over, store, stored, until, word};
+use crate::sidecar::{Container, bodies, hand_over, result, store, stored, until};
 
 fn declared() -> serde_json::Value {
     json!([{"key": "Cert", "kind": "Secret", "container": "base"}])
@@ -13,7 +13,7 @@ fn declared() -> serde_json::Value {
 /// The message of the result, which is a failure with this code.
 #[track_caller]
 fn failure(attempt: &Attempt, code: &str) -> String {
-    let StoreResult::Failed(message) = word(attempt) else { panic!("it is stored") };
+    let StoreResult::Failed(message) = result(attempt) else { panic!("it is stored") };
     assert!(message.as_str().ends_with(&format!(" [{code}]")), "{message}");
     message.to_string()
 }
@@ -24,7 +24,7 @@ fn an_output_is_stored_byte_for_byte_and_the_launcher_gets_the_result() {
     let sidecar = container.start(Some(&Container::config(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"hunter2\n\xff\0");
-    assert_eq!(word(&attempt), StoreResult::Stored);
+    assert_eq!(result(&attempt), StoreResult::Stored);
     let asked = server.asked();
     assert_eq!(asked[0].line, "PUT /v1/pipes/Cert");
     let expected = json!({"container": "base", "kind": "Secret", "files": {"tls.key": "aHVudGVyMgr/AA=="}});
@@ -63,7 +63,7 @@ fn a_temporary_failure_of_the_store_is_retried() {
     let sidecar = container.start(Some(&Container::config(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    assert_eq!(word(&attempt), StoreResult::Stored);
+    assert_eq!(result(&attempt), StoreResult::Stored);
     let bodies = bodies(&server, "PUT");
     assert!(bodies.len() == 3 && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
     drop(sidecar);
@@ -101,7 +101,7 @@ fn an_output_from_before_the_signal_is_stored_after_it() {
     let sidecar = container.start(Some(&Container::config(&server, &declared()).to_string()));
     hand_over(&attempt, "Cert", "tls.key", b"x");
     assert_eq!(sidecar.end().0.code(), Some(0));
-    assert_eq!(attempt.word().unwrap(), Some(StoreResult::Stored));
+    assert_eq!(attempt.result().unwrap(), Some(StoreResult::Stored));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn the_largest_output_needs_little_memory() {
     let sidecar = container.start(Some(&Container::config(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "file", &vec![b'x'; (1 << 20) - 4]);
-    assert_eq!(word(&attempt), StoreResult::Stored);
+    assert_eq!(result(&attempt), StoreResult::Stored);
     // The mapped binary is not counted, because this is not the released one.
     let anonymous = sidecar.memory();
     assert!(anonymous < 8 * 1024, "{anonymous} KiB");

@@ -118,8 +118,8 @@ pub(crate) fn hand_over(attempt: &Attempt, key: &str, name: &str, content: &[u8]
 }
 
 /// Waits for the result that the sidecar writes.
-pub(crate) fn word(attempt: &Attempt) -> StoreResult {
-    until("there is no word", || attempt.word().unwrap())
+pub(crate) fn result(attempt: &Attempt) -> StoreResult {
+    until("there is no result", || attempt.result().unwrap())
 }
 
 /// Waits until `find` returns a value.

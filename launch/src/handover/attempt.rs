@@ -11,7 +11,7 @@ use super::{Folder, InvalidResult, MAX_BYTES, MAX_FILES, Manifest, ManifestError
 /// Contains the number of the newest attempt, in the handover directory.
 const ATTEMPT: &str = "attempt";
 const MANIFEST: &str = "manifest";
-const WORD: &str = "word";
+const RESULT: &str = "result";
 /// Locked while the launcher runs. The kernel releases the lock when the process ends for any reason.
 const RUNNING: &str = "running";
 
@@ -84,8 +84,8 @@ impl Attempt {
     ///
     /// # Errors
     /// The result cannot be read.
-    pub fn word(&self) -> Result<Option<StoreResult>, HandoverError> {
-        match self.folder.read(WORD, StoreResult::MAX_BYTES) {
+    pub fn result(&self) -> Result<Option<StoreResult>, HandoverError> {
+        match self.folder.read(RESULT, StoreResult::MAX_BYTES) {
             Ok(bytes) => StoreResult::parse(&bytes).map(Some).map_err(HandoverError::Word),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(HandoverError::io("the result of the sidecar", error)),
@@ -146,15 +146,15 @@ impl Attempt {
     ///
     /// # Errors
     /// The result cannot be written.
-    pub fn answer(&self, word: &StoreResult) -> Result<(), HandoverError> {
+    pub fn write_result(&self, result: &StoreResult) -> Result<(), HandoverError> {
         let failed = |error| HandoverError::io("the result of the sidecar", error);
-        self.folder.replace(WORD, &word.encode()).map_err(failed)
+        self.folder.replace(RESULT, &result.encode()).map_err(failed)
     }
 
     /// Whether there is a result, from this sidecar or from it before a restart.
     #[must_use]
-    pub fn is_answered(&self) -> bool {
-        matches!(self.word(), Ok(Some(_)))
+    pub fn has_result(&self) -> bool {
+        matches!(self.result(), Ok(Some(_)))
     }
 }
 
@@ -245,13 +245,13 @@ mod tests {
         sidecar.read(0, 6).unwrap_err();
         sidecar.read(1, 5).unwrap_err();
 
-        assert_eq!(launcher.word().unwrap(), None);
-        assert!(!sidecar.is_answered());
-        for word in [StoreResult::Failed(OneLine::new("no")), StoreResult::Stored] {
-            sidecar.answer(&word).unwrap();
-            assert_eq!(launcher.word().unwrap(), Some(word));
+        assert_eq!(launcher.result().unwrap(), None);
+        assert!(!sidecar.has_result());
+        for result in [StoreResult::Failed(OneLine::new("no")), StoreResult::Stored] {
+            sidecar.write_result(&result).unwrap();
+            assert_eq!(launcher.result().unwrap(), Some(result));
         }
-        assert!(sidecar.is_answered());
+        assert!(sidecar.has_result());
         assert!(!sidecar.launcher_has_ended());
         drop(launcher);
         assert!(sidecar.launcher_has_ended());
@@ -266,11 +266,11 @@ mod tests {
         first.create(0).unwrap().write_all(b"bytes").unwrap();
         first.read(0, 5).unwrap();
         first.publish(&manifest(0)).unwrap();
-        first.answer(&StoreResult::Stored).unwrap();
+        first.write_result(&StoreResult::Stored).unwrap();
 
         let second = Attempt::begin(dir.path()).unwrap();
         assert_eq!((first.number(), second.number()), (1, 2));
-        assert_eq!(second.word().unwrap(), None);
+        assert_eq!(second.result().unwrap(), None);
         let newest = Attempt::newest(&handover).unwrap().unwrap();
         assert_eq!(newest.number(), 2);
         assert_eq!(newest.manifest().unwrap(), None);

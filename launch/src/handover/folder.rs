@@ -189,15 +189,15 @@ mod tests {
         let folder = Folder::open(dir.path()).unwrap();
         let victim = dir.path().join("victim");
         fs::write(&victim, "untouched").unwrap();
-        for name in ["word", "word.new"] {
+        for name in ["result", "result.new"] {
             symlink(&victim, dir.path().join(name)).unwrap();
         }
-        folder.create("word").unwrap_err();
+        folder.create("result").unwrap_err();
         for content in ["one", "two"] {
-            folder.replace("word", content.as_bytes()).unwrap();
-            assert_eq!(folder.read("word", 10).unwrap(), content.as_bytes());
+            folder.replace("result", content.as_bytes()).unwrap();
+            assert_eq!(folder.read("result", 10).unwrap(), content.as_bytes());
         }
         assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
-        assert!(!dir.path().join("word.new").exists());
+        assert!(!dir.path().join("result.new").exists());
     }
 }

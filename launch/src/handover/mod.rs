@@ -9,7 +9,7 @@
 //! 3/               the directory of that attempt: one start of the container of the task
 //! 3/file-0 …       the contents of the outputs, in the order of the manifest
 //! 3/manifest       from the launcher: the exit code of the task, and its outputs
-//! 3/word           from the sidecar: whether the outputs are stored, or the error
+//! 3/result         from the sidecar: whether the outputs are stored, or the error
 //! ```
 //!
 //! 1. Before it starts the task, the launcher creates the directory of the attempt, then writes its number to
@@ -20,7 +20,7 @@
 //!    are not the newest.
 //! 4. If the task exited with 0, the launcher exits with 0 only after [`StoreResult::Stored`].
 //!
-//! `attempt`, `manifest` and `word` are written under another name and renamed, so that readers never see a
+//! `attempt`, `manifest` and `result` are written under another name and renamed, so that readers never see a
 //! part of them. After a restart, each side continues with the contents of the directory. Storing the same
 //! bytes again changes nothing.
 //!

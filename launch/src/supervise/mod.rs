@@ -106,7 +106,7 @@ fn store(run: &RunInvocation, exit: u8, attempt: &Attempt, signals: &Signals) ->
     let manifest = manifest.map_err(|error| SuperviseError::NoHandover(HandoverError::Manifest(error)))?;
     attempt.publish(&manifest).map_err(SuperviseError::NoHandover)?;
     loop {
-        match attempt.word() {
+        match attempt.result() {
             Ok(Some(StoreResult::Stored)) => return Ok(()),
             Ok(Some(StoreResult::Failed(message))) => return Err(SuperviseError::NotStored(message)),
             Ok(None) => {}

@@ -28,7 +28,7 @@ fn a_task_has_succeeded_only_once_its_outputs_are_stored() {
     assert_eq!(handed.manifest.exit(), 0);
     assert_eq!(handed.files(), [("Report:ConfigMap:report.txt".to_owned(), b"\xffhello".to_vec())]);
     assert_eq!(child.try_wait().unwrap(), None, "it waits for the sidecar");
-    handed.attempt.answer(&StoreResult::Stored).unwrap();
+    handed.attempt.write_result(&StoreResult::Stored).unwrap();
 
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -59,7 +59,7 @@ fn an_invalid_result_fails_the_task() {
     let boot = Boot::empty();
     let child = piped(&mut boot.run(&[OUTPUT])).args(["touch", "report.txt"]).spawn().unwrap();
     boot.handed_over();
-    fs::write(boot.handover().join("1/word"), "stored?\n").unwrap();
+    fs::write(boot.handover().join("1/result"), "stored?\n").unwrap();
     let output = child.wait_with_output().unwrap();
     failed(&boot, &output, 74, Code::TaskHandoverFailed);
 }
@@ -91,9 +91,9 @@ fn a_task_that_fails_keeps_its_exit_code_and_nothing_is_stored() {
 
 #[test]
 fn outputs_of_a_failed_task_are_stored_with_on_failure_and_keep_its_exit_code() {
-    for word in [StoreResult::Stored, StoreResult::Failed(OneLine::new("no"))] {
+    for result in [StoreResult::Stored, StoreResult::Failed(OneLine::new("no"))] {
         let boot = Boot::empty();
-        let sidecar = boot.sidecar(word);
+        let sidecar = boot.sidecar(result);
         let script = "echo log >report.txt; exit 3";
         let output = boot.run(&[OUTPUT, "--on-failure=store"]).args(["sh", "-c", script]).output().unwrap();
         assert_eq!(output.status.code(), Some(3));
@@ -196,7 +196,7 @@ fn a_container_that_starts_again_begins_a_new_attempt() {
     // The sidecar can have stored the outputs of the previous attempt.
     boot.run(&[OUTPUT]).args(["sh", "-c", "exit 1"]).status().unwrap();
     let earlier = boot.handed_over();
-    earlier.attempt.answer(&StoreResult::Stored).unwrap();
+    earlier.attempt.write_result(&StoreResult::Stored).unwrap();
 
     let child = boot.run(&[OUTPUT]).args(["sh", "-c", "echo third >report.txt"]).spawn().unwrap();
     let handed = loop {
@@ -207,7 +207,7 @@ fn a_container_that_starts_again_begins_a_new_attempt() {
     };
     assert_eq!((earlier.attempt.number(), handed.attempt.number()), (2, 3));
     assert_eq!(handed.files()[0].1, b"third\n");
-    handed.attempt.answer(&StoreResult::Stored).unwrap();
+    handed.attempt.write_result(&StoreResult::Stored).unwrap();
     stdout(child.wait_with_output().unwrap());
 }
 

@@ -122,7 +122,7 @@ fn signals_while_waiting_for_the_result_are_ignored() {
         kill(signal, &child.id().to_string());
     }
     assert_eq!(child.try_wait().unwrap(), None);
-    handed.attempt.answer(&StoreResult::Stored).unwrap();
+    handed.attempt.write_result(&StoreResult::Stored).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 

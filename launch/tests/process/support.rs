@@ -142,11 +142,11 @@ impl Boot {
     }
 
     /// Writes a result for the outputs, in another thread.
-    pub(crate) fn sidecar(&self, word: StoreResult) -> thread::JoinHandle<HandedOver> {
+    pub(crate) fn sidecar(&self, result: StoreResult) -> thread::JoinHandle<HandedOver> {
         let handover = self.handover();
         thread::spawn(move || {
             let handed = handed_over(&handover);
-            handed.attempt.answer(&word).unwrap();
+            handed.attempt.write_result(&result).unwrap();
             handed
         })
     }
