@@ -1,10 +1,12 @@
 //! The generated reference pages in `docs/`: the custom resources, the metrics, the command line and the
-//! schedulers; the guides for schedulers; and the links, imports and sizes of files of the repository.
+//! schedulers; the guides for schedulers; and the links, imports, circles and sizes of the files of the
+//! repository.
 //!
 //! Each page is rendered from the definitions that the programs use and compared with the file.
 //! `make references` writes the files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod circles;
 mod cli;
 mod guides;
 mod imports;
