@@ -10,6 +10,9 @@
 //!
 //! Each request is HTTP/1.1 with `Connection: close`, for which the sockets of std and the [`Tls`] of the
 //! launcher suffice.
+//!
+//! The head of a response is parsed by hand: httparse would save five lines and add 4 KB, and it needs a
+//! limit on the number of headers, which the kubelet does not have.
 
 use std::cell::Cell;
 use std::error::Error;
