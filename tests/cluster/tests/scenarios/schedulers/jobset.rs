@@ -11,7 +11,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::Workflow;
-use super::task::{exit, identity, said, waiting};
+use super::task::{exit, identity, value_in_log, waiting};
 
 const ORDERED: &str = include_str!("../../../schedulers/jobset/ordered.yaml");
 const RESTARTED: &str = include_str!("../../../schedulers/jobset/restarted.yaml");
@@ -73,14 +73,14 @@ async fn the_outputs_of_jobs_reach_those_that_depend_on_them() -> Result<()> {
             }
             for pod in &loads {
                 let log = namespace.log(&pod.name_any(), "main").await?;
-                assert_eq!(said(&log, "greeting")?, "the analytics team");
-                assert!(said(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
+                assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
+                assert!(value_in_log(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
             }
             for pod in &reports {
                 // Each element reads from the one with its own index.
                 let index = &pod.labels()["jobset.sigs.k8s.io/job-index"];
                 let log = namespace.log(&pod.name_any(), "main").await?;
-                assert_eq!(said(&log, "input")?, format!("rows of {NAME}-load-{index}-0"));
+                assert_eq!(value_in_log(&log, "input")?, format!("rows of {NAME}-load-{index}-0"));
             }
             delete(namespace).await
         },
@@ -116,9 +116,9 @@ async fn attempt(namespace: &Namespace, number: &str, before: Option<&str>) -> R
     let (pod, log) = waiting(namespace, &of("report"), "main", "task", before).await?;
     if pod.annotations().contains_key("bootlace.dev/injected") {
         assert_eq!(identity(&log)?, expected(&pod, number));
-        assert_eq!(said(&log, "greeting")?, "the analytics team");
-        assert_eq!(said(&log, "input")?, format!("rows of attempt {number}"));
-    } else if said(&log, "input")? != "none" {
+        assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
+        assert_eq!(value_in_log(&log, "input")?, format!("rows of attempt {number}"));
+    } else if value_in_log(&log, "input")? != "none" {
         bail!("Bootlace has changed a pod in a namespace that has not opted in:\n{log}");
     }
     Ok((pod, log))
@@ -140,7 +140,7 @@ async fn a_jobset_that_fails_does_so_for_the_reason_of_its_task() -> Result<()> 
             let pod = namespace.pod_failed(&pod.name_any()).await?;
             assert_eq!(bootlace_cluster::scenario::state::ended(&pod, "main")?.exit_code, 3);
             let log = namespace.log(&pod.name_any(), "main").await?;
-            assert_eq!(said(&log, "greeting")?, "the analytics team");
+            assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
             delete(namespace).await
         },
     );

@@ -11,7 +11,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::json;
 
 use super::Workflow;
-use super::task::{identity, said};
+use super::task::{identity, value_in_log};
 
 const JOB: &str = include_str!("../../../schedulers/kuberay/job.yaml");
 /// The name of the `RayJob` in this file.
@@ -64,9 +64,9 @@ async fn the_variables_of_the_submitter_reach_the_job() -> Result<()> {
             assert!(is_injected(pod));
             // The output of the job, which the submitter follows.
             let log = namespace.log(&pod.name_any(), "ray-job-submitter").await?;
-            assert_eq!(said(&log, "greeting")?, "the analytics team");
-            assert!(said(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
-            assert_eq!(said(&log, "rows")?, "45");
+            assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
+            assert!(value_in_log(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
+            assert_eq!(value_in_log(&log, "rows")?, "45");
             let run = ray_jobs(namespace).get(NAME).await?.data["status"]["jobId"].take();
             assert_eq!(identity(&log)?, json!({"scheduler": "ray", "workflow": NAME, "run": run}));
             ray_jobs(namespace).delete(NAME, &DeleteParams::background()).await?;

@@ -12,7 +12,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::task::{exit, identity, said, waiting};
+use super::task::{exit, identity, value_in_log, waiting};
 use super::{Workflow, delete_pipes};
 
 const QUEUE: &str = include_str!("../../../schedulers/kueue/queue.yaml");
@@ -88,11 +88,11 @@ async fn a_queued_job_reads_the_output_of_the_one_before_it() -> Result<()> {
             };
             let (_, log) = log_of_job(namespace, "load").await?;
             assert_eq!(identity(&log)?, expected("load"));
-            assert_eq!(said(&log, "greeting")?, "the analytics team");
-            assert!(said(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
+            assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
+            assert!(value_in_log(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
             let (_, log) = log_of_job(namespace, "report").await?;
             assert_eq!(identity(&log)?, expected("report"));
-            assert_eq!(said(&log, "input")?, "42");
+            assert_eq!(value_in_log(&log, "input")?, "42");
             delete_jobs(namespace).await?;
             delete_pipes(namespace).await
         },
@@ -130,9 +130,9 @@ async fn attempt(namespace: &Namespace, before: Option<&Pod>) -> Result<Pod> {
     if pod.annotations().contains_key("bootlace.dev/injected") {
         let run = &pod.labels()["batch.kubernetes.io/controller-uid"];
         assert_eq!(identity(&log)?, json!({"scheduler": "kueue", "workflow": "load", "run": run}));
-        assert_eq!(said(&log, "greeting")?, "the analytics team");
+        assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
     } else {
-        assert_eq!(said(&log, "greeting")?, "nobody");
+        assert_eq!(value_in_log(&log, "greeting")?, "nobody");
     }
     Ok(pod)
 }
@@ -160,8 +160,8 @@ async fn queued_pod(name: &'static str, namespace: &'static str, order: Order) -
         async |namespace| {
             let log = namespace.log("load", "main").await?;
             assert_eq!(identity(&log)?, json!({"scheduler": "kueue", "task": "load"}));
-            assert_eq!(said(&log, "greeting")?, "the analytics team");
-            assert!(said(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
+            assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
+            assert!(value_in_log(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
             Ok(())
         },
     );
@@ -179,13 +179,12 @@ async fn a_pod_of_a_group_waits_for_the_output_of_another() -> Result<()> {
             finished(namespace, 1).await
         },
         async |namespace| {
-            for (task, word, said_word) in
-                [("load", "greeting", "the analytics team"), ("report", "input", "42")]
+            for (task, word, value) in [("load", "greeting", "the analytics team"), ("report", "input", "42")]
             {
                 let log = namespace.log(task, "main").await?;
                 let expected = json!({"scheduler": "kueue", "run": "daily-report", "task": task});
                 assert_eq!(identity(&log)?, expected);
-                assert_eq!(said(&log, word)?, said_word);
+                assert_eq!(value_in_log(&log, word)?, value);
             }
             delete_pipes(namespace).await
         },

@@ -9,14 +9,14 @@ use serde_json::Value;
 
 /// The rest of the line of `log` that starts with `word`, and of the lines after it that do not start with
 /// the word of another line.
-pub(super) fn said<'l>(log: &'l str, word: &str) -> Result<&'l str> {
+pub(super) fn value_in_log<'l>(log: &'l str, word: &str) -> Result<&'l str> {
     let rest = log.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
     rest.with_context(|| format!("no line starts with {word:?} in:\n{log}"))
 }
 
 /// The identity of the task, as `task.json` contains it, from a log with a line `task JSON`.
 pub(super) fn identity(log: &str) -> Result<Value> {
-    let text = said(log, "task")?;
+    let text = value_in_log(log, "task")?;
     let json: Value = serde_json::from_str(text).with_context(|| format!("{text:?} is not JSON"))?;
     Ok(json["task"].clone())
 }
@@ -35,7 +35,7 @@ pub(super) async fn waiting(
         pods.retain(|pod| pod.uid().as_deref() != before && pod.metadata.deletion_timestamp.is_none());
         let [pod] = &pods[..] else { anyhow::bail!("{} pods", pods.len()) };
         let log = namespace.log(&pod.name_any(), container).await?;
-        said(&log, word)?;
+        value_in_log(&log, word)?;
         Ok((pod.clone(), log))
     })
     .await

@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::task::{exit, identity, said, waiting};
+use super::task::{exit, identity, value_in_log, waiting};
 use super::{Workflow, delete_pipes};
 
 const TRAIN: &str = include_str!("../../../schedulers/training-operator/train.yaml");
@@ -77,8 +77,8 @@ async fn a_model_reaches_the_job_that_evaluates_it() -> Result<()> {
         },
         async |namespace| {
             let log = namespace.log("train-master-0", CONTAINER).await?;
-            assert_eq!(said(&log, "greeting")?, "the analytics team");
-            assert!(said(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
+            assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
+            assert!(value_in_log(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
             let master = json!({
                 "scheduler": "kubeflow-training", "workflow": "daily-report", "run": "2026-01-01",
                 "task": "master", "mapIndex": "0",
@@ -88,12 +88,12 @@ async fn a_model_reaches_the_job_that_evaluates_it() -> Result<()> {
             assert_eq!(workers.len(), 2);
             for pod in workers {
                 let log = namespace.log(&pod.name_any(), CONTAINER).await?;
-                assert_eq!(said(&log, "greeting")?, "the analytics team");
-                assert_eq!(said(&log, "master")?, "rank 0 of 3");
+                assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
+                assert_eq!(value_in_log(&log, "master")?, "rank 0 of 3");
                 assert_eq!(identity(&log)?, expected(&pod));
             }
             let log = namespace.log("evaluate-master-0", CONTAINER).await?;
-            assert_eq!(said(&log, "input")?, "weights");
+            assert_eq!(value_in_log(&log, "input")?, "weights");
             delete_jobs(namespace).await?;
             // Its run is named by an annotation, so it has no owner.
             delete_pipes(namespace).await
@@ -131,9 +131,9 @@ async fn attempt(namespace: &Namespace, before: Option<&Pod>) -> Result<Pod> {
     let (pod, log) = waiting(namespace, &worker, CONTAINER, "task", before.as_deref()).await?;
     if pod.annotations().contains_key("bootlace.dev/injected") {
         assert_eq!(identity(&log)?, expected(&pod));
-        assert_eq!(said(&log, "greeting")?, "the analytics team");
+        assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
     } else {
-        assert_eq!(said(&log, "greeting")?, "nobody");
+        assert_eq!(value_in_log(&log, "greeting")?, "nobody");
     }
     Ok(pod)
 }
