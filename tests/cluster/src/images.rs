@@ -165,8 +165,8 @@ pub async fn write(folder: &Path, programs: &Programs, store: &Path) -> Result<(
     Ok(())
 }
 
-/// Writes the archive of [`IPTABLES`] to the cache if necessary, and returns its path. Only the scenarios need
-/// it, so only they need the Debian package on the machine.
+/// Writes the archive of [`IPTABLES`] to the cache if necessary, and returns its path. Only the scenarios
+/// need it, so only they need the Debian package on the machine.
 ///
 /// # Errors
 /// If a package of Debian is not installed, or the archive cannot be written.

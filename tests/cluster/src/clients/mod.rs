@@ -82,7 +82,7 @@ pub struct Demo {
 pub enum OptIn {
     /// By the label of their namespace.
     Namespace,
-    /// By their own label, because the label of the namespace does not select pods of this scheduler.
+    /// By a label of the pod, because the label of the namespace does not select pods of this scheduler.
     PodLabel,
 }
 

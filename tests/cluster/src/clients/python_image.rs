@@ -31,8 +31,8 @@ for module in list(sys.modules.values()):
         py_compile.compile(file, doraise=True, invalidation_mode=mode)
 ";
 
-/// Installs the environment into the cache if necessary, with the image `localhost/NAME:test`, where `NAME` is
-/// that of the environment. Returns the folder. See [`write`].
+/// Installs the environment into the cache if necessary, with the image `localhost/NAME:test`, where `NAME`
+/// is that of the environment. Returns the folder. See [`write`].
 ///
 /// # Errors
 /// If the packages cannot be installed, or the image cannot be written.
