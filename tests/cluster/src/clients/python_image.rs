@@ -77,8 +77,11 @@ pub async fn layer(venv: &Path, modules: &[&str]) -> Result<Layer> {
         layer = layer.folder(&parent.display().to_string(), 0o755);
     }
     let compiled = TempDir::new().context("create a folder for compiled modules")?;
+    // Some modules write their configuration there when they are imported.
+    let home = TempDir::new().context("create a home folder")?;
     let mut python = command(venv.join("bin/python"));
     python.env("PYTHONPYCACHEPREFIX", compiled.path()).env("PYTHONDONTWRITEBYTECODE", "1");
+    python.env("HOME", home.path());
     output(python.args(["-c", COMPILE]).args(modules)).await.context("compile modules")?;
     add_compiled(layer, compiled.path(), Path::new("/"))
 }
