@@ -29,6 +29,14 @@ pub async fn prepare() -> Result<PathBuf> {
     ENVIRONMENT.prepare(&[], fill).await
 }
 
+/// The folder of [`prepare`]. Needs no network.
+///
+/// # Errors
+/// If Airflow is not installed.
+pub async fn prepared() -> Result<PathBuf> {
+    ENVIRONMENT.prepared(&[]).await
+}
+
 async fn fill(folder: &Path, progress: &Progress) -> Result<()> {
     let (venv, home) = (folder.join("venv"), folder.join("home"));
     progress.set("creating the database");
@@ -72,7 +80,7 @@ impl Airflow {
     /// # Errors
     /// If Airflow is not installed, or the folder of `kubeconfig` cannot be written.
     pub async fn new(kubeconfig: &Path, namespace: &str) -> Result<Self> {
-        let installed = ENVIRONMENT.prepared(&[]).await?;
+        let installed = prepared().await?;
         let folder = kubeconfig.parent().context("the path of the kubeconfig has no parent")?;
         let home = tempfile::Builder::new()
             .prefix("airflow-")

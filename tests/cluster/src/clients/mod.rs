@@ -13,6 +13,7 @@
 //! - [`results`]: what `make test-schedulers` prints.
 //! - The other modules are clients.
 
+pub mod airflow;
 pub mod argo;
 pub mod controller;
 pub mod crds;
@@ -87,7 +88,8 @@ pub enum OptIn {
 }
 
 /// All clients.
-pub const ALL: [Client; 11] = [
+pub const ALL: [Client; 12] = [
+    airflow::CLIENT,
     argo::CLIENT,
     dagster::CLIENT,
     job::CLIENT,

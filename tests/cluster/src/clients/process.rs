@@ -2,14 +2,18 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// The number of lines of its output that a failed scenario prints.
 const LINES: usize = 60;
+/// How often a process that was asked to exit is checked.
+const EXIT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A client or controller that runs until this value is dropped. Its output is in a file.
 pub struct Process {
@@ -60,6 +64,21 @@ impl Process {
             let output = self.output().unwrap_or_default();
             format!("timed out after {} s: {} has not exited:\n{}", limit.as_secs(), self.name, end(&output))
         })?
+    }
+
+    /// Asks it to exit, so that it also ends the processes that it has started. See [`exited`](Self::exited).
+    pub fn terminate(&self) {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
+        // An error means that it has exited.
+        let _ = pid.map(|pid| kill(Pid::from_raw(pid), Signal::SIGTERM));
+    }
+
+    /// Blocks until it has exited or `limit` has passed. Afterwards, it is killed when it is dropped.
+    pub fn exited(&mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(EXIT_INTERVAL);
+        }
     }
 
     /// Checks that it still runs.

@@ -1,6 +1,7 @@
 //! Workflows of schedulers with their real clients and controllers. They do not mention Bootlace; only the
 //! label of their namespace opts them in.
 
+mod airflow;
 mod argo;
 mod dagster;
 mod job;
