@@ -24,6 +24,7 @@ pub mod jobset;
 pub mod kuberay;
 pub mod kueue;
 pub mod maven;
+pub mod metaflow;
 pub mod nextflow;
 pub mod prefect;
 pub mod process;
@@ -88,7 +89,7 @@ pub enum OptIn {
 }
 
 /// All clients.
-pub const ALL: [Client; 12] = [
+pub const ALL: [Client; 13] = [
     airflow::CLIENT,
     argo::CLIENT,
     dagster::CLIENT,
@@ -96,6 +97,7 @@ pub const ALL: [Client; 12] = [
     jobset::CLIENT,
     kuberay::CLIENT,
     kueue::CLIENT,
+    metaflow::CLIENT,
     nextflow::CLIENT,
     prefect::CLIENT,
     spark::CLIENT,

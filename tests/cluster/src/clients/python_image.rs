@@ -53,7 +53,7 @@ pub async fn prepare(environment: &Environment, modules: &[&str]) -> Result<Path
 /// If a module cannot be imported, or a file cannot be read or written.
 pub async fn write(folder: &Path, name: &str, modules: &[&str]) -> Result<()> {
     let venv = folder.join("venv");
-    let layer = layer(&venv, modules).await?;
+    let layer = layer(&venv, modules, &[]).await?;
     // As in the official image of Python.
     let config = Config { env: vec![path(&venv)], cmd: vec!["python3".to_owned()], ..Config::default() };
     super::write_image(folder, name, &layer, &config)
@@ -65,12 +65,12 @@ pub fn path(venv: &Path) -> String {
     format!("PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", venv.join("bin").display())
 }
 
-/// The layer of such an image.
+/// The layer of such an image, with more packages of Debian.
 ///
 /// # Errors
-/// If a module cannot be imported, or a file cannot be read.
-pub async fn layer(venv: &Path, modules: &[&str]) -> Result<Layer> {
-    let mut layer = debian::layer(&PACKAGES).await?;
+/// If a module cannot be imported, a package is not installed, or a file cannot be read.
+pub async fn layer(venv: &Path, modules: &[&str], packages: &[&str]) -> Result<Layer> {
+    let mut layer = debian::layer(&[&PACKAGES, packages].concat()).await?;
     layer = debian::add_tree_except(layer, venv, venv, &is_unused)?;
     // The cache is often in the home folder of root, which other users cannot enter.
     for parent in venv.ancestors().skip(1).filter(|parent| parent.parent().is_some()) {

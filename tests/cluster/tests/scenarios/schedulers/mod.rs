@@ -8,6 +8,7 @@ mod job;
 mod jobset;
 mod kuberay;
 mod kueue;
+mod metaflow;
 mod nextflow;
 mod prefect;
 mod spark;
