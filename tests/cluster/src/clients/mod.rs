@@ -23,6 +23,7 @@ pub mod job;
 pub mod jobset;
 pub mod kuberay;
 pub mod kueue;
+pub mod luigi;
 pub mod maven;
 pub mod metaflow;
 pub mod nextflow;
@@ -89,7 +90,7 @@ pub enum OptIn {
 }
 
 /// All clients.
-pub const ALL: [Client; 13] = [
+pub const ALL: [Client; 14] = [
     airflow::CLIENT,
     argo::CLIENT,
     dagster::CLIENT,
@@ -97,6 +98,7 @@ pub const ALL: [Client; 13] = [
     jobset::CLIENT,
     kuberay::CLIENT,
     kueue::CLIENT,
+    luigi::CLIENT,
     metaflow::CLIENT,
     nextflow::CLIENT,
     prefect::CLIENT,

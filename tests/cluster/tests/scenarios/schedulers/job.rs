@@ -11,20 +11,17 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::Workflow;
+use super::{Workflow, with_pod_label};
 
 const INDEXED: &str = include_str!("../../../schedulers/job/indexed.yaml");
 const CRON_JOB: &str = include_str!("../../../schedulers/job/cronjob.yaml");
 
 /// Creates the objects, whose pods have the label `bootlace.dev/task` if the namespace has opted in.
 async fn create(namespace: &Namespace, yaml: &str) -> Result<()> {
-    let home = Api::<core::Namespace>::all(namespace.client()).get(namespace.name()).await?;
-    let is_with_bootlace = home.labels().contains_key("bootlace.dev/schedulers");
-    let yaml = if is_with_bootlace { yaml.to_owned() } else { yaml.replace("bootlace.dev/task", "a-label") };
-    namespace.create(&yaml).await.map(drop)
+    namespace.create(&with_pod_label(namespace, yaml).await?).await.map(drop)
 }
 
 /// How the Job has ended: its conditions that are true, and the number of pods that failed.

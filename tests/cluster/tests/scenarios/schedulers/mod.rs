@@ -8,6 +8,7 @@ mod job;
 mod jobset;
 mod kuberay;
 mod kueue;
+mod luigi;
 mod metaflow;
 mod nextflow;
 mod prefect;
@@ -23,9 +24,9 @@ use anyhow::{Context, Result, ensure};
 use bootlace_cluster::clients::results::Row;
 use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
 use bootlace_cluster::wait::until_async;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{self as core, ConfigMap, Secret};
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{Api, DeleteParams, ListParams};
 
 use crate::pipes;
 
@@ -125,6 +126,14 @@ async fn left(namespace: &Namespace) -> Result<Vec<String>> {
     left.extend(config_maps.iter().map(|map| format!("ConfigMap {}", map.name_any())));
     left.extend(pipes.iter().map(|pipe| format!("Pipe {}", pipe.name_any())));
     Ok(left)
+}
+
+/// The text of a workflow that opts in with the pod label `bootlace.dev/task`, without this label if the
+/// namespace is the one without Bootlace.
+async fn with_pod_label(namespace: &Namespace, text: &str) -> Result<String> {
+    let home = Api::<core::Namespace>::all(namespace.client()).get(namespace.name()).await?;
+    let has_bootlace = home.labels().contains_key("bootlace.dev/schedulers");
+    Ok(if has_bootlace { text.to_owned() } else { text.replace("bootlace.dev/task", "a-label") })
 }
 
 /// Deletes all Pipes in the namespace, for schedulers whose runs are not objects that own them.
