@@ -18,6 +18,7 @@ pub mod argo;
 pub mod controller;
 pub mod crds;
 pub mod dagster;
+pub mod dask;
 pub mod debian;
 pub mod job;
 pub mod jobset;
@@ -90,10 +91,11 @@ pub enum OptIn {
 }
 
 /// All clients.
-pub const ALL: [Client; 14] = [
+pub const ALL: [Client; 15] = [
     airflow::CLIENT,
     argo::CLIENT,
     dagster::CLIENT,
+    dask::CLIENT,
     job::CLIENT,
     jobset::CLIENT,
     kuberay::CLIENT,

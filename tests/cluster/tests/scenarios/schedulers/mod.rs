@@ -4,6 +4,7 @@
 mod airflow;
 mod argo;
 mod dagster;
+mod dask;
 mod job;
 mod jobset;
 mod kuberay;
