@@ -33,6 +33,7 @@ pub mod process;
 pub mod python;
 pub mod python_image;
 pub mod results;
+pub mod snakemake;
 pub mod spark;
 pub mod tekton;
 pub mod training_operator;
@@ -91,7 +92,7 @@ pub enum OptIn {
 }
 
 /// All clients.
-pub const ALL: [Client; 15] = [
+pub const ALL: [Client; 16] = [
     airflow::CLIENT,
     argo::CLIENT,
     dagster::CLIENT,
@@ -104,6 +105,7 @@ pub const ALL: [Client; 15] = [
     metaflow::CLIENT,
     nextflow::CLIENT,
     prefect::CLIENT,
+    snakemake::CLIENT,
     spark::CLIENT,
     tekton::CLIENT,
     training_operator::CLIENT,

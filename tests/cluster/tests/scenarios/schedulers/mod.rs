@@ -13,6 +13,7 @@ mod luigi;
 mod metaflow;
 mod nextflow;
 mod prefect;
+mod snakemake;
 mod spark;
 mod task;
 mod tekton;
