@@ -75,7 +75,7 @@ async fn prepare() -> Result<PathBuf> {
     }
     progressing("writing the Airflow image", async |_| {
         let venv = environment.join("venv");
-        let layer = python_image::layer(&venv, &MODULES).await?;
+        let layer = python_image::layer(&venv, &MODULES, &[]).await?;
         let config = Config { env: vec![python_image::path(&venv)], ..Config::default() };
         super::write_image(entry.folder(), "airflow", &layer, &config)?;
         entry.complete()

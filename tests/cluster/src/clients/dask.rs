@@ -17,7 +17,7 @@ use super::process::{Process, end};
 use super::python::Environment;
 use super::python_image;
 use crate::command::{command, output};
-use crate::scenario::{LIMIT, Namespace, kubeconfig};
+use crate::scenario::{LIMIT, Namespace, kubeconfig, temporary_folder};
 use crate::wait::until_async;
 
 const ENVIRONMENT: Environment = Environment {
@@ -70,16 +70,13 @@ impl Dask {
         });
         namespace.create(&app.to_string()).await?;
 
-        let kubeconfig = kubeconfig()?;
-        let run = kubeconfig.parent().context("the path of the kubeconfig has no parent")?;
-        let folder = tempfile::Builder::new().prefix("dask-").tempdir_in(run);
-        let folder = folder.context("create the folder of the operator")?;
+        let folder = temporary_folder("dask-")?;
         // Without the last part of its name, the module of the operator has no handlers.
         let mut kopf = command(venv.join("bin/kopf"));
         kopf.args(["run", "--module", "dask_kubernetes.operator.controller"]);
         // It would otherwise look for another operator in the whole cluster, and pause.
         kopf.args(["--standalone", "--namespace", namespace.name()]);
-        kopf.env("KUBECONFIG", &kubeconfig).current_dir(folder.path());
+        kopf.env("KUBECONFIG", kubeconfig()?).current_dir(folder.path());
         let operator = Process::start("dask-operator", kopf, folder.path())?;
         let mut this = Self { operator, _folder: folder };
         this.wait(LIMIT, "the operator has not started", async |output| {

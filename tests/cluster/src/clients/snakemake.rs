@@ -69,7 +69,7 @@ async fn write_image(folder: &Path, progress: &Progress) -> Result<()> {
     download.args(["download", "--quiet", "--no-deps", pin, "--dest"]);
     output(download.arg(&wheels)).await?;
     progress.set("writing the image");
-    let layer = python_image::layer(&venv, &MODULES).await?;
+    let layer = python_image::layer(&venv, &MODULES, &[]).await?;
     let layer = debian::add_tree(layer, Path::new("/wheels"), &wheels)?;
     let mut python = command(venv.join("bin/python"));
     let pip = output(python.args(["-c", "import pip; print(pip.__path__[0])"])).await?;
