@@ -29,12 +29,12 @@ fn workflow(name: &'static str, namespace: &'static str) -> Workflow {
 async fn start(namespace: &Namespace, task: &str) -> Result<()> {
     namespace.create(&with_pod_label(namespace, &luigi::code()).await?).await?;
     luigi::start(namespace, task).await?;
-    said(namespace, "No pods found for load-").await?;
+    printed(namespace, "No pods found for load-").await?;
     namespace.create(ACCOUNT).await.map(drop)
 }
 
 /// Waits until Luigi has printed `text`.
-async fn said(namespace: &Namespace, text: &str) -> Result<()> {
+async fn printed(namespace: &Namespace, text: &str) -> Result<()> {
     until_async(LIMIT, &format!("Luigi has not printed {text:?}"), async || {
         let log = namespace.log(luigi::POD, luigi::POD).await?;
         ensure!(log.contains(text), "{log}");
@@ -46,14 +46,14 @@ async fn said(namespace: &Namespace, text: &str) -> Result<()> {
 /// Waits until a pod of the task works, and Luigi has accepted it. Returns the pod and its log.
 async fn working(namespace: &Namespace, before: Option<&str>) -> Result<(Pod, String)> {
     let found = task::waiting(namespace, PODS, LOAD, "working", before).await?;
-    said(namespace, "To stream Pod logs, use:").await?;
+    printed(namespace, "To stream Pod logs, use:").await?;
     Ok(found)
 }
 
 /// Checks that the log of a task has the env, the file and the identity. Luigi sets nothing but the name.
 fn check(log: &str) -> Result<()> {
-    assert_eq!(task::said(log, "greeting")?, "the analytics team");
-    assert_eq!(task::said(log, "query")?, "select day, sum(amount) from sales group by day;");
+    assert_eq!(task::value_in_log(log, "greeting")?, "the analytics team");
+    assert_eq!(task::value_in_log(log, "query")?, "select day, sum(amount) from sales group by day;");
     assert_eq!(task::identity(log)?, json!({"scheduler": "luigi", "task": "load"}));
     Ok(())
 }
@@ -134,7 +134,7 @@ async fn a_boot_that_has_not_ended_when_luigi_looks_fails_the_task() -> Result<(
             ensure!(error.contains(" PodInitializing. "), "{error}");
             servers::web(namespace, &json!({"query.sql": "select 1"})).await?;
             let (_, log) = task::waiting(namespace, PODS, LOAD, "query", None).await?;
-            assert_eq!(task::said(&log, "query")?, "select 1");
+            assert_eq!(task::value_in_log(&log, "query")?, "select 1");
             Ok(())
         })
         .await

@@ -53,8 +53,8 @@ async fn log(namespace: &Namespace, pod: &Pod) -> Result<String> {
 /// Checks that a step has got the env, the file and the identity.
 async fn check(namespace: &Namespace, pod: &Pod, flow: &str) -> Result<()> {
     let log = log(namespace, pod).await?;
-    assert_eq!(task::said(&log, "greeting")?, "the analytics team");
-    assert_eq!(task::said(&log, "query")?, "select day, sum(amount) from sales group by day;");
+    assert_eq!(task::value_in_log(&log, "greeting")?, "the analytics team");
+    assert_eq!(task::value_in_log(&log, "query")?, "select day, sum(amount) from sales group by day;");
     let expected = json!({
         "scheduler": "metaflow", "workflow": flow, "run": pod.annotations()["metaflow/run_id"],
         "task": pod.annotations()["metaflow/step_name"], "attempt": pod.annotations()["metaflow/attempt"],
@@ -77,7 +77,7 @@ async fn each_step_and_attempt_gets_env_files_and_identity() -> Result<()> {
                 }
                 // An artifact of Metaflow, which the step before it has written to the datastore.
                 let log = log(namespace, &pods["end 0"]).await?;
-                assert_eq!(task::said(&log, "rows")?, "3");
+                assert_eq!(task::value_in_log(&log, "rows")?, "3");
                 Ok(())
             },
         )
@@ -107,7 +107,7 @@ async fn a_step_takes_the_output_of_the_step_before_it() -> Result<()> {
             async |namespace| run(namespace, "Handover").await,
             async |namespace| {
                 let log = log(namespace, &pods(namespace).await?["end 0"]).await?;
-                assert_eq!(task::said(&log, "report")?, "written by a step");
+                assert_eq!(task::value_in_log(&log, "report")?, "written by a step");
                 assert_eq!(stored(namespace).await?, ["Report ConfigMap by start"]);
                 delete_pipes(namespace).await
             },
