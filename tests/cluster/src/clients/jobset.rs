@@ -2,15 +2,18 @@
 
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
-use serde_json::json;
+use kube::api::{Api, DynamicObject};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::controller::{Controller, Kind, Order};
-use super::{Client, crds};
+use super::{Client, Demo, OptIn, crds};
 use crate::command::command;
 use crate::go_module::{GoModule, name};
 use crate::node::ADDRESS;
-use crate::scenario::Namespace;
+use crate::scenario::{LIMIT, Namespace};
+use crate::wait::until_async;
 
 /// Its scenarios are in `schedulers::jobset`.
 pub const CLIENT: Client = Client {
@@ -18,7 +21,14 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![MODULE.build(&[PACKAGE]).await?]) }.boxed(),
     short: false,
-    demo: None,
+    demo: Some(DEMO),
+};
+const DEMO: Demo = Demo {
+    title: "JobSet",
+    file: "schedulers/jobset/demo.yaml",
+    command: "kubectl create --filename demo.yaml",
+    opt_in: OptIn::Namespace,
+    run: |namespace| run_demo(namespace).boxed_local(),
 };
 /// As the results name it.
 pub const TITLE: &str = "JobSet 0.10.1";
@@ -83,4 +93,39 @@ pub async fn cover(controller: &Controller, namespace: &Namespace) -> Result<()>
             Ok(())
         })
         .await
+}
+
+/// The API for `JobSets`.
+#[must_use]
+pub fn api(namespace: &Namespace) -> Api<DynamicObject> {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("jobset.x-k8s.io", "v1alpha2", "JobSet"));
+    Api::namespaced_with(namespace.client(), namespace.name(), &kind)
+}
+
+/// Waits until a `JobSet` has ended, and returns its state: `Completed after 1 restart`.
+///
+/// # Errors
+/// If it does not end in time.
+pub async fn ended(namespace: &Namespace, name: &str) -> Result<String> {
+    until_async(LIMIT, &format!("JobSet {name} has not ended"), async || {
+        let jobset = api(namespace).get(name).await?.data;
+        let state = jobset.pointer("/status/terminalState").and_then(Value::as_str);
+        let state = state.context("no terminal state")?;
+        let restarts = jobset.pointer("/status/restarts").and_then(Value::as_i64).unwrap_or_default();
+        Ok(if restarts == 0 { state.to_owned() } else { format!("{state} after {restarts} restart") })
+    })
+    .await
+}
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    let controller = start().await?;
+    let result = async {
+        cover(&controller, namespace).await?;
+        namespace.create(include_str!("../../schedulers/jobset/demo.yaml")).await?;
+        let state = ended(namespace, "etl").await?;
+        ensure!(state == "Completed", "the JobSet has ended as {state}");
+        Ok(state)
+    };
+    let result = result.await;
+    controller.stop(result).await
 }

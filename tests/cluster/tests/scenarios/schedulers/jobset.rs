@@ -1,13 +1,11 @@
 //! `JobSets`: Jobs that depend on each other, a restart of all Jobs, and a Job that fails.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bootlace_cluster::clients::jobset::{TITLE, cover, start};
-use bootlace_cluster::scenario::{LIMIT, Namespace};
-use bootlace_cluster::wait::until_async;
+use bootlace_cluster::clients::jobset::{TITLE, api, cover, ended, start};
+use bootlace_cluster::scenario::Namespace;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, DynamicObject};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use super::Workflow;
@@ -19,24 +17,8 @@ const FAILING: &str = include_str!("../../../schedulers/jobset/failing.yaml");
 /// The name of the JobSet in these files.
 const NAME: &str = "daily-report";
 
-fn jobsets(namespace: &Namespace) -> Api<DynamicObject> {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("jobset.x-k8s.io", "v1alpha2", "JobSet"));
-    Api::namespaced_with(namespace.client(), namespace.name(), &kind)
-}
-
-/// Waits until the JobSet has ended, and returns its state: `Completed after 1 restart`.
-async fn ended(namespace: &Namespace) -> Result<String> {
-    until_async(LIMIT, "the JobSet has not ended", async || {
-        let status = jobsets(namespace).get(NAME).await?.data["status"].take();
-        let state = status["terminalState"].as_str().context("no terminal state")?;
-        let restarts = status["restarts"].as_i64().unwrap_or_default();
-        Ok(if restarts == 0 { state.to_owned() } else { format!("{state} after {restarts} restart") })
-    })
-    .await
-}
-
 async fn delete(namespace: &Namespace) -> Result<()> {
-    jobsets(namespace).delete(NAME, &DeleteParams::background()).await.map(drop).context("delete the JobSet")
+    api(namespace).delete(NAME, &DeleteParams::background()).await.map(drop).context("delete the JobSet")
 }
 
 fn of(job: &str) -> String {
@@ -62,7 +44,7 @@ async fn the_outputs_of_jobs_reach_those_that_depend_on_them() -> Result<()> {
         async |namespace| {
             cover(&controller, namespace).await?;
             namespace.create(ORDERED).await?;
-            ended(namespace).await
+            ended(namespace, NAME).await
         },
         async |namespace| {
             let (loads, reports) = (namespace.pods(&of("load")).await?, namespace.pods(&of("report")).await?);
@@ -102,7 +84,7 @@ async fn a_restarted_jobset_gets_the_outputs_of_its_current_attempt() -> Result<
             exit(namespace, &first, "main", 1).await?;
             let (second, _) = attempt(namespace, "1", first.uid().as_deref()).await?;
             exit(namespace, &second, "main", 0).await?;
-            ended(namespace).await
+            ended(namespace, NAME).await
         },
         async |namespace| delete(namespace).await,
     );
@@ -132,7 +114,7 @@ async fn a_jobset_that_fails_does_so_for_the_reason_of_its_task() -> Result<()> 
         async |namespace| {
             cover(&controller, namespace).await?;
             namespace.create(FAILING).await?;
-            ended(namespace).await
+            ended(namespace, NAME).await
         },
         async |namespace| {
             let pods = namespace.pods(&of("load")).await?;
