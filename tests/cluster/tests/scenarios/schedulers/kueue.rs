@@ -2,52 +2,30 @@
 
 use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::clients::controller::{Controller, Order};
-use bootlace_cluster::clients::kueue::{MANAGED, TITLE, cover, start};
+use bootlace_cluster::clients::kueue::{MANAGED, QUEUE, TITLE, add_queue, finished, start, workloads};
 use bootlace_cluster::scenario::{LIMIT, Namespace};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
-use kube::core::{ApiResource, GroupVersionKind};
-use serde_json::{Value, json};
+use kube::api::{DeleteParams, ListParams};
+use serde_json::json;
 
 use super::task::{exit, identity, value_in_log, waiting};
 use super::{Workflow, delete_pipes};
 
-const QUEUE: &str = include_str!("../../../schedulers/kueue/queue.yaml");
 const LOAD: &str = include_str!("../../../schedulers/kueue/load.yaml");
 const REPORT: &str = include_str!("../../../schedulers/kueue/report.yaml");
 const RETRIED: &str = include_str!("../../../schedulers/kueue/retried.yaml");
 const POD: &str = include_str!("../../../schedulers/kueue/pod.yaml");
 const GROUP: &str = include_str!("../../../schedulers/kueue/group.yaml");
+const DEFAULT_QUEUE: &str = include_str!("../../../schedulers/kueue/default-queue.yaml");
+const UNLABELED: &str = include_str!("../../../schedulers/kueue/unlabeled.yaml");
 
 /// Creates the queue of the namespace, and `tasks` in it.
 async fn queue(controller: &Controller, namespace: &Namespace, order: Order, tasks: &str) -> Result<()> {
-    cover(controller, namespace, order).await?;
-    namespace.create(&QUEUE.replace("NAMESPACE", namespace.name())).await?;
+    add_queue(controller, namespace, order).await?;
     namespace.create(tasks).await.map(drop)
-}
-
-/// Waits until `count` workloads are finished, and returns how.
-async fn finished(namespace: &Namespace, count: usize) -> Result<String> {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("kueue.x-k8s.io", "v1beta2", "Workload"));
-    let workloads = Api::<DynamicObject>::namespaced_with(namespace.client(), namespace.name(), &kind);
-    until_async(LIMIT, "a workload of Kueue is not finished", async || {
-        let workloads = workloads.list(&ListParams::default()).await?.items;
-        ensure!(workloads.len() == count, "{} workloads", workloads.len());
-        let states: Result<Vec<_>> = workloads.iter().map(state).collect();
-        Ok(states?.join(", "))
-    })
-    .await
-}
-
-/// The reason of the condition `Finished`.
-fn state(workload: &DynamicObject) -> Result<&str> {
-    let conditions = workload.data.pointer("/status/conditions").and_then(Value::as_array);
-    let finished = conditions.into_iter().flatten().find(|condition| condition["type"] == "Finished");
-    let reason = finished.and_then(|condition| condition["reason"].as_str());
-    reason.with_context(|| format!("{} is not finished: {}", workload.name_any(), workload.data["status"]))
 }
 
 async fn delete_jobs(namespace: &Namespace) -> Result<()> {
@@ -83,8 +61,9 @@ async fn a_queued_job_reads_the_output_of_the_one_before_it() -> Result<()> {
             finished(namespace, 2).await
         },
         async |namespace| {
+            // The annotation names the run, whatever the scheduler.
             let expected = |task: &str| {
-                json!({"scheduler": "kueue", "workflow": "daily-report", "run": "2026-01-01", "task": task})
+                json!({"scheduler": "annotation", "workflow": "daily-report", "run": "2026-01-01", "task": task})
             };
             let (_, log) = log_of_job(namespace, "load").await?;
             assert_eq!(identity(&log)?, expected("load"));
@@ -175,7 +154,7 @@ async fn a_pod_of_a_group_waits_for_the_output_of_another() -> Result<()> {
     let controller = start().await?;
     let result = workflow.run(
         async |namespace| {
-            queue(&controller, namespace, Order::BeforeBootlace, GROUP).await?;
+            queue(&controller, namespace, Order::AfterBootlace, GROUP).await?;
             finished(namespace, 1).await
         },
         async |namespace| {
@@ -186,7 +165,49 @@ async fn a_pod_of_a_group_waits_for_the_output_of_another() -> Result<()> {
                 assert_eq!(identity(&log)?, expected);
                 assert_eq!(value_in_log(&log, word)?, value);
             }
+            // Each pod requests 50m and 32Mi. The sidecar of the one with an output requests 5m and 16Mi.
+            let workloads = workloads(namespace).list(&ListParams::default()).await?.items;
+            let assignments = workloads[0].data["status"]["admission"]["podSetAssignments"].as_array();
+            let mut usage: Vec<_> =
+                assignments.into_iter().flatten().map(|set| &set["resourceUsage"]).collect();
+            usage.sort_by_key(ToString::to_string);
+            assert_eq!(
+                usage,
+                [&json!({"cpu": "50m", "memory": "32Mi"}), &json!({"cpu": "55m", "memory": "48Mi"})]
+            );
             delete_pipes(namespace).await
+        },
+    );
+    let result = Box::pin(result).await;
+    controller.stop(result).await
+}
+
+#[tokio::test]
+async fn a_default_queue_makes_a_task_of_a_job_but_not_of_a_pod() -> Result<()> {
+    let workflow = Workflow { scheduler: TITLE, name: "a default queue", namespace: "kueue-default" };
+    let controller = start().await?;
+    let result = workflow.run(
+        async |namespace| {
+            let queue = DEFAULT_QUEUE.replace("NAMESPACE", namespace.name());
+            add_queue(&controller, namespace, Order::AfterBootlace).await?;
+            namespace.create(&queue).await?;
+            until_async(LIMIT, "Kueue does not use the default queue", async || {
+                let created = namespace.dry_run(UNLABELED).await?;
+                let queued = created.iter().all(|created| created.object.labels().contains_key(QUEUE));
+                ensure!(queued, "an object has no label {QUEUE}");
+                Ok(())
+            })
+            .await?;
+            namespace.create(UNLABELED).await?;
+            finished(namespace, 2).await
+        },
+        async |namespace| {
+            let (_, log) = log_of_job(namespace, "load").await?;
+            assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
+            // Kueue sets the label of a pod after Bootlace has seen it.
+            let log = namespace.log("report", "main").await?;
+            assert_eq!(value_in_log(&log, "greeting")?, "nobody");
+            delete_jobs(namespace).await
         },
     );
     let result = Box::pin(result).await;
