@@ -1,18 +1,20 @@
 //! The training operator of Kubeflow, with its webhook for `PyTorchJobs`.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams};
-use serde_json::json;
+use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::controller::{Controller, Kind, Order, copy_certificate, overlaid};
-use super::{Client, crds};
+use super::{Client, Demo, OptIn, crds};
 use crate::go_module::{GoModule, name};
 use crate::images::BUSYBOX;
 use crate::node::ADDRESS;
-use crate::scenario::{Namespace, client};
+use crate::scenario::{LIMIT, Namespace, client};
+use crate::wait::until_async;
 
 /// Its scenarios are in `schedulers::training_operator`.
 pub const CLIENT: Client = Client {
@@ -20,7 +22,14 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![MODULE.build(&[PACKAGE]).await?]) }.boxed(),
     short: false,
-    demo: None,
+    demo: Some(DEMO),
+};
+const DEMO: Demo = Demo {
+    title: "the Kubeflow training operator",
+    file: "schedulers/training-operator/demo.yaml",
+    command: "kubectl create --filename demo.yaml",
+    opt_in: OptIn::Namespace,
+    run: |namespace| run_demo(namespace).boxed_local(),
 };
 /// As the results name it.
 pub const TITLE: &str = "Kubeflow training operator 1.8.1";
@@ -38,6 +47,26 @@ static KIND: Kind =
 /// The namespace and the name of the Secret into which the operator writes its certificates. It does not
 /// start if there is no such Secret.
 const SECRET: (&str, &str) = ("default", "training-operator-webhook-cert");
+/// The init container of workers, which waits until the name of the master can be resolved. As in the
+/// operator, except for the result of nslookup: since Busybox 1.31, it fails if one of the search domains does
+/// not contain the name.
+const INIT_CONTAINER: &str = "
+- name: init-pytorch
+  image: {{.InitContainerImage}}
+  imagePullPolicy: IfNotPresent
+  resources:
+    limits: {cpu: 100m, memory: 20Mi}
+    requests: {cpu: 50m, memory: 10Mi}
+  command: [sh, -c]
+  args:
+  - |
+    for i in $(seq {{.MaxTries}}); do
+      nslookup {{.MasterAddr}} | grep ^Name: && exit
+      echo waiting for master
+      sleep 2
+    done
+    exit 1
+";
 
 /// Starts the operator for `PyTorchJobs`.
 ///
@@ -58,8 +87,10 @@ pub async fn start() -> Result<Controller> {
         program.arg(format!("--health-probe-bind-address={ADDRESS}:{}", KIND.health_port));
         program.arg(format!("--webhook-server-port={}", KIND.webhook_port));
         program.arg(format!("--webhook-secret-name={}", SECRET.1)).env("MY_POD_NAMESPACE", SECRET.0);
-        // For an init container of workers, which waits until the name of the master can be resolved.
+        let file = files.join("init.yaml");
+        std::fs::write(&file, INIT_CONTAINER).context("write the init container of workers")?;
         program.arg(format!("--pytorch-init-container-image={BUSYBOX}"));
+        program.arg("--pytorch-init-container-template-file").arg(file);
         Ok(program)
     })
     .await
@@ -94,4 +125,42 @@ pub async fn cover(controller: &Controller, namespace: &Namespace) -> Result<()>
             Ok(_) => bail!("a PyTorchJob without a container called pytorch is not refused"),
         })
         .await
+}
+
+/// The API for `PyTorchJobs`.
+#[must_use]
+pub fn api(namespace: &Namespace) -> Api<DynamicObject> {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("kubeflow.org", "v1", "PyTorchJob"));
+    Api::namespaced_with(namespace.client(), namespace.name(), &kind)
+}
+
+/// Waits until a `PyTorchJob` has ended, and returns its last condition: `Succeeded` or `Failed`.
+///
+/// # Errors
+/// If it does not end in time.
+pub async fn ended(namespace: &Namespace, name: &str) -> Result<&'static str> {
+    until_async(LIMIT, &format!("PyTorchJob {name} has not ended"), async || {
+        let job = api(namespace).get(name).await?;
+        let conditions = job.data.pointer("/status/conditions").and_then(Value::as_array);
+        let conditions = conditions.map(Vec::as_slice).unwrap_or_default();
+        let is = |state: &str| {
+            conditions.iter().any(|condition| condition["type"] == state && condition["status"] == "True")
+        };
+        let state = ["Succeeded", "Failed"].into_iter().find(|state| is(state));
+        state.with_context(|| format!("its conditions are {conditions:?}"))
+    })
+    .await
+}
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    let controller = start().await?;
+    let result = async {
+        cover(&controller, namespace).await?;
+        namespace.create(include_str!("../../schedulers/training-operator/demo.yaml")).await?;
+        let state = ended(namespace, "train").await?;
+        ensure!(state == "Succeeded", "the PyTorchJob has ended as {state}");
+        Ok(state.to_owned())
+    };
+    let result = result.await;
+    controller.stop(result).await
 }

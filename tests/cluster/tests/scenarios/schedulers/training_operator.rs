@@ -1,13 +1,11 @@
 //! `PyTorchJobs`: a master with workers, and a worker that the operator creates again.
 
 use anyhow::{Context as _, Result};
-use bootlace_cluster::clients::training_operator::{TITLE, cover, start};
-use bootlace_cluster::scenario::{LIMIT, Namespace};
-use bootlace_cluster::wait::until_async;
+use bootlace_cluster::clients::training_operator::{TITLE, api, cover, ended, start};
+use bootlace_cluster::scenario::Namespace;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use super::task::{exit, identity, value_in_log, waiting};
@@ -19,29 +17,9 @@ const RETRIED: &str = include_str!("../../../schedulers/training-operator/retrie
 /// The container that the operator requires.
 const CONTAINER: &str = "pytorch";
 
-fn jobs(namespace: &Namespace) -> Api<DynamicObject> {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("kubeflow.org", "v1", "PyTorchJob"));
-    Api::namespaced_with(namespace.client(), namespace.name(), &kind)
-}
-
-/// Waits until a `PyTorchJob` has ended, and returns its last condition: `Succeeded` or `Failed`.
-async fn ended(namespace: &Namespace, name: &str) -> Result<&'static str> {
-    until_async(LIMIT, &format!("PyTorchJob {name} has not ended"), async || {
-        let job = jobs(namespace).get(name).await?;
-        let conditions = job.data.pointer("/status/conditions").and_then(Value::as_array);
-        let conditions = conditions.map(Vec::as_slice).unwrap_or_default();
-        let is = |state: &str| {
-            conditions.iter().any(|condition| condition["type"] == state && condition["status"] == "True")
-        };
-        let state = ["Succeeded", "Failed"].into_iter().find(|state| is(state));
-        state.with_context(|| format!("its conditions are {conditions:?}"))
-    })
-    .await
-}
-
 async fn delete_jobs(namespace: &Namespace) -> Result<()> {
     let (delete, list) = (DeleteParams::background(), ListParams::default());
-    jobs(namespace).delete_collection(&delete, &list).await.map(drop).context("delete the PyTorchJobs")
+    api(namespace).delete_collection(&delete, &list).await.map(drop).context("delete the PyTorchJobs")
 }
 
 fn of(job: &str, replica: &str) -> String {
@@ -80,7 +58,7 @@ async fn a_model_reaches_the_job_that_evaluates_it() -> Result<()> {
             assert_eq!(value_in_log(&log, "greeting")?, "the analytics team");
             assert!(value_in_log(&log, "query")?.starts_with("select day, sum(amount)"), "{log}");
             let master = json!({
-                "scheduler": "kubeflow-training", "workflow": "daily-report", "run": "2026-01-01",
+                "scheduler": "annotation", "workflow": "daily-report", "run": "2026-01-01",
                 "task": "master", "mapIndex": "0",
             });
             assert_eq!(identity(&log)?, master);
