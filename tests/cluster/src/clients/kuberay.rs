@@ -1,26 +1,38 @@
 //! `KubeRay`: its operator, and an image of Ray from the Python Package Index.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use bootlace_image::archive::Config;
 use futures::FutureExt as _;
+use kube::api::{Api, DynamicObject};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::controller::{Controller, Kind};
 use super::python::Environment;
-use super::{Client, crds, debian, python_image};
+use super::{Client, Demo, OptIn, crds, python_image};
 use crate::command::command;
 use crate::go_module::{GoModule, name};
 use crate::node::ADDRESS;
+use crate::scenario::{LIMIT, Namespace};
+use crate::wait::until_async;
 
 /// Its scenarios are in `schedulers::kuberay`.
 pub const CLIENT: Client = Client {
     name: "kuberay",
-    requirements: &[],
+    requirements: &PACKAGES,
     prepare: || async { Ok(vec![MODULE.build(&[PACKAGE]).await?, prepare_image().await?]) }.boxed(),
     short: false,
-    demo: None,
+    demo: Some(DEMO),
+};
+const DEMO: Demo = Demo {
+    title: "KubeRay",
+    file: "schedulers/kuberay/demo.yaml",
+    command: "kubectl create --filename demo.yaml",
+    opt_in: OptIn::Namespace,
+    run: |namespace| run_demo(namespace).boxed_local(),
 };
 /// As the results name it.
 pub const TITLE: &str = "KubeRay 1.5.0";
@@ -37,8 +49,25 @@ const RAY: Environment = Environment {
     title: "Ray",
     requirements: include_str!("../../schedulers/kuberay/requirements.txt"),
 };
-/// Has changed if the content of the image has.
-const IMAGE_VERSION: &str = "1";
+/// What the processes of the head and of the submitter import first.
+const MODULES: [&str; 14] = [
+    "ray.scripts.scripts",
+    "ray.dashboard.agent",
+    "ray.dashboard.dashboard",
+    "ray.dashboard.modules.data.data_head",
+    "ray.dashboard.modules.job.job_agent",
+    "ray.dashboard.modules.job.job_head",
+    "ray.dashboard.modules.metrics.metrics_head",
+    "ray.dashboard.modules.node.node_head",
+    "ray.dashboard.modules.reporter.reporter_head",
+    "ray.dashboard.modules.serve.serve_head",
+    "ray.dashboard.modules.state.state_head",
+    "ray.dashboard.modules.train.train_head",
+    "ray._private.runtime_env.agent.main",
+    "ray._private.workers.default_worker",
+];
+/// For the probes that `KubeRay` sets.
+const PACKAGES: [&str; 2] = ["grep", "wget"];
 static KIND: Kind =
     Kind { name: "kuberay", health_port: 9530, webhook_port: 9531, one: Mutex::const_new(()) };
 
@@ -60,19 +89,53 @@ pub async fn start() -> Result<Controller> {
     .await
 }
 
-/// The image `localhost/ray:test`: Python, Ray, bash and wget, which the probes of `KubeRay` run.
+/// The image `localhost/ray:test`.
 async fn prepare_image() -> Result<PathBuf> {
-    RAY.prepare(&[IMAGE_VERSION], async |folder, progress| {
+    RAY.prepare(&[&MODULES[..], &PACKAGES[..]].concat(), async |folder, progress| {
         progress.set("writing the image");
-        write_image(folder).await
+        let venv = folder.join("venv");
+        let layer = python_image::layer(&venv, &MODULES, &PACKAGES).await?;
+        let config = Config { env: vec![python_image::path(&venv)], ..Config::default() };
+        super::write_image(folder, RAY.name, &layer, &config)
     })
     .await
 }
 
-async fn write_image(folder: &Path) -> Result<()> {
-    let venv = folder.join("venv");
-    // At the same path as on this machine, because programs in the environment contain it.
-    let layer = debian::add_tree(debian::layer(&["python3", "wget"]).await?, &venv, &venv)?;
-    let config = Config { env: vec![python_image::path(&venv)], ..Config::default() };
-    super::write_image(folder, "ray", &layer, &config)
+/// The API for `RayJobs`.
+#[must_use]
+pub fn api(namespace: &Namespace) -> Api<DynamicObject> {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("ray.io", "v1", "RayJob"));
+    Api::namespaced_with(namespace.client(), namespace.name(), &kind)
+}
+
+/// Waits until a `RayJob` has ended, and returns the state of the job and of its deployment: `SUCCEEDED,
+/// Complete`.
+///
+/// # Errors
+/// If it does not end in time.
+pub async fn ended(namespace: &Namespace, name: &str) -> Result<String> {
+    // The head of the cluster has to start first.
+    until_async(2 * LIMIT, &format!("RayJob {name} has not ended"), async || {
+        let job = api(namespace).get(name).await?.data;
+        let status = |field| job.pointer(&format!("/status/{field}")).and_then(Value::as_str);
+        let (job, deployment) = (status("jobStatus"), status("jobDeploymentStatus"));
+        let (job, deployment) = job
+            .zip(deployment)
+            .filter(|(_, deployment)| matches!(*deployment, "Complete" | "Failed"))
+            .with_context(|| format!("job {job:?}, deployment {deployment:?}"))?;
+        Ok(format!("{job}, {deployment}"))
+    })
+    .await
+}
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    let controller = start().await?;
+    let result = async {
+        namespace.create(include_str!("../../schedulers/kuberay/demo.yaml")).await?;
+        let state = ended(namespace, "etl").await?;
+        ensure!(state == "SUCCEEDED, Complete", "the RayJob has ended as {state}");
+        Ok(state)
+    };
+    let result = result.await;
+    controller.stop(result).await
 }
