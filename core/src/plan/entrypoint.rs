@@ -91,24 +91,30 @@ impl EntrypointAnnotation {
             Err(_) => Err(invalid("is not valid JSON".to_owned())),
             Ok(Value::Object(map)) => {
                 let entrypoint = |(name, value): (String, Value)| {
-                    if !tasks.iter().any(|container| container.name == name) {
+                    let Some(container) = tasks.iter().find(|container| container.name == name) else {
                         let known: Vec<_> = tasks.iter().map(|container| container.name).collect();
                         let known = quoted(&known);
                         return Err(invalid(format!(
                             "names container {name:?}, but the task containers are {known}"
                         )));
-                    }
+                    };
                     let words = words(value).map_err(|problem| {
                         invalid(format!("has a value for container {name:?} that is {problem}"))
                     })?;
+                    if !runs(&words, container) {
+                        return Err(invalid(format!("has {}", nothing_to_run(container))));
+                    }
                     Ok((name, words))
                 };
                 map.into_iter().map(entrypoint).collect::<Result<_, _>>().map(Self::ByContainer)
             }
             Ok(value) => {
                 let words = words(value).map_err(|problem| invalid(format!("is {problem}")))?;
-                let without_command: BTreeSet<_> =
-                    tasks.iter().filter(|task| task.command.is_none()).map(|task| task.name).collect();
+                let without_command = || tasks.iter().filter(|task| task.command.is_none());
+                if let Some(container) = without_command().find(|container| !runs(&words, container)) {
+                    return Err(invalid(format!("is {}", nothing_to_run(container))));
+                }
+                let without_command: BTreeSet<_> = without_command().map(|task| task.name).collect();
                 if without_command.len() > 1 {
                     let without_command: Vec<_> = without_command.into_iter().collect();
                     let message = format!(
@@ -131,7 +137,17 @@ impl EntrypointAnnotation {
     }
 }
 
-/// A program and its arguments; or a description of the invalid value.
+/// Whether `entrypoint` and `args` of the container name a program. An image without an entrypoint runs the
+/// `args`.
+fn runs(entrypoint: &[String], container: &Container<'_>) -> bool {
+    combine(entrypoint, &[], !container.args.is_empty()).is_some()
+}
+
+fn nothing_to_run(container: &Container<'_>) -> String {
+    format!("an empty array, but container {:?} has no args", container.name)
+}
+
+/// A program and its arguments, or no words; or a description of the invalid value.
 fn words(value: Value) -> Result<Vec<String>, &'static str> {
     let Value::Array(elements) = value else { return Err("not an array") };
     let word = |element| match element {
@@ -144,9 +160,8 @@ fn words(value: Value) -> Result<Vec<String>, &'static str> {
         .collect::<Option<_>>()
         .ok_or("an array with elements that are not strings")?;
     match words.first().map(String::as_str) {
-        None => Err("an empty array"),
         Some("") => Err("an array with an empty program name"),
-        Some(_) => Ok(words),
+        None | Some(_) => Ok(words),
     }
 }
 
@@ -235,19 +250,28 @@ mod tests {
     }
 
     #[test]
+    fn the_args_are_the_command_if_the_image_has_no_entrypoint() {
+        let one = json!([{"name": "a", "args": ["run", "-v"]}, {"name": "b", "command": ["x"]}]);
+        for annotation in ["[]", r#"{"a": []}"#] {
+            let command = annotated(annotation, &one).unwrap();
+            assert_eq!(command, "Image { words: [], source: Annotation } Spec", "{annotation}");
+        }
+    }
+
+    #[test]
     fn an_invalid_annotation_is_refused() {
         let two = json!([{"name": "a"}, {"name": "b"}]);
         for (annotation, problem) in [
             ("run -v", "is not valid JSON"),
             ("", "is not valid JSON"),
             (r#""run""#, "is not an array"),
-            ("[]", "is an empty array"),
+            ("[]", r#"is an empty array, but container "a" has no args"#),
             (r#"["", "x"]"#, "is an array with an empty program name"),
             (r#"["run", 1]"#, "is an array with elements that are not strings"),
             (r#"["run"]"#, r#"is a single array, but several containers have no command ("a", "b")"#),
             (r#"{"c": ["run"]}"#, r#"names container "c", but the task containers are "a", "b""#),
             (r#"{"a": "run"}"#, r#"has a value for container "a" that is not an array"#),
-            (r#"{"a": []}"#, r#"has a value for container "a" that is an empty array"#),
+            (r#"{"a": []}"#, r#"has an empty array, but container "a" has no args"#),
             (&format!("[\"{}\"]", "x".repeat(MAX_BYTES)), "has 65540 bytes, the limit is 65536"),
         ] {
             let error = annotated(annotation, &two).unwrap_err();
