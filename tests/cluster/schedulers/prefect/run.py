@@ -2,14 +2,13 @@
 
 A deployment runs on the work pool, as a pod. `nightly` runs in this process, and runs deployments."""
 
-import json
 import os
 import pathlib
-import subprocess
 import sys
-import tempfile
 
 import flows
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.deployments import run_deployment
 from prefect_kubernetes.worker import KubernetesWorker
 
@@ -26,13 +25,11 @@ pod["containers"][0]["volumeMounts"] = [{"name": "app", "mountPath": APP}]
 defaults = {"namespace": os.environ["NAMESPACE"], "image": "localhost/prefect:test", "image_pull_policy": "Never"}
 for name, value in defaults.items():
     template["variables"]["properties"][name]["default"] = value
-with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-    json.dump(template, file)
-    file.flush()
-    pool = ["prefect", "work-pool", "create", "kubernetes", "--type", "kubernetes", "--overwrite"]
-    subprocess.run([*pool, "--base-job-template", file.name], check=True, stdout=sys.stderr)
+# Not with the command line of Prefect, which needs seconds to start.
+with get_client(sync_client=True) as client:
+    client.create_work_pool(WorkPoolCreate(name="kubernetes", type="kubernetes", base_job_template=template))
 
-deployed = {"nightly": [flows.write, flows.read]}.get(NAME, [getattr(flows, NAME)])
+deployed = [flows.write, flows.read] if NAME == "nightly" else [getattr(flows, NAME)]
 for flow in deployed:
     name = flow.fn.__name__
     remote = flow.from_source(source=APP, entrypoint=f"flows.py:{name}")
