@@ -1,7 +1,5 @@
-// A task with an output, which the next task mounts. Nextflow sets args but no command, so the annotation states that the
-// image has no entrypoint.
+// A task with an output, which the next task mounts.
 process extract {
-    pod annotation: 'bootlace.dev/entrypoint', value: '[]'
     pod annotation: 'bootlace.dev/pipe-out', value: '[{key: Rows, file: /tmp/rows.csv, kind: ConfigMap}]'
 
     output:
@@ -14,7 +12,6 @@ process extract {
 }
 
 process load {
-    pod annotation: 'bootlace.dev/entrypoint', value: '[]'
     pod annotation: 'bootlace.dev/pipe-in', value: '[{key: Rows, mountPath: /in}]'
 
     input:

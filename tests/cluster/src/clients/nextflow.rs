@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::maven::{self, JAVA};
 use super::process::Process;
-use super::{Client, debian};
+use super::{Client, Demo, OptIn, debian};
 use crate::cache::Entry;
 use crate::command::command;
 use crate::images;
@@ -26,8 +26,22 @@ pub const CLIENT: Client = Client {
     requirements: &maven::REQUIREMENTS,
     prepare: || async { Ok(vec![prepare().await?]) }.boxed(),
     short: false,
-    demo: None,
+    demo: Some(DEMO),
 };
+const DEMO: Demo = Demo {
+    title: "Nextflow",
+    file: "schedulers/nextflow/demo.nf",
+    command: "nextflow run demo.nf   # with `k8s.cleanup = false`: otherwise Nextflow deletes the pods of its tasks",
+    opt_in: OptIn::Namespace,
+    run: |namespace| Box::pin(run_demo(namespace)),
+};
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    let run =
+        Nextflow::new(namespace).await?.run_with(namespace, "demo.nf", "k8s.cleanup = false\n", &[]).await?;
+    ensure!(run.status == "OK", "the run has ended as {}:\n{}", run.status, run.log);
+    Ok(run.status)
+}
 
 /// The jars of Nextflow 24.10.0, the newest version whose parts are all on Maven Central.
 const JARS: &str = include_str!("../../schedulers/nextflow/jars.sha256");
@@ -128,15 +142,31 @@ impl Nextflow {
         namespace.create(&volume(namespace, &work).await?).await?;
         Ok(this)
     }
+
     /// Runs the workflow `workflow` in `tests/cluster/schedulers/nextflow`, and waits until it ends.
     ///
     /// # Errors
     /// If Nextflow cannot be started, does not end in time, or its files cannot be read. A failed run is not
     /// an error.
     pub async fn run(&self, namespace: &Namespace, workflow: &str) -> Result<Run> {
+        self.run_with(namespace, workflow, "", &[]).await
+    }
+
+    /// As [`run`](Self::run), with `settings` at the end of its configuration, and with environment variables.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_with(
+        &self,
+        namespace: &Namespace,
+        workflow: &str,
+        settings: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Run> {
         let (folder, work) = (self.folder.path(), self.work());
         let config = folder.join("nextflow.config");
-        std::fs::write(&config, configuration(namespace.name(), &work)).context("write nextflow.config")?;
+        let settings = configuration(namespace.name(), &work) + settings;
+        std::fs::write(&config, settings).context("write nextflow.config")?;
         let script = images::root().join("tests/cluster/schedulers/nextflow").join(workflow);
         let mut java = command(JAVA);
         java.args(OPENED.map(|package| format!("--add-opens={package}=ALL-UNNAMED")));
@@ -146,6 +176,7 @@ impl Nextflow {
         java.env("NXF_HOME", folder.join("home")).env("KUBECONFIG", kubeconfig()?);
         // Otherwise it looks for plugins and new versions on the network.
         java.envs([("NXF_PLUGINS_DEFAULT", "false"), ("NXF_OFFLINE", "true")]);
+        java.envs(variables.iter().copied());
         let mut process = Process::start("nextflow", java, folder)?;
         let (_, log) = process.ended_within(LIMIT).await?;
         let history = std::fs::read_to_string(folder.join(".nextflow/history"));
@@ -209,8 +240,8 @@ fn tasks(work: &Path) -> Result<Vec<Task>> {
     for folder in folders(work)?.iter().map(|folder| folders(folder)).collect::<Result<Vec<_>>>()?.concat() {
         let script = folder.join(".command.run");
         let Ok(text) = std::fs::read_to_string(&script) else { continue };
-        let name = text.lines().find_map(|line| line.split_once("NEXTFLOW TASK: "));
-        let (_, name) = name.with_context(|| format!("{} does not name its task", script.display()))?;
+        let name = text.lines().find_map(|line| line.strip_prefix("### name: '")?.strip_suffix('\''));
+        let name = name.with_context(|| format!("{} does not name its task", script.display()))?;
         let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap_or_default();
         tasks.push(Task {
             name: name.to_owned(),

@@ -5,8 +5,9 @@ use std::cell::RefCell;
 
 use anyhow::{Context as _, Result};
 use bootlace_cluster::clients::nextflow::{Nextflow, Run, Task};
-use bootlace_cluster::scenario::Namespace;
+use bootlace_cluster::scenario::{Namespace, scenario};
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams};
 use serde_json::{Value, json};
 
@@ -22,12 +23,24 @@ async fn run(
     script: &str,
     check: impl AsyncFnOnce(&Namespace, Run) -> Result<()>,
 ) -> Result<()> {
+    run_with(name, script, &[], check).await
+}
+
+/// As [`run`], with environment variables of Nextflow.
+async fn run_with(
+    name: &'static str,
+    script: &str,
+    variables: &[(&str, &str)],
+    check: impl AsyncFnOnce(&Namespace, Run) -> Result<()>,
+) -> Result<()> {
     let last = RefCell::new(None);
     let workflow = Workflow { scheduler: SCHEDULER, name, namespace: "nextflow" };
     workflow
         .run(
             async |namespace| {
-                let run = Nextflow::new(namespace).await?.run(namespace, script).await?;
+                let run = Nextflow::new(namespace).await?.run_with(namespace, script, "", variables).await?;
+                // Shown if the scenario fails.
+                println!("{}", run.log);
                 let tasks: Vec<_> = run.tasks.iter().map(state_of).collect();
                 let state = format!("{}: {}", run.status, tasks.join(", "));
                 last.replace(Some(run));
@@ -96,10 +109,12 @@ async fn a_task_that_fails_does_so_for_its_own_reason() -> Result<()> {
 }
 
 /// The launcher keeps the task running until its output is stored: otherwise Nextflow would delete its pod
-/// and create the next one before.
+/// and create the next one before. With the variable, Nextflow sets the command of the pods, which the
+/// launcher needs; otherwise it sets args only.
 #[tokio::test]
 async fn an_output_reaches_the_next_task_although_the_pod_is_deleted_at_once() -> Result<()> {
-    run("an output for the next task", "handover.nf", async |namespace, run| {
+    let command = [("NXF_CONTAINER_ENTRYPOINT_OVERRIDE", "true")];
+    run_with("an output for the next task", "handover.nf", &command, async |namespace, run| {
         assert_eq!(run.tasks[1].output, "loading monday,3\n");
         assert_eq!(stored(namespace).await?, ["Rows ConfigMap by extract"]);
         let pods = namespace.pods("nextflow.io/app=nextflow").await?;
@@ -107,4 +122,31 @@ async fn an_output_reaches_the_next_task_although_the_pod_is_deleted_at_once() -
         Ok(())
     })
     .await
+}
+
+/// The container of the task never starts, and its pod has failed. Nextflow does not tell why, but names the
+/// pod, and keeps it.
+#[tokio::test]
+async fn a_failed_boot_fails_the_task() -> Result<()> {
+    scenario("nextflow-boot")
+        .label("bootlace.dev/schedulers", "enabled")
+        .run(async |namespace| {
+            namespace.profile("sources: [{name: settings, configMap: {name: missing}}]").await?;
+            namespace.default_profile(namespace.name()).await?;
+            let run = Nextflow::new(namespace).await?.run(namespace, "report.nf").await?;
+            assert_eq!(run.status, "ERR", "{}", run.log);
+            let attempts: Vec<_> = run.tasks.iter().map(state_of).collect();
+            assert_eq!(attempts, ["extract (1) exits with nothing"; 2], "{}", run.log);
+            assert!(run.log.contains("K8s pod in Failed state"), "{}", run.log);
+            let pods = namespace.pods("nextflow.io/app=nextflow").await?;
+            assert_eq!(pods.len(), 2, "{pods:?}");
+            for pod in pods.iter().map(ResourceExt::name_any) {
+                let named = format!("Failed to copy log for pod {pod}");
+                assert!(run.log.contains(&named), "{named:?} is not in:\n{}", run.log);
+                let boot = namespace.log(&pod, "bootlace-boot").await?;
+                assert!(boot.contains("the ConfigMap does not exist"), "{boot}");
+            }
+            Ok(())
+        })
+        .await
 }
