@@ -4,22 +4,26 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use bootlace_image::archive::Config;
 use bootlace_image::layer::Layer;
 use futures::FutureExt as _;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::api::PostParams;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::maven::{JAVA, JRE};
-use super::process::Process;
+use super::process::{Process, end};
 use super::python::Environment;
-use super::{Client, crds, debian};
+use super::{Client, Demo, OptIn, crds, debian};
 use crate::command::command;
 use crate::go_module::GoModule;
 use crate::images;
 use crate::node::{ADDRESS, API_PORT};
-use crate::scenario::{Namespace, kubeconfig, temporary_folder};
+use crate::scenario::{Namespace, kubeconfig, state, temporary_folder};
 use crate::stage::Progress;
 
 /// The client.
@@ -37,8 +41,22 @@ pub const CLIENT: Client = Client {
         .boxed()
     },
     short: false,
-    demo: None,
+    demo: Some(DEMO),
 };
+const DEMO: Demo = Demo {
+    title: "Spark",
+    file: "schedulers/spark/demo.py",
+    command: "spark-submit --deploy-mode cluster --name etl local:///jobs/demo.py",
+    opt_in: OptIn::Namespace,
+    run: |namespace| Box::pin(run_demo(namespace)),
+};
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    let log = Spark::new(namespace).await?.submit("etl", "demo.py", &[]).await?;
+    let state = ended(namespace).await.with_context(|| end(&log))?;
+    ensure!(state.starts_with("Succeeded"), "the driver has ended as {state}:\n{}", end(&log));
+    Ok(state)
+}
 
 /// Spark 4.3.0. Its Python package contains the jars and `spark-submit`.
 const SPARK: Environment = Environment {
@@ -62,7 +80,11 @@ const SKIPPED_JARS: [&str; 9] = [
 ];
 /// The image of drivers and executors.
 pub const IMAGE: &str = "localhost/spark:test";
-/// The service account of drivers, which create executors.
+/// The container of drivers.
+pub const DRIVER: &str = "spark-kubernetes-driver";
+/// The file with the kubeconfig of `spark-submit`.
+const KUBECONFIG: &str = "kubeconfig";
+/// The service account of `spark-submit`, and of drivers, which create executors.
 const ACCOUNT: &str = "spark";
 /// The time within which a job must end.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -137,6 +159,7 @@ impl Spark {
         let home = home(&SPARK.prepared(&[ENTRYPOINT, &jars]).await?)?;
         let folder = temporary_folder("spark-")?;
         namespace.create(&account(namespace.name())).await?;
+        write_kubeconfig(namespace, &folder.path().join(KUBECONFIG)).await?;
         Ok(Self { home, folder, namespace: namespace.name().to_owned() })
     }
 
@@ -173,6 +196,7 @@ impl Spark {
         crds::apply(&OPERATOR.source_of(OPERATOR_MODULE).await?.join("config/crd/bases")).await?;
         let mut operator = self.command(&folder.join("operator"))?;
         operator.args(["controller", "start", &format!("--namespaces={}", self.namespace)]);
+        operator.arg("--kubeconfig").arg(kubeconfig()?);
         // Several operators run at the same time, and nothing reads their health.
         operator.args(["--health-probe-bind-address=0", "--enable-ui-service=false"]);
         operator.env("KUBERNETES_SERVICE_HOST", ADDRESS);
@@ -184,7 +208,7 @@ impl Spark {
     fn command(&self, program: &Path) -> Result<Command> {
         let java = Path::new(JAVA).ancestors().nth(2).context("the path of Java has no parent")?;
         let mut command = command(program);
-        command.current_dir(self.folder.path()).env("KUBECONFIG", kubeconfig()?);
+        command.current_dir(self.folder.path()).env("KUBECONFIG", self.folder.path().join(KUBECONFIG));
         command.env("SPARK_HOME", &self.home).env("JAVA_HOME", java);
         Ok(command)
     }
@@ -216,6 +240,43 @@ impl Spark {
         options.extend(mount("shared", "/shared", self.folder.path()));
         options
     }
+}
+
+/// Writes a kubeconfig with a token of the service account. `spark-submit` cannot read the key of the
+/// administrator, because it reads every key in PKCS #8 as an RSA key.
+async fn write_kubeconfig(namespace: &Namespace, file: &Path) -> Result<()> {
+    let accounts = namespace.api::<ServiceAccount>();
+    let spec = Some(TokenRequestSpec::default());
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let created = accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await;
+    let created = created.context("create a token for spark-submit")?;
+    let token = created.status.and_then(|status| status.token);
+    let token = token.context("the API server has returned no token")?;
+    let from = kubeconfig()?;
+    let text = std::fs::read_to_string(&from).with_context(|| format!("read {}", from.display()))?;
+    let mut config: Value = serde_saphyr::from_str(&text).context("parse the kubeconfig")?;
+    *config.pointer_mut("/users/0/user").context("the kubeconfig has no user")? = json!({"token": token});
+    std::fs::write(file, config.to_string()).with_context(|| format!("write {}", file.display()))
+}
+
+/// The only driver in the namespace.
+///
+/// # Errors
+/// If the number of drivers is not one.
+pub async fn driver(namespace: &Namespace) -> Result<Pod> {
+    let mut pods = namespace.pods("spark-role=driver").await?;
+    ensure!(pods.len() == 1, "there are {} drivers", pods.len());
+    pods.pop().context("there is no driver")
+}
+
+/// How the only driver in the namespace has ended: its phase and exit code.
+///
+/// # Errors
+/// If it has not ended.
+pub async fn ended(namespace: &Namespace) -> Result<String> {
+    let pod = driver(namespace).await?;
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+    Ok(format!("{phase}, exit code {}", state::ended(&pod, DRIVER)?.exit_code))
 }
 
 /// The service account of drivers, with the role of people who may edit the namespace.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use bootlace_cluster::clients::spark::{IMAGE, Spark};
+use bootlace_cluster::clients::spark::{DRIVER, IMAGE, Spark, driver, ended};
 use bootlace_cluster::scenario::{Namespace, scenario, state};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::core::v1::Pod;
@@ -19,24 +19,9 @@ use super::Workflow;
 const QUERY: &str = "select day, sum(amount) from sales group by day;\n";
 /// The time within which an application of the operator must end. Each attempt starts two Java programs.
 const ENDED: Duration = Duration::from_mins(5);
-const MAIN: &str = "spark-kubernetes-driver";
 
 fn workflow(name: &'static str) -> Workflow {
     Workflow { scheduler: "Spark 4.3.0", name, namespace: "spark" }
-}
-
-/// The only driver in the namespace.
-async fn driver(namespace: &Namespace) -> Result<Pod> {
-    let mut pods = namespace.pods("spark-role=driver").await?;
-    ensure!(pods.len() == 1, "there are {} drivers", pods.len());
-    pods.pop().context("there is no driver")
-}
-
-/// How the driver ended: its phase and exit code.
-async fn ended(namespace: &Namespace) -> Result<String> {
-    let pod = driver(namespace).await?;
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
-    Ok(format!("{phase}, exit code {}", state::ended(&pod, MAIN)?.exit_code))
 }
 
 /// Deletes the driver, which `spark-submit` keeps.
@@ -70,7 +55,7 @@ async fn a_driver_gets_env_files_and_identity_and_its_executors_are_left_alone()
             },
             async |namespace| {
                 let pod = driver(namespace).await?;
-                let log = namespace.log(&pod.name_any(), MAIN).await?;
+                let log = namespace.log(&pod.name_any(), DRIVER).await?;
                 for line in [
                     "driver for the analytics team",
                     &format!("/var/assets/query.sql {}", QUERY.trim_end()),
@@ -96,8 +81,8 @@ async fn a_driver_that_fails_does_so_for_its_own_reason() -> Result<()> {
             },
             async |namespace| {
                 let pod = driver(namespace).await?;
-                assert_eq!(state::ended(&pod, MAIN)?.exit_code, 3);
-                let log = namespace.log(&pod.name_any(), MAIN).await?;
+                assert_eq!(state::ended(&pod, DRIVER)?.exit_code, 3);
+                let log = namespace.log(&pod.name_any(), DRIVER).await?;
                 assert!(log.contains("failing for the analytics team"), "{log}");
                 delete_driver(namespace).await
             },
@@ -113,7 +98,7 @@ async fn executors_with_the_pod_label_get_env_too() -> Result<()> {
             let label = "spark.kubernetes.executor.label.bootlace.dev/task=true".to_owned();
             let log = Spark::new(namespace).await?.submit("labeled", "report.py", &[label]).await?;
             assert_eq!(ended(namespace).await?, "Succeeded, exit code 0", "{log}");
-            let log = namespace.log(&driver(namespace).await?.name_any(), MAIN).await?;
+            let log = namespace.log(&driver(namespace).await?.name_any(), DRIVER).await?;
             assert!(log.lines().any(|line| line == "executors for the analytics team"), "{log}");
             Ok(())
         })
