@@ -1,14 +1,12 @@
 //! Dagster, whose pods all run on the cluster: one that launches a job, the run worker, and its steps.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::FutureExt as _;
 use serde_json::json;
 
-use super::Client;
 use super::python::Environment;
 use super::python_image;
+use super::{Client, Demo, OptIn};
 use crate::scenario::Namespace;
 
 const ENVIRONMENT: Environment = Environment {
@@ -26,11 +24,10 @@ const MODULES: [&str; 5] = [
 ];
 const INSTALL: &str = include_str!("../../schedulers/dagster/install.yaml");
 const LAUNCH: &str = include_str!("../../schedulers/dagster/launch.yaml");
-/// The code of the jobs, and the program that launches them.
-const APP: [(&str, &str); 2] = [
-    ("jobs.py", include_str!("../../schedulers/dagster/jobs.py")),
-    ("run.py", include_str!("../../schedulers/dagster/run.py")),
-];
+/// The program that launches a job.
+const RUN: &str = include_str!("../../schedulers/dagster/run.py");
+/// The code of the jobs in scenarios.
+pub const JOBS: &str = include_str!("../../schedulers/dagster/jobs.py");
 
 /// Dagster with dagster-k8s.
 pub const CLIENT: Client = Client {
@@ -38,8 +35,22 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![python_image::prepare(&ENVIRONMENT, &MODULES).await?]) }.boxed(),
     short: false,
-    demo: None,
+    demo: Some(DEMO),
 };
+const DEMO: Demo = Demo {
+    title: "Dagster",
+    file: "schedulers/dagster/demo.py",
+    command: "dagster job launch --python-file demo.py --job etl",
+    opt_in: OptIn::Namespace,
+    run: |namespace| Box::pin(run_demo(namespace)),
+};
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    install(namespace, include_str!("../../schedulers/dagster/demo.py")).await?;
+    let state = run(namespace, "etl").await?.state;
+    ensure!(state.starts_with("SUCCESS"), "the run has ended as {state}");
+    Ok(state)
+}
 
 /// The run of a job, which has ended.
 pub struct Run {
@@ -49,20 +60,21 @@ pub struct Run {
     pub state: String,
 }
 
-/// Installs Dagster in the namespace: the rights of its pods, its configuration, and the code of the jobs.
+/// Installs Dagster in the namespace: the rights of its pods, its configuration, and `jobs`, the code of the
+/// jobs.
 ///
 /// # Errors
 /// If an object cannot be created.
-pub async fn install(namespace: &Namespace) -> Result<()> {
-    let files: BTreeMap<_, _> = APP.into_iter().collect();
+pub async fn install(namespace: &Namespace, jobs: &str) -> Result<()> {
     let code = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dagster-app"}, "data": files,
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dagster-app"},
+        "data": {"jobs.py": jobs, "run.py": RUN},
     });
     namespace.create(&INSTALL.replace("NAMESPACE", namespace.name())).await?;
     namespace.create(&code.to_string()).await.map(drop)
 }
 
-/// Launches the job `job` in `jobs.py`, and waits until its run has ended.
+/// Launches the job `job`, and waits until its run has ended.
 ///
 /// # Errors
 /// If it cannot be launched, or does not end in time. A failed run is not an error.

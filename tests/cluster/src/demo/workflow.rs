@@ -14,6 +14,9 @@ use crate::scenario::{Namespace, bootlace};
 /// The number of pods that the demo explains. The others of a workflow look the same.
 const EXPLAINED: usize = 2;
 
+/// Selects the pods of tasks. The run worker of Dagster starts them in other pods.
+const TASKS: &str = "app.kubernetes.io/component!=run_worker";
+
 /// Runs all chapters. This process must be inside the network of the cluster.
 ///
 /// # Errors
@@ -97,7 +100,7 @@ async fn run(demo: &Demo, namespace: &Namespace) -> Result<()> {
 
 async fn show_pods() -> Result<()> {
     let bootlace = bootlace()?;
-    let pods = kubectl_here(&["get", "pods", "--output", "json"]).await?;
+    let pods = kubectl_here(&["get", "pods", "--selector", TASKS, "--output", "json"]).await?;
     let pods: Value = serde_json::from_str(&pods).context("read the pods")?;
     let annotation = |pod: &Value| {
         let text = pod.pointer("/metadata/annotations/bootlace.dev~1injected")?.as_str()?;

@@ -20,7 +20,7 @@ fn workflow(name: &'static str, namespace: &'static str) -> Workflow {
 
 /// Installs Dagster, runs the job, and returns the state of the run.
 async fn run(namespace: &Namespace, job: &str) -> Result<String> {
-    dagster::install(namespace).await?;
+    dagster::install(namespace, dagster::JOBS).await?;
     Ok(dagster::run(namespace, job).await?.state)
 }
 
