@@ -1,15 +1,13 @@
 //! Prefect, whose pods all run on the cluster: the server, the worker, one that deploys and launches a flow,
 //! and the runs of flows.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::FutureExt as _;
 use serde_json::json;
 
-use super::Client;
 use super::python::Environment;
 use super::python_image;
+use super::{Client, Demo, OptIn};
 use crate::scenario::Namespace;
 
 const ENVIRONMENT: Environment = Environment {
@@ -22,11 +20,10 @@ const MODULES: [&str; 4] =
     ["prefect", "prefect.cli", "prefect.server.api.server", "prefect_kubernetes.worker"];
 const INSTALL: &str = include_str!("../../schedulers/prefect/install.yaml");
 const LAUNCH: &str = include_str!("../../schedulers/prefect/launch.yaml");
-/// The code of the flows, and the program that deploys and launches them.
-const APP: [(&str, &str); 2] = [
-    ("flows.py", include_str!("../../schedulers/prefect/flows.py")),
-    ("run.py", include_str!("../../schedulers/prefect/run.py")),
-];
+/// The program that deploys and launches a flow.
+const RUN: &str = include_str!("../../schedulers/prefect/run.py");
+/// The code of the flows in scenarios.
+pub const FLOWS: &str = include_str!("../../schedulers/prefect/flows.py");
 
 /// Prefect with prefect-kubernetes.
 pub const CLIENT: Client = Client {
@@ -34,24 +31,38 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![python_image::prepare(&ENVIRONMENT, &MODULES).await?]) }.boxed(),
     short: false,
-    demo: None,
+    demo: Some(DEMO),
+};
+const DEMO: Demo = Demo {
+    title: "Prefect",
+    file: "schedulers/prefect/demo.py",
+    command: "prefect deployment run etl/etl --watch",
+    opt_in: OptIn::Namespace,
+    run: |namespace| Box::pin(run_demo(namespace)),
 };
 
-/// Installs Prefect in the namespace, and waits until its server is ready.
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    install(namespace, include_str!("../../schedulers/prefect/demo.py")).await?;
+    let state = run(namespace, "etl").await?;
+    ensure!(state == "Completed", "the flow run has ended as {state}");
+    Ok(state)
+}
+
+/// Installs Prefect in the namespace with `flows`, the code of the flows, and waits until its server is ready.
 ///
 /// # Errors
 /// If an object cannot be created, or the server is not ready in time.
-pub async fn install(namespace: &Namespace) -> Result<()> {
-    let files: BTreeMap<_, _> = APP.into_iter().collect();
+pub async fn install(namespace: &Namespace, flows: &str) -> Result<()> {
     let code = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "prefect-app"}, "data": files,
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "prefect-app"},
+        "data": {"flows.py": flows, "run.py": RUN},
     });
     namespace.create(&code.to_string()).await?;
     namespace.create(&INSTALL.replace("NAMESPACE", namespace.name())).await?;
     namespace.pod_ready("server").await.map(drop)
 }
 
-/// Starts the worker, runs the flow `flow` in `flows.py`, waits until its run has ended, and returns its
+/// Starts the worker, runs the flow `flow`, waits until its run has ended, and returns its
 /// state (`Completed`). A namespace can run one flow.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ fn workflow(name: &'static str, namespace: &'static str) -> Workflow {
 
 /// Installs Prefect, and runs the flow.
 async fn run(namespace: &Namespace, flow: &str) -> Result<String> {
-    prefect::install(namespace).await?;
+    prefect::install(namespace, prefect::FLOWS).await?;
     prefect::run(namespace, flow).await
 }
 
