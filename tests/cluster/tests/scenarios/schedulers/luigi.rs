@@ -68,8 +68,8 @@ struct Run {
     logs: Vec<String>,
 }
 
-/// Runs `task`, whose first pod fails, and whose second pod exits with `code`. Luigi deletes the Job of a task
-/// that has succeeded, so the logs are read before.
+/// Runs `task`, whose first pod fails, and whose second pod exits with `code`. Luigi deletes the Job of a
+/// task that has succeeded, so the logs are read before.
 async fn two_attempts(namespace: &Namespace, task: &str, code: u8) -> Result<Run> {
     start(namespace, task).await?;
     let (first, one) = working(namespace, None).await?;
