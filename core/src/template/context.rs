@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use minijinja::Value;
 use minijinja::value::Object;
 
-use super::{Missed, MissedVariable};
+use super::{Missed, MissedVariable, UsedMaps};
 use crate::identity::spec::IdentityField;
 use crate::identity::{self, Scheduler};
 use crate::names;
@@ -27,9 +27,9 @@ pub struct Context {
     root: Arc<Root>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Root {
-    plain: BTreeMap<&'static str, String>,
+    plain: Arc<BTreeMap<&'static str, String>>,
     /// The scheduler that created the pod, if it is known, for messages.
     scheduler: Option<Arc<Scheduler>>,
     /// Whether the pod has a run annotation.
@@ -61,6 +61,18 @@ impl Context {
         container: Option<&Container<'_>>,
         scheduler: Option<&Arc<Scheduler>>,
     ) -> Self {
+        Self::reading(UsedMaps::ALL, pod, namespace, container, scheduler)
+    }
+
+    /// Like [`new`](Self::new), for templates that only read the maps in `used`.
+    #[must_use]
+    pub fn reading(
+        used: UsedMaps,
+        pod: &Pod<'_>,
+        namespace: &str,
+        container: Option<&Container<'_>>,
+        scheduler: Option<&Arc<Scheduler>>,
+    ) -> Self {
         let missed = Missed::default();
         let identity = identity::identify(pod, scheduler);
         let identity_is_joined = identity.is_joined();
@@ -75,29 +87,38 @@ impl Context {
             ("namespace", Some(namespace.to_owned())),
             ("pod", pod.name.map(str::to_owned)),
         ];
-        let map = |name, place: String, values: BTreeMap<String, String>, unknown| {
-            Arc::new(Map { name, place, values, unknown, missed: Arc::clone(&missed) })
-        };
-        let owned = |strings: &Strings<'_>| {
-            strings.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-        };
-        let (place, values, unknown) = env(container);
+        let (place, values, unknown) = env(container.filter(|_| used.env));
+        let read = |is_used, strings| if is_used { owned(strings) } else { BTreeMap::new() };
         Self {
             root: Arc::new(Root {
-                plain: plain.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+                plain: Arc::new(plain.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()),
                 scheduler: scheduler.cloned(),
                 has_run_annotation: identity_is_joined,
-                labels: map("labels", "metadata.labels".to_owned(), owned(&pod.labels), BTreeMap::new()),
-                annotations: map(
+                labels: Map::of_metadata("labels", read(used.labels, pod.labels), &missed),
+                annotations: Map::of_metadata(
                     "annotations",
-                    "metadata.annotations".to_owned(),
-                    owned(&pod.annotations),
-                    BTreeMap::new(),
+                    read(used.annotations, pod.annotations),
+                    &missed,
                 ),
-                env: map("env", place, values, unknown),
+                env: Arc::new(Map { name: "env", place, values, unknown, missed: Arc::clone(&missed) }),
                 missed,
             }),
         }
+    }
+
+    /// The same variables, with the labels and annotations that the pod has after a change; `None` if they
+    /// have not changed.
+    #[must_use]
+    pub fn with_metadata(&self, labels: Option<Strings<'_>>, annotations: Option<Strings<'_>>) -> Self {
+        let mut root = Root::clone(&self.root);
+        let changed = |name, strings| Map::of_metadata(name, owned(strings), &self.root.missed);
+        if let Some(labels) = labels {
+            root.labels = changed("labels", labels);
+        }
+        if let Some(annotations) = annotations {
+            root.annotations = changed("annotations", annotations);
+        }
+        Self { root: Arc::new(root) }
     }
 
     pub(super) fn root(&self) -> Value {
@@ -107,6 +128,18 @@ impl Context {
     /// The last variable that had no value.
     pub(super) fn missed(&self) -> Option<MissedVariable> {
         self.root.missed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn owned(strings: Strings<'_>) -> BTreeMap<String, String> {
+    strings.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+impl Map {
+    /// The labels or annotations of a pod.
+    fn of_metadata(name: &'static str, values: BTreeMap<String, String>, missed: &Missed) -> Arc<Self> {
+        let (place, unknown) = (format!("metadata.{name}"), BTreeMap::new());
+        Arc::new(Self { name, place, values, unknown, missed: Arc::clone(missed) })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Finds errors that do not depend on the pod when the profile is read, not when the branch is rendered.
 
+use std::collections::HashSet;
+
 use minijinja::machinery::{Token, WhitespaceConfig, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
@@ -40,21 +42,26 @@ pub const FILTERS: &[&str] = &[
     "upper",
 ];
 
-/// Refuses unknown variables.
-pub(super) fn variables(template: &minijinja::Template<'_, '_>) -> Result<(), InvalidTemplateSyntax> {
-    let mut unknown: Vec<_> = template
-        .undeclared_variables(false)
-        .into_iter()
-        .filter(|name| !VARIABLES.contains(&name.as_str()))
-        .collect();
+/// What a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TextKind {
+    /// Text with expressions in braces.
+    Template,
+    /// One expression, without braces.
+    Expression,
+}
+
+/// Refuses unknown variables. `used` are all variables of a template that it does not set itself.
+pub(super) fn variables(used: HashSet<String>) -> Result<(), InvalidTemplateSyntax> {
+    let mut unknown: Vec<_> = used.into_iter().filter(|name| !VARIABLES.contains(&name.as_str())).collect();
     // A set has no order, and every replica must have the same message for a profile.
     unknown.sort();
     unknown.into_iter().next().map_or(Ok(()), |name| Err(InvalidTemplateSyntax::UnknownVariable { name }))
 }
 
 /// The tokens of a template with their lines. A template that cannot be parsed was refused before.
-fn tokens_of(text: &str) -> Vec<(Token<'_>, usize)> {
-    tokenize(text, false, SyntaxConfig, WhitespaceConfig::default())
+fn tokens_of(text: &str, kind: TextKind) -> Vec<(Token<'_>, usize)> {
+    tokenize(text, kind == TextKind::Expression, SyntaxConfig, WhitespaceConfig::default())
         .filter_map(Result::ok)
         .map(|(token, span)| (token, usize::from(span.start_line)))
         .collect()
@@ -64,7 +71,7 @@ fn tokens_of(text: &str) -> Vec<(Token<'_>, usize)> {
 /// structure of the JSON. This tracks strings through the text of the template. The effect of branches is
 /// covered by the check that the result is valid JSON.
 pub(super) fn json(text: &str) -> Result<(), InvalidTemplateSyntax> {
-    let tokens = tokens_of(text);
+    let tokens = tokens_of(text, TextKind::Template);
     let mut inside = false;
     for (position, (token, line)) in tokens.iter().enumerate() {
         match token {
@@ -153,8 +160,8 @@ fn growth(tokens: &[(Token<'_>, usize)]) -> Result<(), InvalidTemplateSyntax> {
 
 /// Refuses unknown filters, and constructs whose result is much larger than their input: calls and
 /// multiplications (which repeat a string).
-pub(super) fn tokens(text: &str) -> Result<(), InvalidTemplateSyntax> {
-    let tokens = tokens_of(text);
+pub(super) fn tokens(text: &str, kind: TextKind) -> Result<(), InvalidTemplateSyntax> {
+    let tokens = tokens_of(text, kind);
     for (position, (token, line)) in tokens.iter().enumerate() {
         let line = *line;
         let at = |position: usize| tokens.get(position).map(|(token, _)| token);

@@ -5,8 +5,10 @@
 //! is escaped for its [`Slot`]: it can be a component of a path and never becomes two.
 //!
 //! A template is checked when its profile is read ([`check`] finds errors that do not depend on the pod), and
-//! rendered at admission ([`render`]) with values of the pod only ([`Context`]).
+//! rendered at admission ([`render`]) with values of the pod only ([`Context`]). What is rendered for most
+//! pods is compiled once ([`Templates`]). A [`Condition`] is an expression of the same language.
 
+mod compiled;
 mod context;
 mod filter;
 mod lint;
@@ -17,6 +19,9 @@ use std::sync::{Arc, LazyLock};
 
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 
+use lint::TextKind;
+
+pub use compiled::{Condition, TemplateId, Templates, UsedMaps};
 pub use context::Context;
 pub use lint::{FILTERS, VARIABLES};
 pub use slot::Slot;
@@ -58,6 +63,14 @@ pub enum InvalidTemplateSyntax {
     NotInString {
         /// The line, counted from 1.
         line: usize,
+    },
+    /// A condition cannot be parsed.
+    #[error(
+        "not a valid condition ({message}): write an expression without braces, such as `labels.team == \"a\"`"
+    )]
+    Condition {
+        /// The message of the engine.
+        message: String,
     },
     /// It uses a construct that is not supported.
     #[error("line {line}: {construct} is not supported in templates of a BootProfile")]
@@ -105,14 +118,17 @@ pub fn is_one(text: &str) -> bool {
 /// If it cannot work for any pod: invalid syntax, an unknown filter or variable, or a value that `slot` does
 /// not allow.
 pub fn check(text: &str, slot: Slot) -> Result<(), InvalidTemplateSyntax> {
-    let engine = engine(slot);
-    let template = engine.template_from_str(text).map_err(|error| InvalidTemplateSyntax::Syntax {
+    let template = engine(slot).template_from_str(text).map_err(|error| syntax_error(&error))?;
+    lint::variables(template.undeclared_variables(false))?;
+    lint::tokens(text, TextKind::Template)?;
+    if slot == Slot::Json { lint::json(text) } else { Ok(()) }
+}
+
+fn syntax_error(error: &minijinja::Error) -> InvalidTemplateSyntax {
+    InvalidTemplateSyntax::Syntax {
         line: error.line().unwrap_or(1),
         message: error.detail().unwrap_or("the template cannot be parsed").to_owned(),
-    })?;
-    lint::variables(&template)?;
-    lint::tokens(text)?;
-    if slot == Slot::Json { lint::json(text) } else { Ok(()) }
+    }
 }
 
 /// Renders the template `text`, which [`check`] has accepted, with values escaped for `slot`.
@@ -120,7 +136,25 @@ pub fn check(text: &str, slot: Slot) -> Result<(), InvalidTemplateSyntax> {
 /// # Errors
 /// If a variable is undefined, or its value is not allowed in the slot.
 pub fn render(text: &str, context: &Context, slot: Slot) -> Result<String, RenderError> {
-    let failed = |error: &minijinja::Error| match error.kind() {
+    let template = engine(slot).template_from_str(text).map_err(|error| render_error(&error, context))?;
+    let text = evaluate(&template, context)?;
+    slot.check(&text).map_err(RenderError::Refused)?;
+    Ok(text)
+}
+
+/// The result of a template, of limited size.
+fn evaluate(template: &minijinja::Template<'_, '_>, context: &Context) -> Result<String, RenderError> {
+    let mut out = Bounded(Vec::new());
+    template
+        .render_captured_to(context.root(), &mut out)
+        .map(drop)
+        .map_err(|error| render_error(&error, context))?;
+    String::from_utf8(out.0).map_err(|error| RenderError::Refused(error.to_string()))
+}
+
+/// Why a template or condition cannot be evaluated with `context`.
+fn render_error(error: &minijinja::Error, context: &Context) -> RenderError {
+    match error.kind() {
         ErrorKind::UndefinedError => match context.missed() {
             Some(MissedVariable { variable, reason, remedy }) => {
                 RenderError::Undefined { variable, reason, remedy }
@@ -129,15 +163,7 @@ pub fn render(text: &str, context: &Context, slot: Slot) -> Result<String, Rende
         },
         ErrorKind::OutOfFuel | ErrorKind::WriteFailure => RenderError::TooLarge,
         _ => RenderError::Refused(error.detail().map_or_else(|| error.to_string(), str::to_owned)),
-    };
-    let mut out = Bounded(Vec::new());
-    engine(slot)
-        .template_from_str(text)
-        .and_then(|template| template.render_captured_to(context.root(), &mut out).map(drop))
-        .map_err(|error| failed(&error))?;
-    let text = String::from_utf8(out.0).map_err(|error| RenderError::Refused(error.to_string()))?;
-    slot.check(&text).map_err(RenderError::Refused)?;
-    Ok(text)
+    }
 }
 
 /// A writer with a limit.
