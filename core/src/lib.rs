@@ -2,7 +2,7 @@
 //!
 //! # Data flow
 //! ```text
-//! AdmissionReview → selection → profile → identity → input → plan → patch → AdmissionResponse
+//! AdmissionReview → selection → profile → identity → overlay → input → plan → patch → AdmissionResponse
 //! ```
 //! [`admission`] runs these steps once, for the webhook, `bootlace inject`, `bootlace explain`, the tests,
 //! the benches and the fuzz targets.
@@ -14,6 +14,7 @@
 //! | select | [`selection`] | is this pod a task, and which profile does it name |
 //! | look up the profile | [`profile`] | what does that profile contain |
 //! | identify | [`identity`] | which scheduler created the task, and which container runs it |
+//! | change | [`overlay`] | how does the profile change the pod, before boot is added to it |
 //! | resolve inputs | [`input`], [`output`] | which objects of earlier tasks does the pod name, and which does it store |
 //! | render | [`template`] | which values do the templates of the profile have for this pod |
 //! | plan | [`plan`] | which changes does the pod need, and why |
@@ -35,6 +36,7 @@ pub mod input;
 pub mod json_error;
 pub mod names;
 pub mod output;
+pub mod overlay;
 pub mod patch;
 pub mod plan;
 pub mod pod;

@@ -42,6 +42,9 @@ pub const ANNOTATION_ENTRYPOINT: &str = "bootlace.dev/entrypoint";
 pub const ANNOTATION_ENV_MODE: &str = "bootlace.dev/env-mode";
 /// Pod annotation: the boot image of the pod, which the profile must allow.
 pub const ANNOTATION_INIT_IMAGE: &str = "bootlace.dev/init-image";
+/// Pod annotation: names of the optional overlays of the profile that are applied to the pod, in this order,
+/// separated by commas.
+pub const ANNOTATION_OVERLAYS: &str = "bootlace.dev/overlays";
 /// Annotation of Kubernetes that names the main container of a pod.
 pub const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
@@ -221,6 +224,16 @@ pub const ENV_WAIT: &str = "BOOTLACE_WAIT";
 pub const MOUNT_AWAITED: &str = "/bootlace-awaited";
 /// Label of a `Pipe`: a hash of its scheduler, workflow and run, by which later tasks of the run find it.
 pub const LABEL_PIPE_RUN: &str = "bootlace.dev/pipe-run";
+
+/// Whether the name of a container or volume is one that Bootlace uses now or may use later, so that an
+/// overlay cannot use it.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    name.strip_prefix(VOLUME).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// Prefix of the variables of Bootlace.
+pub const ENV_PREFIX: &str = "BOOTLACE_";
 
 /// Whether the name of a container is reserved for Bootlace.
 #[must_use]

@@ -1,10 +1,10 @@
 //! The plan as JSON patch operations (RFC 6902).
 //!
 //! The operations are not a diff of two documents: a diff of typed objects drops fields that are unknown to
-//! the types, and its time grows with the square of the size of the pod. All operations add values, with
-//! three exceptions: the hook replaces the postStart handler of the pod and runs it, the injected init
-//! containers are moved after one that another webhook has added, and the signature of a copied pod is
-//! replaced.
+//! the types, and its time grows with the square of the size of the pod. All operations add values, with four
+//! exceptions: an overlay can replace values, the hook replaces the postStart handler of the pod and runs it,
+//! the injected init containers are moved after one that another webhook has added, and the signature of a
+//! copied pod is replaced.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::input::{ContainerEdit, ObjectName, PodEdits};
 use crate::names;
+use crate::overlay::{Change, Edit};
 use crate::plan::{EnvDelivery, Plan, TaskCommand, TaskContainer};
 use crate::pod::{Container, FieldPath, List, Op, Operation, PathStep, Pod};
 use crate::profile::spec::Position;
@@ -73,6 +74,19 @@ pub fn operations(plan: Plan<'_>, pod: &Pod<'_>) -> Result<Vec<Operation>, Patch
         change_task(&mut patch, CONTAINERS, task, &plan.mounts, plan.env_from.as_ref());
     }
     Ok(patch.0)
+}
+
+/// The operations that apply the overlays of a pod. They are applied before all others.
+#[must_use]
+pub fn overlays(steps: Vec<Edit>) -> Vec<Operation> {
+    let mut patch = Patch::default();
+    for Edit { path, change } in steps {
+        match change {
+            Change::Add(value) => patch.add(path, value),
+            Change::Replace(value) => patch.replace(path, value),
+        }
+    }
+    patch.0
 }
 
 /// The operations that deliver the inputs of `pod`. They are applied before those of its plan.

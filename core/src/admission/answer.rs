@@ -150,11 +150,15 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOut
             (ReviewResponse::refuse(uid, refusal), ReviewOutcome::Refused, Some(injection.profile.name))
         }
         Decision::Inject(injection) => {
-            let Injection { profile, warnings, patch, reason, named_by, resolved, .. } = *injection;
+            let Injection { profile, overlays, warnings, patch, reason, named_by, resolved, .. } = *injection;
             let mut audit = BTreeMap::from([
                 ("profile", format!("{} generation {}: {named_by}", profile.name, profile.generation)),
                 ("reason", reason.to_string()),
             ]);
+            if !overlays.is_empty() {
+                let names: Vec<_> = overlays.iter().map(|overlay| overlay.name.as_str()).collect();
+                audit.insert("overlays", names.join(", "));
+            }
             if !resolved.is_empty() {
                 let resolved: Vec<_> = resolved.iter().map(ResolvedInput::to_string).collect();
                 audit.insert("pipes", resolved.join(", "));

@@ -1,16 +1,20 @@
-//! The steps of admission that a review and a pod alone share: select, resolve inputs, plan, patch.
+//! The steps of admission that a review and a pod alone share: select, apply overlays, resolve inputs, plan,
+//! patch.
 
 use std::fmt;
 
-use super::decision::{Decision, Injection, LookupResults, PendingLookup, Reordering};
+use super::decision::{AppliedOverlay, Decision, Injection, LookupResults, PendingLookup, Reordering};
 use crate::code::{Code, Coded as _};
+use crate::identity;
 use crate::injected_config::ProfileRef;
 use crate::input::{self, BootInputs, InputError, Inputs, Resolution};
 use crate::names;
+use crate::overlay::{Applied, Chain, OverlayError, Step};
 use crate::patch::{self, PatchError};
-use crate::plan::{self, AdmissionContext, Plan, PlanError, PreparedProfile, PreparedProfiles};
+use crate::plan::{self, AdmissionContext, Plan, PlanError, PreparedProfile, PreparedProfiles, SelectedTask};
 use crate::pod::{DoesNotApply, Json, Operation, Pod, apply};
 use crate::profile::NoProfile;
+use crate::quote::quoted;
 use crate::review::Refusal;
 use crate::selection::{self, MatchReason, ProfileSelectedBy, Selection, SkipReason};
 
@@ -58,40 +62,70 @@ impl From<DoesNotApply> for EarlyOutcome {
 }
 
 fn inject<P>(
-    object: Json<'_>,
+    mut object: Json<'_>,
     origin: AdmissionContext<'_>,
     profiles: &PreparedProfiles,
     found: &LookupResults,
     view: impl FnOnce(&Plan<'_>, &Pod<'_>) -> P,
 ) -> Result<Injection<P>, EarlyOutcome> {
     let pod = read(&object)?;
-    let Selected { reason, named_by, prepared, inputs } = select(&object, &pod, origin, profiles, found)?;
-    let Inputs { edits, boot, resolved, unresolved, mut warnings } = inputs;
-    let mut operations = patch::inputs(edits, &pod);
-    let decided = if operations.is_empty() {
-        let decided = plan(&pod, origin, prepared, found, &boot, view)?;
+    let selected = select(&object, &pod, origin, profiles)?;
+    // All that follows sees the pod with its overlays, as if its author had written them. Only such a pod is
+    // read again.
+    let (pod, overlaid) = match overlays(&pod, origin, &selected)? {
+        None => (pod, Overlaid::default()),
+        Some(chain) => {
+            let name = pod.display_name().to_owned();
+            drop(pod);
+            let applied = chain.apply(&mut object);
+            let applied = applied.map_err(|error| refuse_overlay(&name, selected.prepared, &error))?;
+            let overlaid = Overlaid::from(applied);
+            let pod = Pod::read(&object).map_err(PlanError::from);
+            let pod = pod.and_then(|pod| plan::check_changed(&pod).map(|()| pod));
+            (pod.map_err(|error| overlaid.refuse_plan(&name, selected.prepared, &error))?, overlaid)
+        }
+    };
+    let Inputs { edits, boot, resolved, unresolved, warnings: input_warnings } =
+        resolve_inputs(&object, &pod, origin, &selected, found)?;
+    let input_operations = patch::inputs(edits, &pod);
+    let decided = if input_operations.is_empty() {
+        let decided = plan(&pod, origin, (&selected, &overlaid), found, &boot, view)?;
         apply(object, &decided.patch)?;
         decided
     } else {
         // The plan sees the pod with its inputs, as if it had named them itself. Only such a pod is read
         // twice: which inputs it has is known after the first time.
-        let object = apply(object, &operations)?;
-        let decided = plan(&read(&object)?, origin, prepared, found, &boot, view)?;
+        let object = apply(object, &input_operations)?;
+        let decided = plan(&read(&object)?, origin, (&selected, &overlaid), found, &boot, view)?;
         apply(object, &decided.patch)?;
         decided
     };
-    let Planned { profile, warnings: plan_warnings, patch, view: pod } = decided;
-    operations.extend(patch);
+    let Planned { profile, warnings: plan_warnings, patch: plan_operations, view: pod } = decided;
+    let Selected { reason, named_by, .. } = selected;
+    let Overlaid { overlays, mut operations, mut warnings } = overlaid;
+    operations.extend(input_operations);
+    operations.extend(plan_operations);
+    warnings.extend(input_warnings);
     warnings.extend(plan_warnings);
-    Ok(Injection { reason, named_by, profile, warnings, resolved, unresolved, patch: operations, pod })
+    Ok(Injection {
+        reason,
+        named_by,
+        profile,
+        overlays,
+        warnings,
+        resolved,
+        unresolved,
+        patch: operations,
+        pod,
+    })
 }
 
-/// A task, with its profile and the inputs from earlier tasks.
+/// A task, with its profile.
 struct Selected<'r> {
     reason: MatchReason,
     named_by: ProfileSelectedBy,
     prepared: &'r PreparedProfile,
-    inputs: Inputs,
+    task: SelectedTask<'r>,
 }
 
 fn select<'r>(
@@ -99,7 +133,6 @@ fn select<'r>(
     pod: &Pod<'_>,
     origin: AdmissionContext<'_>,
     profiles: &'r PreparedProfiles,
-    found: &LookupResults,
 ) -> Result<Selected<'r>, EarlyOutcome> {
     let default = profiles.default_of(origin.namespace);
     let (profile, named_by, reason) = match selection::select(pod, default, profiles.schedulers()) {
@@ -117,11 +150,71 @@ fn select<'r>(
         Selection::Skip(skip) => return Err(EarlyOutcome::Skip(skip)),
     };
     let prepared = find_profile(pod, profiles, profile, named_by)?;
-    let tasks = plan::task_containers(pod, prepared).map_err(|error| refuse_plan(pod, prepared, &error))?;
-    let task = || profiles.schedulers().identify(pod);
-    let resolved = input::resolve(object, pod, &tasks, task, &prepared.profile.spec, found.pipes.as_ref());
+    let task = SelectedTask::new(pod, prepared).map_err(|error| refuse_plan(pod, prepared, &error))?;
+    Ok(Selected { reason, named_by, prepared, task })
+}
+
+/// The overlays that `pod` gets; `None` if it gets none.
+fn overlays<'r>(
+    pod: &Pod<'_>,
+    origin: AdmissionContext<'_>,
+    selected: &Selected<'r>,
+) -> Result<Option<Chain<'r>>, Refusal> {
+    let Selected { prepared, task, .. } = selected;
+    let profile = (prepared.profile.name.as_str(), &*prepared.overlays);
+    Chain::new(pod, origin.namespace, task.scheduler, &task.containers, profile)
+        .map_err(|error| refuse_overlay(pod.display_name(), prepared, &error))
+}
+
+/// The overlays that were applied to a pod.
+#[derive(Default)]
+struct Overlaid {
+    overlays: Vec<AppliedOverlay>,
+    operations: Vec<Operation>,
+    warnings: Vec<String>,
+}
+
+impl From<Applied> for Overlaid {
+    fn from(applied: Applied) -> Self {
+        let mut overlaid = Self { warnings: applied.warnings, ..Self::default() };
+        for Step { name, edits, kept } in applied.steps {
+            overlaid.overlays.push(AppliedOverlay { name, operations: edits.len(), kept });
+            overlaid.operations.extend(patch::overlays(edits));
+        }
+        overlaid
+    }
+}
+
+impl Overlaid {
+    /// Refuses the pod. The message names the overlays, because the reason can be a part that only they have
+    /// added.
+    fn refuse_plan(&self, pod: &str, prepared: &PreparedProfile, error: &PlanError) -> Refusal {
+        let names: Vec<_> = self.overlays.iter().map(|overlay| overlay.name.as_str()).collect();
+        let pod = match &*names {
+            [] => pod.to_owned(),
+            [name] => format!("{pod} with overlay {name:?}"),
+            names => format!("{pod} with overlays {}", quoted(names)),
+        };
+        Refusal::new(error.code(), &format!("bootlace: pod {pod}: {error}"))
+            .with_profile(&prepared.profile.name)
+            .with_undefined(error.undefined())
+    }
+}
+
+fn resolve_inputs(
+    object: &Json<'_>,
+    pod: &Pod<'_>,
+    origin: AdmissionContext<'_>,
+    selected: &Selected<'_>,
+    found: &LookupResults,
+) -> Result<Inputs, EarlyOutcome> {
+    let Selected { prepared, task, .. } = selected;
+    let tasks = task.containers_in(pod);
+    let identity = || identity::identify(pod, task.scheduler);
+    let resolved =
+        input::resolve(object, pod, &tasks, identity, &prepared.profile.spec, found.pipes.as_ref());
     match resolved.map_err(|error| refuse_input(pod, prepared, &error))? {
-        Resolution::Inputs(inputs) => Ok(Selected { reason, named_by, prepared, inputs }),
+        Resolution::Inputs(inputs) => Ok(inputs),
         Resolution::Ask(runs) => {
             let namespace = origin.namespace.to_owned();
             Err(EarlyOutcome::Lookup(Box::new(PendingLookup::Pipes { namespace, runs })))
@@ -196,18 +289,21 @@ struct Planned<P> {
 fn plan<P>(
     pod: &Pod<'_>,
     origin: AdmissionContext<'_>,
-    prepared: &PreparedProfile,
+    (selected, overlaid): (&Selected<'_>, &Overlaid),
     found: &LookupResults,
     inputs: &BootInputs,
     view: impl FnOnce(&Plan<'_>, &Pod<'_>) -> P,
 ) -> Result<Planned<P>, EarlyOutcome> {
-    let planned = plan::plan(pod, origin, prepared, found.images.as_ref(), inputs);
-    let plan = match planned.map_err(|error| refuse_plan(pod, prepared, &error))? {
+    let Selected { prepared, task, .. } = selected;
+    let planned = plan::plan(pod, origin, (*prepared, task), found.images.as_ref(), inputs);
+    let refuse = |error| overlaid.refuse_plan(pod.display_name(), prepared, &error);
+    let mut plan = match planned.map_err(refuse)? {
         plan::PlanOutcome::Plan(plan) => *plan,
         plan::PlanOutcome::Lookup(lookup) => {
             return Err(EarlyOutcome::Lookup(Box::new(PendingLookup::Images(lookup))));
         }
     };
+    plan.injected.overlays = overlaid.overlays.iter().map(|overlay| overlay.name.clone()).collect();
     let view = view(&plan, pod);
     let (profile, warnings) = (plan.config.profile.clone(), plan.warnings.clone());
     let patch = patch::operations(plan, pod)?;
@@ -223,7 +319,11 @@ fn message(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
 }
 
 fn refuse_plan(pod: &Pod<'_>, prepared: &PreparedProfile, error: &PlanError) -> Refusal {
-    Refusal::new(error.code(), &message(pod, error))
+    Overlaid::default().refuse_plan(pod.display_name(), prepared, error)
+}
+
+fn refuse_overlay(pod: &str, prepared: &PreparedProfile, error: &OverlayError) -> Refusal {
+    Refusal::new(error.code(), &format!("bootlace: pod {pod}: {error}"))
         .with_profile(&prepared.profile.name)
         .with_undefined(error.undefined())
 }

@@ -25,6 +25,17 @@ pub enum Decision<P = Value, R = P> {
     Refuse(Refusal),
 }
 
+/// An overlay that was applied to a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedOverlay {
+    /// Its name.
+    pub name: String,
+    /// How many operations of the patch belong to it. The patch begins with those of the overlays, in order.
+    pub operations: usize,
+    /// The paths of values that it would have set, but that the pod or an earlier overlay has set.
+    pub kept: Vec<String>,
+}
+
 /// Changes to a pod, and their reasons.
 pub struct Injection<P = Value> {
     /// Why the pod is a task.
@@ -33,6 +44,8 @@ pub struct Injection<P = Value> {
     pub named_by: ProfileSelectedBy,
     /// The profile.
     pub profile: ProfileRef,
+    /// The overlays that were applied, in order.
+    pub overlays: Vec<AppliedOverlay>,
     /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
     /// Resolved inputs from earlier tasks.

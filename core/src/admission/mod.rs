@@ -13,5 +13,5 @@ mod decision;
 mod single_pod;
 
 pub use answer::{Answered, ReviewOutcome, Subject, review, review_with};
-pub use decision::{Decision, Injection, LookupResults, PendingLookup, Reordering};
+pub use decision::{AppliedOverlay, Decision, Injection, LookupResults, PendingLookup, Reordering};
 pub use single_pod::{admit, admit_with, preview, preview_with};

@@ -32,14 +32,23 @@ pub fn admit_with<'a>(
 ) -> Result<Decision, Box<PendingLookup>> {
     Ok(match decide(Json::from(&object), origin.into(), profiles, found, |_, _| ())? {
         Decision::Inject(injection) => {
-            let Injection { reason, named_by, profile, warnings, resolved, unresolved, patch, pod: () } =
-                *injection;
+            let Injection {
+                reason,
+                named_by,
+                profile,
+                overlays,
+                warnings,
+                resolved,
+                unresolved,
+                patch,
+                pod: (),
+            } = *injection;
             if let Err(error) = patched(&mut object, &patch) {
                 return Ok(Decision::Refuse(internal_error(&error)));
             }
             let pod = object;
             let injection =
-                Injection { reason, named_by, profile, warnings, resolved, unresolved, patch, pod };
+                Injection { reason, named_by, profile, overlays, warnings, resolved, unresolved, patch, pod };
             Decision::Inject(Box::new(injection))
         }
         Decision::Reorder(reordering) => {

@@ -2,6 +2,7 @@
 
 use super::Code;
 use crate::input::InputError;
+use crate::overlay::{OverlayError, OverlayProblem};
 use crate::plan::{InitImageError, PipesError, PlanError};
 use crate::profile::NoProfile;
 
@@ -45,6 +46,7 @@ impl Coded for PlanError {
             Self::Pipes(error) => error.code(),
             Self::Template { .. } => Code::TemplateNotRendered,
             Self::InvalidTemplate(_) => Code::TemplateInvalid,
+            Self::InvalidOverlay(_) => Code::OverlayInvalid,
             Self::Serialization(_) => Code::InternalError,
         }
     }
@@ -100,6 +102,26 @@ impl Coded for InputError {
             Self::WhichFile { .. } => Code::InputFileAmbiguous,
             Self::NameTaken { .. } => Code::InputNameTaken,
             Self::LookupFailed { .. } => Code::InputLookupFailed,
+        }
+    }
+}
+
+impl Coded for OverlayError {
+    fn code(&self) -> Code {
+        let problem = match self {
+            Self::NoneNamed | Self::NamedTwice { .. } => return Code::OverlaysInvalid,
+            Self::Unknown { .. } => return Code::OverlayUnknown,
+            Self::Overlay { problem, .. } => problem,
+        };
+        match **problem {
+            OverlayProblem::Evaluate { .. } => Code::OverlayNotEvaluated,
+            OverlayProblem::Label { .. } => Code::OverlayLabelInvalid,
+            OverlayProblem::NameTaken { .. } => Code::OverlayNameTaken,
+            OverlayProblem::UnknownContainer { .. } => Code::OverlayContainerUnknown,
+            OverlayProblem::TypeDiffers { .. } => Code::OverlayTypeDiffers,
+            OverlayProblem::PathNotFound { .. } => Code::OverlayPathNotFound,
+            OverlayProblem::TestFailed { .. } => Code::OverlayTestFailed,
+            OverlayProblem::TooLarge { .. } => Code::OverlaysTooLarge,
         }
     }
 }

@@ -12,7 +12,8 @@ pub use coded::Coded;
 
 bootlace_launch::codes_with_launcher! {
     // Admission: the request, the pod (10xx), profiles (11xx), containers (12xx), env and commands (13xx),
-    // pods that are injected already (14xx), boot images (15xx), outputs (16xx), inputs (17xx).
+    // pods that are injected already (14xx), boot images (15xx), outputs (16xx), inputs (17xx),
+    // overlays (18xx).
     /// The admission review cannot be parsed.
     ReviewMalformed = "BL1001",
     /// A field of the pod has the wrong type.
@@ -147,6 +148,28 @@ bootlace_launch::codes_with_launcher! {
     InputNameTaken = "BL1714",
     /// An input cannot be looked up.
     InputLookupFailed = "BL1715",
+    /// An overlay of a BootProfile is invalid.
+    OverlayInvalid = "BL1801",
+    /// The overlays annotation is empty, or names an overlay twice.
+    OverlaysInvalid = "BL1802",
+    /// The overlays annotation names an overlay that is unknown or not optional.
+    OverlayUnknown = "BL1803",
+    /// A condition or value of an overlay cannot be evaluated for the pod.
+    OverlayNotEvaluated = "BL1804",
+    /// A value of an overlay is not a valid label.
+    OverlayLabelInvalid = "BL1805",
+    /// A name of an overlay is taken.
+    OverlayNameTaken = "BL1806",
+    /// An overlay changes a container that does not exist.
+    OverlayContainerUnknown = "BL1807",
+    /// A value of an overlay has another type than in the pod.
+    OverlayTypeDiffers = "BL1808",
+    /// A JSON patch of an overlay has a path that does not exist in the pod.
+    OverlayPathNotFound = "BL1809",
+    /// A test in a JSON patch of an overlay failed.
+    OverlayTestFailed = "BL1810",
+    /// The overlays add too much to the pod.
+    OverlaysTooLarge = "BL1811",
     // Boot: its container (20xx), sources (21xx), servers (22xx), content (23xx), delivery of the env (24xx),
     // the volume (25xx).
     /// The boot container has no configuration.

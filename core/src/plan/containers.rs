@@ -24,10 +24,7 @@ pub(super) fn tasks<'p, 'a>(
     profile: &Profile,
     scheduler: Option<&Arc<Scheduler>>,
 ) -> Result<Vec<&'p Container<'a>>, PlanError> {
-    let count = pod.all_containers().count();
-    if count > MAX_CONTAINERS {
-        return Err(PlanError::TooManyContainers { count, limit: MAX_CONTAINERS });
-    }
+    check_count(pod)?;
     if let Some(list) = pod.annotations.get(names::ANNOTATION_CONTAINERS) {
         return named(pod, list, profile);
     }
@@ -42,6 +39,14 @@ pub(super) fn tasks<'p, 'a>(
         |scheduler| scheduler.task_containers(pod),
     );
     if tasks.is_empty() { Err(PlanError::NoContainers) } else { Ok(tasks) }
+}
+
+pub(super) fn check_count(pod: &Pod<'_>) -> Result<(), PlanError> {
+    let count = pod.all_containers().count();
+    if count > MAX_CONTAINERS {
+        return Err(PlanError::TooManyContainers { count, limit: MAX_CONTAINERS });
+    }
+    Ok(())
 }
 
 fn named<'p, 'a>(

@@ -38,13 +38,16 @@ pub struct InjectedAnnotation {
     /// Outputs that the pod waits for before it boots.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaits: Vec<AwaitedPipe>,
+    /// The overlays that were applied, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlays: Vec<String>,
     /// Which task containers have the postStart hook.
     #[serde(default, skip_serializing_if = "HookWhen::is_always")]
     pub hook_when: HookWhen,
 }
 
 impl InjectedAnnotation {
-    /// The annotation without the parts that depend on the Secret, the boot image and inputs.
+    /// The annotation without the parts that depend on the Secret, the boot image, inputs and overlays.
     pub(super) fn new(profile: &Profile, tasks: &[TaskContainer]) -> Self {
         let weakest = tasks.iter().max_by_key(|task| task.delivery);
         Self {
@@ -58,6 +61,7 @@ impl InjectedAnnotation {
             init_image: None,
             position: profile.spec.boot.position,
             awaits: Vec::new(),
+            overlays: Vec::new(),
             hook_when: profile.spec.hook.when,
         }
     }

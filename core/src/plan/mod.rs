@@ -5,7 +5,7 @@
 //! | `settings`, `prepared` | the parts that all pods of an installation or of a profile share |
 //! | `planner` | the steps of planning one pod |
 //! | `pod_plan` | their result |
-//! | `containers` | the task containers of the pod |
+//! | `selected_task`, `containers` | the task containers of the pod |
 //! | `entrypoint`, `image_lookup` | their commands, from the pod, the profile or the registry |
 //! | `env_mode`, `env_delivery` | how the boot env is delivered to them |
 //! | `task`, `launcher`, `hook`, `task_mounts` | the changes to them: command, postStart hook, mounts |
@@ -49,6 +49,7 @@ mod pull_secrets;
 mod references;
 mod reserved_names;
 mod resources;
+mod selected_task;
 mod settings;
 mod signed;
 mod sources;
@@ -65,6 +66,7 @@ pub use injected::{AwaitedPipe, InjectedAnnotation};
 pub use pipes::PipesError;
 pub use pod_plan::{Plan, PlanOutcome};
 pub use prepared::{PreparedProfile, PreparedProfiles};
+pub use selected_task::{SelectedTask, check_changed};
 pub use settings::InstallationSettings;
 pub use signed::{is_signed, sign_injected, stores_outputs};
 pub use task::{ExistingFields, InitContainerMounts, TaskCommand, TaskContainer};
@@ -75,31 +77,19 @@ use planner::{Commands, Planner};
 
 use crate::input::BootInputs;
 use crate::names;
-use crate::pod::{Container, Pod};
+use crate::pod::Pod;
 use crate::profile::Profile;
 
-/// The task containers of the original pod.
-///
-/// # Errors
-/// If the pod has no containers, names a container that does not exist, or mounts a volume of Bootlace.
-pub fn task_containers<'p, 'a>(
-    pod: &'p Pod<'a>,
-    prepared: &PreparedProfile,
-) -> Result<Vec<&'p Container<'a>>, PlanError> {
-    reserved_names::check_volumes_are_not_mounted(pod)?;
-    containers::tasks(pod, &prepared.profile, prepared.schedulers.detect(pod))
-}
-
-/// Plans the changes to `pod`, which is created in `origin`. `registry` contains the results of lookups in
-/// registries so far; without it, no registry can be queried. `inputs` are the outputs of earlier tasks that
-/// boot reads, and those that the pod waits for.
+/// Plans the changes to `pod`, which is created in `origin` and runs `task`. `registry` contains the results
+/// of lookups in registries so far; without it, no registry can be queried. `inputs` are the outputs of
+/// earlier tasks that boot reads, and those that the pod waits for.
 ///
 /// # Errors
 /// If the profile cannot be applied to the pod. The error contains the remedy.
 pub fn plan<'p>(
     pod: &'p Pod<'_>,
     origin: AdmissionContext<'p>,
-    prepared: &'p PreparedProfile,
+    (prepared, task): (&'p PreparedProfile, &SelectedTask<'p>),
     registry: Option<&ImageConfigs>,
     inputs: &'p BootInputs,
 ) -> Result<PlanOutcome<'p>, PlanError> {
@@ -109,7 +99,7 @@ pub fn plan<'p>(
     let init_image = init_image::choose(pod, prepared)?;
     let prepared = init_image.as_ref().map_or(prepared, ChosenInitImage::prepared);
 
-    let planner = Planner::new(pod, origin, prepared, init_image)?;
+    let planner = Planner::new(pod, origin, (prepared, task), init_image)?;
     let commands = match planner.commands(registry)? {
         Commands::Known(commands) => commands,
         Commands::Query(query) => return Ok(PlanOutcome::Lookup(query)),

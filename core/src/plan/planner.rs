@@ -14,8 +14,8 @@ use super::pipes::{self, Outputs, Sidecar, StoreContainer, TaskOutputs};
 use super::resources::{self, PodLimits};
 use super::{
     AdmissionContext, AwaitedPipe, BootSpec, EnvDelivery, ImageConfigs, ImageQuery, InjectedAnnotation, Plan,
-    PlanError, PreparedProfile, TaskContainer, boot_config, container_parts, containers, env_secret, signed,
-    sources, task,
+    PlanError, PreparedProfile, SelectedTask, TaskContainer, boot_config, container_parts, containers,
+    env_secret, signed, sources, task,
 };
 use crate::identity::{self, Scheduler};
 use crate::input::BootInputs;
@@ -76,11 +76,10 @@ impl<'p, 'a> Planner<'p, 'a> {
     pub(super) fn new(
         pod: &'p Pod<'a>,
         origin: AdmissionContext<'p>,
-        prepared: &'p PreparedProfile,
+        (prepared, task): (&'p PreparedProfile, &SelectedTask<'p>),
         init_image: Option<ChosenInitImage<'p>>,
     ) -> Result<Self, PlanError> {
-        let scheduler = prepared.schedulers.detect(pod);
-        let containers = containers::tasks(pod, &prepared.profile, scheduler)?;
+        let (scheduler, containers) = (task.scheduler, task.containers_in(pod));
         let mode = RequestedMode::new(pod, &prepared.profile, scheduler)?;
         let outputs = Outputs::declared(pod, &containers, &prepared.profile)?;
         Ok(Self {

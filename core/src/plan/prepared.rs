@@ -15,6 +15,7 @@ use super::{InstallationSettings, PlanError, Version, boot, init_container, sour
 use crate::identity::Schedulers;
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 use crate::names;
+use crate::overlay::Overlays;
 use crate::profile::init_image::OwnSources;
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::templates;
@@ -47,6 +48,8 @@ pub struct PreparedProfile {
     pub(super) keys: Option<Arc<SigningKeys>>,
     /// The env names that the sources can provide.
     pub(super) env_names: BootEnvNames,
+    /// The overlays, compiled. Shared with the variant for pods that select a boot image.
+    pub overlays: Arc<Overlays>,
     /// The positions of sources with templates. Most profiles have none.
     pub(super) templated: Vec<usize>,
     /// The version of the API server, if it is known.
@@ -78,6 +81,7 @@ impl PreparedProfile {
             keys: settings.keys.clone(),
             env_names: BootEnvNames::new(&sources),
             sources,
+            overlays: Arc::new(Overlays::new(&spec.overlays)?),
             templated: templates::check(&spec.sources)?,
             kubernetes: settings.kubernetes,
             schedulers: Arc::clone(&settings.schedulers),

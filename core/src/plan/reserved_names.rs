@@ -30,14 +30,11 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
 /// Refuses a pod that mounts volumes of Bootlace: they contain the token of the pod, the Secrets of its
 /// sources, and files that only boot may write. `pod` is the original pod, which does not have these volumes.
 pub(super) fn check_volumes_are_not_mounted(pod: &Pod<'_>) -> Result<(), PlanError> {
-    let is_reserved = |name: &str| {
-        name.strip_prefix(names::VOLUME).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    };
     let mut declared = None;
     for container in pod.all_containers() {
         let mounts = container.mounts.iter().flatten().map(|mount| (mount.volume, mount.path));
         let devices = container.devices.iter().map(|device| (device.volume, device.path));
-        for (volume, path) in mounts.chain(devices).filter(|(volume, _)| is_reserved(volume)) {
+        for (volume, path) in mounts.chain(devices).filter(|(volume, _)| names::is_reserved(volume)) {
             let declared = declared.get_or_insert_with(|| {
                 pod.volumes.iter().flatten().map(|volume| volume.name).collect::<BTreeSet<_>>()
             });

@@ -221,6 +221,12 @@ impl<'a> Array<'a> {
 pub struct Strings<'a>(Option<&'a Fields<'a>>);
 
 impl<'a> Strings<'a> {
+    /// The labels or annotations in an object.
+    #[must_use]
+    pub fn of(fields: Option<&'a Fields<'a>>) -> Self {
+        Self(fields)
+    }
+
     /// The value of `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a str> {

@@ -85,6 +85,23 @@ impl<'a> Json<'a> {
     }
 }
 
+impl Json<'_> {
+    /// A copy of a value that borrows nothing.
+    #[must_use]
+    pub fn owned(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(yes) => Self::Bool(*yes),
+            Value::Number(number) => Self::Number(number.clone()),
+            Value::String(text) => Self::String(Cow::Owned(text.clone())),
+            Value::Array(elements) => Self::Array(elements.iter().map(Self::owned).collect()),
+            Value::Object(map) => Self::Object(
+                map.iter().map(|(name, value)| (Cow::Owned(name.clone()), Self::owned(value))).collect(),
+            ),
+        }
+    }
+}
+
 impl<'a> From<&'a Value> for Json<'a> {
     fn from(value: &'a Value) -> Self {
         match value {

@@ -160,6 +160,15 @@ impl<'a> Pod<'a> {
         })
     }
 
+    /// A container of a list.
+    #[must_use]
+    pub fn container(&self, list: List, index: usize) -> Option<&Container<'a>> {
+        match list {
+            List::Init => self.init_containers.get(index),
+            List::App => self.containers.get(index),
+        }
+    }
+
     /// All containers of the original pod, init containers first.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
         self.init_containers.iter().chain(&self.containers)

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`spec`] | the custom resource |
 //! | `source` | a source, and its kinds: `inline`, `mounted`, [`remote`], [`object_store`], [`oci`], [`pipes`] |
+//! | [`overlay`] | changes to the pods of tasks |
 //! | [`mod@env`], [`hook`], [`init_image`], `resources`, [`run_as_user`] | its other parts |
 //! | `rule`, `targets` | rules in CEL and in Rust, which are next to their types |
 //! | [`rules`], `entries`, [`templates`] | what is checked when a profile is read |
@@ -22,6 +23,7 @@ mod inline;
 mod mounted;
 pub mod object_store;
 pub mod oci;
+pub mod overlay;
 pub mod pipes;
 pub mod remote;
 mod resources;

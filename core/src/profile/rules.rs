@@ -58,6 +58,13 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
             SourceOrigin::Pipe(pipe) => rule::check(&field, pipe)?,
         }
     }
+    for (position, overlay) in spec.overlays.iter().enumerate() {
+        let field = format!("spec.overlays[{position}]");
+        if spec.overlays.iter().take(position).any(|earlier| earlier.name == overlay.name) {
+            return Err(twice(field, "name", &overlay.name));
+        }
+        rule::check(&field, overlay)?;
+    }
     for (position, part) in spec.pipes.outputs.iter().enumerate() {
         let field = format!("spec.pipes.outputs[{position}]");
         if spec.pipes.outputs.iter().take(position).any(|earlier| earlier.key == part.key) {

@@ -10,6 +10,7 @@ use super::rule::BrokenRule;
 use super::rules;
 use super::spec::{BootProfile, BootProfileSpec};
 use super::templates::{self, InvalidTemplate};
+use crate::overlay::{InvalidOverlay, Overlays};
 use crate::quote::quoted;
 
 /// An active profile.
@@ -36,6 +37,7 @@ impl Profile {
         rules::check(&spec)?;
         templates::check(&spec.sources)?;
         entries::check(&spec)?;
+        Overlays::new(&spec.overlays)?;
         Ok(Self { name: name.into(), generation, spec })
     }
 }
@@ -56,6 +58,8 @@ pub enum InvalidProfile {
     Broken(#[from] BrokenRule),
     /// A template cannot work for any pod.
     Template(#[from] InvalidTemplate),
+    /// An overlay cannot work for any pod.
+    Overlay(#[from] InvalidOverlay),
 }
 
 /// All active profiles, and the problems of the others, by name.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::env::Env;
 use super::hook::{Hook, HookWhen};
 use super::init_image::InitImage;
+use super::overlay::Overlay;
 use super::pipes::Pipes;
 use super::resources::ContainerResources;
 use super::rule::{self, CelRule, Validated};
@@ -48,6 +49,11 @@ pub struct BootProfileSpec {
     /// wins. At most 32.
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub sources: Vec<Source>,
+    /// Changes to the pod of a task, each applied to the result of the one before. They are applied before
+    /// boot is planned, so that the result passes the same checks as the pod itself. At most 32.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub overlays: Vec<Overlay>,
     /// Where the task finds its files.
     pub assets: Assets,
     /// The volume that contains the files and the env that boot fetched.

@@ -19,6 +19,7 @@ use std::path::Path;
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::input::InputError;
 use bootlace_core::output::sidecar_config::ObjectKind;
+use bootlace_core::overlay::{InvalidOverlay, OverlayError, OverlayProblem};
 use bootlace_core::plan::{InitImageError, PipesError, PlanError, Version};
 use bootlace_core::pod::{Image, Json, Pod};
 use bootlace_core::profile::NoProfile;
@@ -226,6 +227,57 @@ fn input_errors() -> Vec<InputError> {
     ]
 }
 
+fn invalid_overlay() -> PlanError {
+    let problem = InvalidTemplateSyntax::UnknownVariable { name: text("lables") };
+    InvalidOverlay { overlay: text("gpu"), field: text("when"), problem: problem.into() }.into()
+}
+
+fn overlay_problems() -> Vec<OverlayProblem> {
+    vec![
+        OverlayProblem::Evaluate {
+            field: text("when"),
+            error: RenderError::Undefined {
+                variable: text("labels[\"queue\"]"),
+                reason: text("looked in metadata.labels"),
+                remedy: text("set it there"),
+            },
+        },
+        OverlayProblem::Label { field: text("pod.metadata.labels.dag"), value: text("a/b") },
+        OverlayProblem::NameTaken {
+            list: text("/spec/volumes"),
+            name: text("shared"),
+            holder: text("the pod"),
+            remedy: "rename or override to true",
+        },
+        OverlayProblem::UnknownContainer {
+            list: text("/spec/containers"),
+            name: text("bsae"),
+            available: texts(&["base", "side"]),
+        },
+        OverlayProblem::TypeDiffers { path: text("/spec/affinity"), found: "a list", wanted: "an object" },
+        OverlayProblem::PathNotFound { position: 1, path: text("/spec/tolerations") },
+        OverlayProblem::TestFailed { position: 0, path: text("/spec/priorityClassName") },
+        OverlayProblem::TooLarge { limit: 20_000 },
+    ]
+}
+
+fn overlay_errors() -> Vec<OverlayError> {
+    let (profile, name) = (text("default"), text("gpus"));
+    let in_overlay = |problem| OverlayError::Overlay {
+        profile: text("default"),
+        overlay: text("gpu"),
+        problem: Box::new(problem),
+    };
+    let known = texts(&["gpu", "proxy"]);
+    let annotation = [
+        OverlayError::NoneNamed,
+        OverlayError::NamedTwice { name: text("gpu") },
+        OverlayError::Unknown { name: name.clone(), profile: profile.clone(), known },
+        OverlayError::Unknown { name, profile, known: Vec::new() },
+    ];
+    annotation.into_iter().chain(overlay_problems().into_iter().map(in_overlay)).collect()
+}
+
 fn profile_errors() -> Vec<NoProfile> {
     vec![
         NoProfile::Unknown { name: text("elt"), known: texts(&["default", "etl"]) },
@@ -251,6 +303,8 @@ fn collect() -> (BTreeSet<String>, BTreeSet<Code>) {
     add(&plan_errors(), &mut lines, &mut codes);
     add(&pipes_errors(), &mut lines, &mut codes);
     add(&input_errors(), &mut lines, &mut codes);
+    add(&[invalid_overlay()], &mut lines, &mut codes);
+    add(&overlay_errors(), &mut lines, &mut codes);
     add(&profile_errors(), &mut lines, &mut codes);
     (lines, codes)
 }

@@ -6,6 +6,7 @@ pub use init_image::InitImageError;
 
 use super::{PipesError, Version};
 use crate::names;
+use crate::overlay::InvalidOverlay;
 use crate::pod::WrongType;
 use crate::profile::env::EnvMode;
 use crate::profile::templates::{FieldError, InvalidTemplate};
@@ -323,6 +324,9 @@ pub enum PlanError {
     /// A template is invalid for every pod.
     #[error(transparent)]
     InvalidTemplate(#[from] InvalidTemplate),
+    /// An overlay is invalid for every pod.
+    #[error(transparent)]
+    InvalidOverlay(#[from] InvalidOverlay),
     /// The configuration of an injected container cannot be serialized.
     #[error("internal error: failed to serialize the boot configuration ({0}); please report this bug")]
     Serialization(String),
