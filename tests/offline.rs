@@ -183,3 +183,44 @@ fn a_label_without_quotes_is_reported() {
         "{error}"
     );
 }
+
+#[test]
+fn explain_shows_the_changes_of_each_overlay() {
+    let overlays = json!([
+        {"name": "labels", "pod": {"metadata": {"labels": {"team": "b", "cost": "{{ namespace }}"}}}},
+        {"name": "image", "override": true, "pod": {"spec": {"containers": [{"name": "*", "image": "j"}]}}},
+    ]);
+    let mut pod = pod("a", "etl");
+    pod["metadata"]["namespace"] = json!("shop");
+    pod["metadata"]["labels"]["team"] = json!("a");
+    let profiles = json!({"etl": {"overlays": overlays}});
+    let (code, short, _) = bootlace(&["explain"], &profiles, &[pod.clone()]);
+    let (_, long, _) = bootlace(&["explain", "--steps"], &profiles, &[pod.clone()]);
+    assert_eq!(code, 0, "{short}");
+    for part in [
+        "  overlays        labels, image\n",
+        "+ overlay labels  changes the pod before boot is added:\n",
+        "- adds /metadata/labels/cost: \"shop\"\n",
+        "- keeps /metadata/labels/team, which is already set\n",
+        "- replaces /spec/containers/0/image: \"j\"\n",
+    ] {
+        assert!(short.contains(part) && long.contains(part), "{part:?} is not in:\n{short}");
+    }
+    assert!(!short.contains("step 1"), "{short}");
+    for part in [
+        "step 1: overlay labels\n@@ /metadata/labels/cost\n+ shop\n",
+        "step 2: overlay image\n@@ /spec/containers/0/image\n- i\n+ j\n",
+        "step 3: boot\n@@ /metadata/annotations\n+ ",
+        "\n@@ /spec/initContainers\n+ - name: bootlace-boot\n",
+    ] {
+        assert!(long.contains(part), "{part:?} is not in:\n{long}");
+    }
+    // The injected pod contains the names of its overlays.
+    let (_, injected, _) = bootlace(&["inject"], &profiles, &[pod]);
+    let injected: Value = serde_saphyr::from_str(injected.trim_start_matches("---")).unwrap();
+    let (_, after, _) = bootlace(&["explain"], &profiles, &[injected]);
+    assert!(
+        after.contains("was injected before\n") && after.contains("  overlays        labels, image\n"),
+        "{after}"
+    );
+}

@@ -10,6 +10,7 @@ mod from_pod;
 mod hook;
 mod render;
 mod source;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,9 @@ use explanation::Explanation;
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     offline: super::offline::Offline,
+    /// Also show the changes of each step, the overlays and boot, as differences.
+    #[arg(long)]
+    steps: bool,
 }
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
@@ -41,7 +45,13 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
                 let decision = preview(&found, &recipes);
                 all += 1;
                 refused += usize::from(matches!(decision, Decision::Refuse(_)));
-                println!("{}", explain(&found, decision, recipes.schedulers())?);
+                let steps = match &decision {
+                    Decision::Inject(injection) if args.steps => {
+                        steps::describe(found.pod, &injection.overlays, &injection.patch)?
+                    }
+                    _ => String::new(),
+                };
+                println!("{}{steps}", explain(&found, decision, recipes.schedulers())?);
             }
         }
     }
@@ -84,6 +94,7 @@ fn explain(
     match decision {
         Decision::Inject(injection) => {
             let Planned { mut explanation, pull_secrets } = injection.pod;
+            explanation.overlays = steps::summarize(&injection.overlays, &injection.patch);
             explanation.unresolved = injection.unresolved;
             explanation.warnings = injection.warnings;
             explanation.warnings.extend(hidden_pull_secrets(found.pod, &pull_secrets));

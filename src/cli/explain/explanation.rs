@@ -1,6 +1,7 @@
 //! What `explain` shows of an injected pod, whether it is known from the plan or from the pod itself.
 
 use super::hook::Hook;
+use super::steps::OverlaySummary;
 use bootlace_core::identity::{Identity, Schedulers};
 use bootlace_core::input::AwaitedOutput;
 use bootlace_core::names;
@@ -38,6 +39,8 @@ pub(super) struct Explanation {
     pub(super) tasks: Vec<Task>,
     /// The init containers that are not tasks, but mount files of boot.
     pub(super) others: Vec<OtherContainer>,
+    /// The overlays that are applied, if the pod is not injected yet.
+    pub(super) overlays: Vec<OverlaySummary>,
     /// Descriptions of inputs that cannot be resolved here.
     pub(super) unresolved: Vec<String>,
     pub(super) warnings: Vec<String>,

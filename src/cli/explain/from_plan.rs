@@ -53,6 +53,7 @@ impl Explanation {
             }),
             tasks: tasks.collect(),
             others: others.collect(),
+            overlays: Vec::new(),
             unresolved: Vec::new(),
             warnings: Vec::new(),
         }

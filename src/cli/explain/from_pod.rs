@@ -18,7 +18,7 @@ use bootlace_core::pod::{Container, Json, Pod, PostStart, WrongType};
 use bootlace_core::profile::spec::Layout;
 
 impl Explanation {
-    /// The explanation of an injected pod, without unresolved inputs and warnings.
+    /// The explanation of an injected pod, without the changes of overlays, unresolved inputs and warnings.
     pub(super) fn of_pod(injected: &Value, schedulers: &Schedulers) -> anyhow::Result<Self> {
         let json = Json::from(injected);
         let pod = Pod::read(&json)?;
@@ -56,6 +56,7 @@ impl Explanation {
             sidecar,
             tasks: tasks.collect::<Result<_, _>>()?,
             others: others(&pod, &annotation),
+            overlays: Vec::new(),
             unresolved: Vec::new(),
             warnings: Vec::new(),
             task: config.task,

@@ -16,6 +16,12 @@ pub(super) fn describe(pod: &Explanation) -> String {
     let mut out = Lines(String::new());
     summary(&mut out, pod);
     out.gap();
+    for overlay in &pod.overlays {
+        out.part("overlay", &overlay.name, "changes the pod before boot is added:");
+        for change in &overlay.changes {
+            out.detail(change);
+        }
+    }
     wait(&mut out, pod);
     boot(&mut out, pod);
     sidecar(&mut out, pod);
@@ -45,8 +51,11 @@ fn summary(out: &mut Lines, pod: &Explanation) {
         task => out.line("scheduler", &format!("{scheduler}: {task}")),
     }
     out.line("task because", &pod.reason.to_string());
-    let InjectedAnnotation { profile, generation, version, env_mode, reason, .. } = &pod.annotation;
+    let InjectedAnnotation { profile, generation, version, env_mode, reason, overlays, .. } = &pod.annotation;
     out.line("profile", &format!("{profile}, generation {generation} (Bootlace {version})"));
+    if !overlays.is_empty() {
+        out.line("overlays", &overlays.join(", "));
+    }
     if !reason.is_empty() {
         out.line("env mode", &format!("{}: {reason}", env_mode.as_str()));
     }
