@@ -44,6 +44,7 @@ mod object_store;
 mod oci_source;
 mod openshift;
 mod optimus_image;
+mod overlays;
 mod pipes;
 mod pod_level;
 mod post_start;
