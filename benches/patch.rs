@@ -59,6 +59,48 @@ fn main() {
         let (without, with, ratio) = compare(|| process(&unsigned), || process(&signed));
         println!("| {variables} | {without:.1?} | {with:.1?} | {ratio:.2} |");
     }
+    println!("\nWith ten overlays, and without:\n");
+    println!("| env vars | without | with ten overlays | ratio |");
+    println!("|---:|---:|---:|---:|");
+    for variables in [10, 100, 1_000] {
+        let body = review(variables);
+        let (plain, overlaid) = (recipes(), with_overlays());
+        let process = |recipes: &PreparedProfiles| {
+            black_box(admission::review(black_box(&body), recipes).response.to_json().unwrap());
+        };
+        assert_eq!(admission::review(&body, &overlaid).outcome, ReviewOutcome::Injected);
+        let (without, with, ratio) = compare(|| process(&plain), || process(&overlaid));
+        println!("| {variables} | {without:.1?} | {with:.1?} | {ratio:.2} |");
+    }
+}
+
+/// Ten overlays such as those in `examples/overlays`: with conditions, templates, and changes to the task
+/// container.
+fn with_overlays() -> PreparedProfiles {
+    let overlays = json!([
+        {"name": "cost", "pod": {"metadata": {"labels": {
+            "cost-workflow": "{{ workflow | default('none') }}", "cost-team": "{{ labels.team | default(namespace) }}",
+        }}}},
+        {"name": "task", "pod": {"metadata": {"annotations": {"cost-task": "{{ workflow }}/{{ task }}"}}}},
+        {"name": "gpu", "when": "labels.queue | default('') == 'gpu'", "pod": {"spec": {"runtimeClassName": "nvidia"}}},
+        {"name": "spot", "when": "labels.queue | default('') in ['', 'spot']", "pod": {"spec": {
+            "priorityClassName": "batch-low", "tolerations": [{"key": "spot", "operator": "Exists"}],
+        }}},
+        {"name": "pool", "when": "scheduler == 'airflow'", "pod": {"spec": {"nodeSelector": {"pool": "airflow"}}}},
+        {"name": "dns", "pod": {"spec": {"dnsConfig": {"options": [{"name": "ndots", "value": "2"}]}}}},
+        {"name": "shared", "rename": true, "pod": {"spec": {
+            "volumes": [{"name": "shared", "emptyDir": {}}],
+            "containers": [{"name": "*", "volumeMounts": [{"name": "shared", "mountPath": "/data/shared"}]}],
+        }}},
+        {"name": "env", "pod": {"spec": {"containers": [{"name": "*", "env": [{"name": "NAMESPACE", "value": "{{ namespace }}"}]}]}}},
+        {"name": "patch", "jsonPatch": [
+            {"op": "add", "path": "/metadata/labels/queue", "value": "{{ labels.team | default('shared') }}"},
+        ]},
+        {"name": "user", "override": true, "pod": {"spec": {"securityContext": {"runAsNonRoot": true}}}},
+    ]);
+    let mut profile = profile();
+    profile.spec.overlays = serde_json::from_value(overlays).unwrap();
+    PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap()
 }
 
 fn with_store(keys: Option<SigningKeys>) -> PreparedProfiles {
