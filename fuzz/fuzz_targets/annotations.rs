@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
 /// The annotations, in the order of the values in the input.
-const ANNOTATIONS: [&str; 7] = [
+const ANNOTATIONS: [&str; 8] = [
     names::ANNOTATION_PIPE_OUT,
     names::ANNOTATION_PIPE_IN,
     names::ANNOTATION_CONTAINERS,
@@ -18,6 +18,7 @@ const ANNOTATIONS: [&str; 7] = [
     names::ANNOTATION_ENV_MODE,
     names::ANNOTATION_INIT_IMAGE,
     names::ANNOTATION_INJECTED,
+    names::ANNOTATION_OVERLAYS,
 ];
 
 fuzz_target!(|text: &str| {

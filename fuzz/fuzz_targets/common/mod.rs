@@ -13,6 +13,16 @@ static RECIPES: LazyLock<PreparedProfiles> = LazyLock::new(|| {
             {"name": "inline", "inline": {"env": {"GREETING": "hello {{ labels['team'] | default('all') }}"}}},
             {"name": "object", "secret": {"name": "login", "into": "Env"}},
         ],
+        "overlays": [
+            {"name": "label", "pod": {"metadata": {"labels": {"team": "{{ annotations['x'] | default('all') }}"}}}},
+            {"name": "volume", "optional": true, "rename": true, "pod": {"spec": {
+                "volumes": [{"name": "data", "emptyDir": {}}],
+                "containers": [{"name": "*", "volumeMounts": [{"name": "data", "mountPath": "/data"}]}],
+            }}},
+            {"name": "class", "optional": true, "when": "labels.team == 'all'", "jsonPatch": [
+                {"op": "add", "path": "/spec/priorityClassName", "value": "{{ namespace }}"},
+            ]},
+        ],
         "boot": {"initImage": {"allow": [{"registry": "r.example.com", "repository": "data/*"}]}},
     });
     let spec = serde_json::from_value(spec).expect("the spec is valid");
