@@ -122,7 +122,7 @@ async fn a_boot_that_has_not_ended_when_luigi_looks_fails_the_task() -> Result<(
     scenario("luigi-slow-boot")
         .label("bootlace.dev/schedulers", "enabled")
         .run(async |namespace| {
-            let source = "{name: query, http: {url: http://web, path: query.sql, file: query.sql, client: {attempts: 100}}}";
+            let source = "{name: query, http: {url: http://web, path: query.sql, file: query.sql, client: {attempts: 20}}}";
             // Boot must not give up before Luigi has looked.
             namespace.profile(&format!("boot: {{timeoutSeconds: 300}}\nsources: [{source}]")).await?;
             namespace.default_profile(namespace.name()).await?;

@@ -7,10 +7,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::Value;
 
-/// The rest of the line of `log` that starts with `word`, and of the lines after it that do not start with
-/// the word of another line.
+/// What follows `word` in the first line of `log` that starts with it.
 pub(super) fn value_in_log<'l>(log: &'l str, word: &str) -> Result<&'l str> {
-    let rest = log.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
+    let value = |line: &'l str| match line.strip_prefix(word)? {
+        "" => Some(""),
+        rest => rest.strip_prefix(' '),
+    };
+    let rest = log.lines().find_map(value);
     rest.with_context(|| format!("no line starts with {word:?} in:\n{log}"))
 }
 
