@@ -211,7 +211,8 @@ fn explain_shows_the_changes_of_each_overlay() {
         "step 1: overlay labels\n@@ /metadata/labels/cost\n+ shop\n",
         "step 2: overlay image\n@@ /spec/containers/0/image\n- i\n+ j\n",
         "step 3: boot\n@@ /metadata/annotations\n+ ",
-        "\n@@ /spec/initContainers\n+ - name: bootlace-boot\n",
+        "\n@@ /spec/initContainers\n+ - command:\n",
+        "\n+   name: bootlace-boot\n",
     ] {
         assert!(long.contains(part), "{part:?} is not in:\n{long}");
     }

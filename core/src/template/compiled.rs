@@ -1,7 +1,6 @@
 //! Templates and conditions that are compiled once and evaluated for each pod. Compiling takes longer than
 //! rendering, and overlays are evaluated for every pod of a profile.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,38 +8,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Expression};
 
 use super::lint::{self, TextKind};
-use super::{Context, InvalidTemplateSyntax, RenderError, Slot};
-
-/// The maps that a template or condition reads. The others need not be copied from the pod.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct UsedMaps {
-    /// `labels`.
-    pub labels: bool,
-    /// `annotations`.
-    pub annotations: bool,
-    /// `env`.
-    pub env: bool,
-}
-
-impl UsedMaps {
-    /// All of them.
-    pub const ALL: Self = Self { labels: true, annotations: true, env: true };
-
-    fn new(variables: &HashSet<String>) -> Self {
-        let has = |name| variables.contains(name);
-        Self { labels: has("labels"), annotations: has("annotations"), env: has("env") }
-    }
-
-    /// The maps of both.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            labels: self.labels || other.labels,
-            annotations: self.annotations || other.annotations,
-            env: self.env || other.env,
-        }
-    }
-}
+use super::{Context, InvalidTemplateSyntax, RenderError, Slot, UsedMaps};
 
 /// Compiled templates, with values that are inserted as text.
 #[derive(Clone, Default)]

@@ -13,6 +13,7 @@ mod context;
 mod filter;
 mod lint;
 mod slot;
+mod used_maps;
 
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock};
@@ -21,10 +22,11 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 
 use lint::TextKind;
 
-pub use compiled::{Condition, TemplateId, Templates, UsedMaps};
+pub use compiled::{Condition, TemplateId, Templates};
 pub use context::Context;
 pub use lint::{FILTERS, VARIABLES};
 pub use slot::Slot;
+pub use used_maps::UsedMaps;
 
 /// Maximum bytes of the result of a template. The size of the boot configuration is limited too.
 const MAX_BYTES: usize = 256 * 1024;

@@ -152,7 +152,8 @@ impl Nextflow {
         self.run_with(namespace, workflow, "", &[]).await
     }
 
-    /// As [`run`](Self::run), with `settings` at the end of its configuration, and with environment variables.
+    /// As [`run`](Self::run), with `settings` at the end of its configuration, and with environment
+    /// variables.
     ///
     /// # Errors
     /// As [`run`](Self::run).

@@ -48,7 +48,8 @@ async fn run_demo(namespace: &Namespace) -> Result<String> {
     Ok(state)
 }
 
-/// Installs Prefect in the namespace with `flows`, the code of the flows, and waits until its server is ready.
+/// Installs Prefect in the namespace with `flows`, the code of the flows, and waits until its server is
+/// ready.
 ///
 /// # Errors
 /// If an object cannot be created, or the server is not ready in time.

@@ -48,8 +48,8 @@ static KIND: Kind =
 /// start if there is no such Secret.
 const SECRET: (&str, &str) = ("default", "training-operator-webhook-cert");
 /// The init container of workers, which waits until the name of the master can be resolved. As in the
-/// operator, except for the result of nslookup: since Busybox 1.31, it fails if one of the search domains does
-/// not contain the name.
+/// operator, except for the result of nslookup: since Busybox 1.31, it fails if one of the search domains
+/// does not contain the name.
 const INIT_CONTAINER: &str = "
 - name: init-pytorch
   image: {{.InitContainerImage}}
