@@ -287,7 +287,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         inputs
     }
 
-    /// Records an input in [`Inputs::taken`].
+    /// Records an input in [`Inputs::resolved`].
     fn record(&mut self, resolved: &ResolvedPipe<'_>) -> ResolvedInput {
         let (key, kind, object, awaited) = match resolved {
             ResolvedPipe::Stored(pipe) => (&pipe.spec.key, pipe.spec.kind, &pipe.spec.object, false),

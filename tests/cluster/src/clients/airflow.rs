@@ -1,6 +1,6 @@
 //! Airflow with its API server, scheduler, DAG processor, triggerer and Kubernetes executor. They are
 //! processes next to the API server of the cluster. Worker pods have an image with the same environment, that
-//! of [`airflow`](crate::airflow).
+//! of [`crate::airflow`].
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -32,7 +32,7 @@ for module in list(sys.modules.values()):
 ";
 
 /// Installs the environment into the cache if necessary, with the image `localhost/NAME:test`, where `NAME`
-/// is that of the environment. Returns the folder. See [`write`].
+/// is that of the environment. Returns the folder. See [`write()`].
 ///
 /// # Errors
 /// If the packages cannot be installed, or the image cannot be written.
