@@ -67,8 +67,7 @@ const SPARK: Environment = Environment {
 const ENTRYPOINT: &str = include_str!("../../schedulers/spark/entrypoint.sh");
 /// Jars that the image does not contain, by the start of their names: half of all bytes, for SQL state in
 /// `RocksDB`, Hive, Spark Connect and machine learning.
-const SKIPPED_JARS: [&str; 9] = [
-    "breeze",
+const SKIPPED_JARS: [&str; 8] = [
     "connect-repl",
     "datanucleus-",
     "derby",
