@@ -195,7 +195,7 @@ impl Overlaid {
             [name] => format!("{pod} with overlay {name:?}"),
             names => format!("{pod} with overlays {}", quoted(names)),
         };
-        Refusal::new(error.code(), &format!("bootlace: pod {pod}: {error}"))
+        Refusal::new(error.code(), &message(&pod, error))
             .with_profile(&prepared.profile.name)
             .with_undefined(error.undefined())
     }
@@ -243,7 +243,7 @@ fn signature(
     let signed =
         plan::sign_injected(pod, origin.namespace, prepared, keys).map_err(|error| match prepared {
             Some(prepared) => refuse_plan(pod, prepared, &error),
-            None => Refusal::new(error.code(), &message(pod, &error)),
+            None => Refusal::new(error.code(), &message(pod.display_name(), &error)),
         })?;
     Ok(patch::signature(signed, pod))
 }
@@ -254,8 +254,9 @@ fn find_profile<'r>(
     profile: &str,
     named_by: ProfileSelectedBy,
 ) -> Result<&'r PreparedProfile, Refusal> {
-    let unknown =
-        |error: NoProfile| Refusal::new(error.code(), &message(pod, &format!("{error} ({named_by})")));
+    let unknown = |error: NoProfile| {
+        Refusal::new(error.code(), &message(pod.display_name(), &format!("{error} ({named_by})")))
+    };
     profiles.get(profile).map_err(unknown)
 }
 
@@ -314,8 +315,9 @@ fn read<'a>(object: &'a Json<'a>) -> Result<Pod<'a>, Refusal> {
     Pod::read(object).map_err(|error| Refusal::new(Code::PodMalformed, &format!("bootlace: {error}")))
 }
 
-fn message(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
-    format!("bootlace: pod {}: {error}", pod.display_name())
+/// The message of a refusal. `pod` is the name of the pod.
+fn message(pod: &str, error: &dyn fmt::Display) -> String {
+    format!("bootlace: pod {pod}: {error}")
 }
 
 fn refuse_plan(pod: &Pod<'_>, prepared: &PreparedProfile, error: &PlanError) -> Refusal {
@@ -323,13 +325,13 @@ fn refuse_plan(pod: &Pod<'_>, prepared: &PreparedProfile, error: &PlanError) -> 
 }
 
 fn refuse_overlay(pod: &str, prepared: &PreparedProfile, error: &OverlayError) -> Refusal {
-    Refusal::new(error.code(), &format!("bootlace: pod {pod}: {error}"))
+    Refusal::new(error.code(), &message(pod, error))
         .with_profile(&prepared.profile.name)
         .with_undefined(error.undefined())
 }
 
 fn refuse_input(pod: &Pod<'_>, prepared: &PreparedProfile, error: &InputError) -> Refusal {
-    Refusal::new(error.code(), &message(pod, error)).with_profile(&prepared.profile.name)
+    Refusal::new(error.code(), &message(pod.display_name(), error)).with_profile(&prepared.profile.name)
 }
 
 /// An internal error refuses the pod, because a task must not run without its boot process.

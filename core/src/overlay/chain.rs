@@ -6,7 +6,7 @@ use json_patch::jsonptr::Pointer;
 use serde_json::{Map, Value};
 
 use super::chosen;
-use super::compiled::{Body, Overlay, Overlays};
+use super::compiled::{ANNOTATIONS, Body, LABELS, Overlay, Overlays};
 use super::containers::Place;
 use super::edit::{Change, Edit};
 use super::error::{OverlayError, OverlayProblem};
@@ -211,8 +211,6 @@ fn is_list_of_containers(name: &str) -> bool {
 }
 
 const METADATA: &Pointer = Pointer::from_static("/metadata");
-const LABELS: &Pointer = Pointer::from_static("/metadata/labels");
-const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
 
 /// Whether an edit changes the labels or annotations at `place`.
 fn changes(edits: &[Edit], place: &Pointer) -> bool {

@@ -1,11 +1,12 @@
 //! The overlays of a profile, checked and compiled once.
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::error::{InvalidOverlay, InvalidOverlayField};
 use super::merge_keys::{Merge, Type};
 use super::tree::{Tree, TreeBuilder};
+use crate::pod::{Json, Pod};
 use crate::profile::overlay::{JsonPatchOp, JsonPatchOperation, Overlay as Spec};
 use crate::template::{Condition, Templates, UsedMaps};
 
@@ -103,9 +104,9 @@ fn overlay(spec: &Spec, templates: &mut Templates, values: &mut usize) -> Result
     let mut used = when.as_ref().map(Condition::used).unwrap_or_default();
     let mut builder = TreeBuilder::new(&spec.name, templates, values);
     let body = if let Some(pod) = &spec.pod {
-        check_types(spec, "pod", pod)?;
-        builder.check_pod(pod, false, "pod")?;
         let value = Value::Object(pod.clone());
+        check_types(spec, "pod", &value)?;
+        builder.check_pod(&value, false, "pod")?;
         Body::Pod(builder.tree(&value, Merge::Fields(Type::pod()), false, "pod".to_owned())?)
     } else {
         let steps = spec.json_patch.iter().enumerate();
@@ -125,10 +126,8 @@ fn overlay(spec: &Spec, templates: &mut Templates, values: &mut usize) -> Result
 }
 
 /// Checks the fields that Bootlace reads. A value keeps its type when a template is rendered.
-fn check_types(spec: &Spec, field: &str, pod: &Map<String, Value>) -> Result<(), InvalidOverlay> {
-    let pod = Value::Object(pod.clone());
-    let json = crate::pod::Json::from(&pod);
-    match crate::pod::Pod::read(&json) {
+fn check_types(spec: &Spec, field: &str, pod: &Value) -> Result<(), InvalidOverlay> {
+    match Pod::read(&Json::from(pod)) {
         Ok(_) => Ok(()),
         Err(error) => Err(invalid(spec, field, InvalidOverlayField::WrongType(error.to_string()))),
     }
@@ -174,8 +173,8 @@ fn step(
     Ok(PatchStep { path, action })
 }
 
-const LABELS: &Pointer = Pointer::from_static("/metadata/labels");
-const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
+pub(super) const LABELS: &Pointer = Pointer::from_static("/metadata/labels");
+pub(super) const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
 const SPEC: &Pointer = Pointer::from_static("/spec");
 const CONTAINERS: [&Pointer; 2] =
     [Pointer::from_static("/spec/containers"), Pointer::from_static("/spec/initContainers")];
@@ -211,9 +210,8 @@ fn check_place(spec: &Spec, field: &str, path: &Pointer, op: JsonPatchOp) -> Res
 }
 
 /// A partial pod that has `value` at `path`, so that both kinds of overlays pass the same checks.
-fn at_path(path: &Pointer, value: Value) -> Map<String, Value> {
+fn at_path(path: &Pointer, mut value: Value) -> Value {
     let is_spec = path.starts_with(SPEC);
-    let mut value = value;
     let mut tokens: Vec<_> = path.tokens().map(|token| token.decoded().into_owned()).collect();
     while let Some(token) = tokens.pop() {
         let is_index = is_spec && (token == "-" || token.parse::<usize>().is_ok());
@@ -223,8 +221,5 @@ fn at_path(path: &Pointer, value: Value) -> Map<String, Value> {
             Value::Object([(token, value)].into_iter().collect())
         };
     }
-    match value {
-        Value::Object(pod) => pod,
-        _ => Map::new(),
-    }
+    value
 }

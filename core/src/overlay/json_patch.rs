@@ -10,7 +10,7 @@ use super::error::OverlayProblem;
 use super::merge::{Merged, Merger, OVERRIDE};
 use super::merge_keys::{Merge, Type};
 use super::tree::Tree;
-use crate::pod::Json;
+use crate::pod::{Json, value_at};
 use crate::template::{Context, Templates};
 
 /// What the operations of an overlay need.
@@ -101,16 +101,4 @@ fn add(
         }
         _ => Err(not_found(path)),
     }
-}
-
-/// The value at `path`.
-fn value_at<'p, 'a>(pod: &'p mut Json<'a>, path: &Pointer) -> Option<&'p mut Json<'a>> {
-    path.tokens().try_fold(pod, |at, token| match at {
-        Json::Object(fields) => fields.get_mut(&token.decoded()),
-        Json::Array(elements) => {
-            let index = token.to_index().ok()?.for_len(elements.len()).ok()?;
-            elements.get_mut(index)
-        }
-        _ => None,
-    })
 }

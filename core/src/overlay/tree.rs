@@ -215,9 +215,9 @@ impl<'b> TreeBuilder<'b> {
 
     /// Checks the structure of a partial pod. With `is_partial`, it has been made from an operation, and its
     /// elements need no names.
-    pub(super) fn check_pod(&mut self, pod: &Map<String, Value>, is_partial: bool, field: &str) -> Checked {
+    pub(super) fn check_pod(&mut self, pod: &Value, is_partial: bool, field: &str) -> Checked {
         field.clone_into(&mut self.field);
-        for (name, value) in pod {
+        for (name, value) in pod.as_object().into_iter().flatten() {
             self.at(name, |check| match name.as_str() {
                 "metadata" => check.check_metadata(value),
                 "spec" => check.check_spec(value, is_partial),

@@ -52,8 +52,9 @@ fn remove_at<'a>(pod: &mut Json<'a>, path: &Pointer) -> Option<Json<'a>> {
     Some(elements.remove(index))
 }
 
-/// The value at `path`.
-fn value_at<'p, 'a>(pod: &'p mut Json<'a>, path: &Pointer) -> Option<&'p mut Json<'a>> {
+/// The value at `path`; `None` if the pod has no such path.
+#[must_use]
+pub fn value_at<'p, 'a>(pod: &'p mut Json<'a>, path: &Pointer) -> Option<&'p mut Json<'a>> {
     path.tokens().try_fold(pod, |at, token| match at {
         Json::Object(fields) => fields.get_mut(&token.decoded()),
         Json::Array(elements) => {

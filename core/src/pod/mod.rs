@@ -18,7 +18,7 @@ mod resources;
 mod volume;
 
 pub use amount::Amount;
-pub use apply::{DoesNotApply, apply};
+pub use apply::{DoesNotApply, apply, value_at};
 pub use container::{Container, Device, EnvFrom, HttpGet, List, Mount, PostStart, Variable};
 pub use env_value::{UnknownValue, Unresolved};
 pub use field::{Strings, WrongType};
