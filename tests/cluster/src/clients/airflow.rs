@@ -15,7 +15,7 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::process::Process;
-use super::{Client, python_image};
+use super::{Client, app, python_image};
 use crate::airflow;
 use crate::cache::Entry;
 use crate::command::command;
@@ -116,11 +116,7 @@ impl Airflow {
         // Free at this moment. All scenarios on the cluster share its address.
         let port = TcpListener::bind((ADDRESS, 0)).and_then(|listener| listener.local_addr());
         let port = port.context("find a free port")?.port();
-        let app = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "airflow-app"},
-            "data": {"dags.py": executor.dags},
-        });
-        namespace.create(&app.to_string()).await?;
+        namespace.create(&app::config_map("airflow-app", [("dags.py", executor.dags)])).await?;
         namespace.create(&INSTALL.replace("API/", &format!("http://{ADDRESS}:{port}/"))).await?;
 
         let venv = installed.join("venv");
@@ -229,10 +225,10 @@ impl Airflow {
     /// # Errors
     /// If there is no such component, or its output cannot be read.
     pub fn log(&self, component: &str) -> Result<String> {
-        let file = self.folder.path().join(format!("{component}.log"));
-        let log = std::fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-        Ok(String::from_utf8_lossy(&log).into_owned())
+        let process = self.components.iter().find(|process| process.name() == component);
+        process.with_context(|| format!("there is no component {component}"))?.output()
     }
+
     /// The log of the triggers of an attempt, if the task was deferred.
     ///
     /// # Errors

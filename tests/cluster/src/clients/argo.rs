@@ -9,7 +9,6 @@ use bootlace_image::archive::Config;
 use bootlace_image::layer::Layer;
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, DynamicObject};
-use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -158,8 +157,7 @@ impl Argo {
             // not useful, because its caches may not have received its own changes.
             .env("DEFAULT_REQUEUE_TIME", "1s");
         let controller = Process::start("argo-controller", controller, folder.path())?;
-        let workflow = ApiResource::from_gvk(&GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Workflow"));
-        let workflows = Api::namespaced_with(namespace.client(), namespace.name(), &workflow);
+        let workflows = namespace.custom_api("argoproj.io", "v1alpha1", "Workflow");
         Ok(Self { workflows, controller, _folder: folder })
     }
 

@@ -2,11 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt as _;
-use serde_json::json;
 
 use super::python::Environment;
 use super::python_image;
-use super::{Client, Demo, OptIn};
+use super::{Client, Demo, OptIn, app};
 use crate::scenario::Namespace;
 
 const ENVIRONMENT: Environment = Environment {
@@ -66,12 +65,9 @@ pub struct Run {
 /// # Errors
 /// If an object cannot be created.
 pub async fn install(namespace: &Namespace, jobs: &str) -> Result<()> {
-    let code = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dagster-app"},
-        "data": {"jobs.py": jobs, "run.py": RUN},
-    });
+    let code = app::config_map("dagster-app", [("jobs.py", jobs), ("run.py", RUN)]);
     namespace.create(&INSTALL.replace("NAMESPACE", namespace.name())).await?;
-    namespace.create(&code.to_string()).await.map(drop)
+    namespace.create(&code).await.map(drop)
 }
 
 /// Launches the job `job`, and waits until its run has ended.
@@ -93,11 +89,8 @@ pub async fn run(namespace: &Namespace, job: &str) -> Result<Run> {
 pub async fn ended(namespace: &Namespace, job: &str) -> Result<Run> {
     let name = pod_name(job);
     let log = namespace.log(&name, "launch").await?;
-    let value = |key: &str| {
-        let line = log.lines().rev().find_map(|line| line.strip_prefix(key));
-        line.map(str::to_owned).with_context(|| format!("no line in the log of {name} starts with {key:?}"))
-    };
-    Ok(Run { id: value("run ")?, state: value("state ")? })
+    let value = |key| app::value(&log, key).with_context(|| format!("the log of {name} has no line {key:?}"));
+    Ok(Run { id: value("run")?, state: value("state")? })
 }
 
 /// The name of the pod that launches a job.

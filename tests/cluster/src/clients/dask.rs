@@ -1,21 +1,18 @@
 //! Dask with the operator of dask-kubernetes, which runs on the node, for one namespace.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt as _;
 use kube::api::{Api, DynamicObject};
-use kube::core::{ApiResource, GroupVersionKind};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::Client;
-use super::crds;
 use super::process::{Process, end};
 use super::python::Environment;
 use super::python_image;
+use super::{Client, app, crds};
 use crate::command::{command, output};
 use crate::scenario::{LIMIT, Namespace, kubeconfig, temporary_folder};
 use crate::wait::until_async;
@@ -64,11 +61,7 @@ impl Dask {
     pub async fn start(namespace: &Namespace) -> Result<Self> {
         let venv = ENVIRONMENT.prepared(&MODULES).await?.join("venv");
         crds::apply(&definitions(&venv).await?).await?;
-        let files: BTreeMap<_, _> = APP.into_iter().collect();
-        let app = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dask-app"}, "data": files,
-        });
-        namespace.create(&app.to_string()).await?;
+        namespace.create(&app::config_map("dask-app", APP)).await?;
 
         let folder = temporary_folder("dask-")?;
         // Without the last part of its name, the module of the operator has no handlers.
@@ -142,8 +135,7 @@ pub fn job(name: &str, program: &str) -> Result<Value> {
 /// The API for objects of the operator.
 #[must_use]
 pub fn api(namespace: &Namespace, kind: &str) -> Api<DynamicObject> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("kubernetes.dask.org", "v1", kind));
-    Api::namespaced_with(namespace.client(), namespace.name(), &resource)
+    namespace.custom_api("kubernetes.dask.org", "v1", kind)
 }
 
 /// The folder of the CRDs in the Helm chart of the operator, which its package contains.

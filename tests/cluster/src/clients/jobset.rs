@@ -3,7 +3,6 @@
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
 use kube::api::{Api, DynamicObject};
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -98,8 +97,7 @@ pub async fn cover(controller: &Controller, namespace: &Namespace) -> Result<()>
 /// The API for `JobSets`.
 #[must_use]
 pub fn api(namespace: &Namespace) -> Api<DynamicObject> {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("jobset.x-k8s.io", "v1alpha2", "JobSet"));
-    Api::namespaced_with(namespace.client(), namespace.name(), &kind)
+    namespace.custom_api("jobset.x-k8s.io", "v1alpha2", "JobSet")
 }
 
 /// Waits until a `JobSet` has ended, and returns its state: `Completed after 1 restart`.

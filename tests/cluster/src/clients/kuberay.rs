@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result, ensure};
 use bootlace_image::archive::Config;
 use futures::FutureExt as _;
 use kube::api::{Api, DynamicObject};
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -104,8 +103,7 @@ async fn prepare_image() -> Result<PathBuf> {
 /// The API for `RayJobs`.
 #[must_use]
 pub fn api(namespace: &Namespace) -> Api<DynamicObject> {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("ray.io", "v1", "RayJob"));
-    Api::namespaced_with(namespace.client(), namespace.name(), &kind)
+    namespace.custom_api("ray.io", "v1", "RayJob")
 }
 
 /// Waits until a `RayJob` has ended, and returns the state of the job and of its deployment: `SUCCEEDED,

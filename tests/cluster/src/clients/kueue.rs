@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
 use kube::ResourceExt as _;
 use kube::api::{Api, DynamicObject, ListParams};
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -114,8 +113,7 @@ pub async fn add_queue(controller: &Controller, namespace: &Namespace, order: Or
 /// The API for the workloads of Kueue: a queued Job, pod or group of pods.
 #[must_use]
 pub fn workloads(namespace: &Namespace) -> Api<DynamicObject> {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("kueue.x-k8s.io", "v1beta2", "Workload"));
-    Api::namespaced_with(namespace.client(), namespace.name(), &kind)
+    namespace.custom_api("kueue.x-k8s.io", "v1beta2", "Workload")
 }
 
 /// Waits until `count` workloads are finished, and returns how: `Succeeded, Failed`.

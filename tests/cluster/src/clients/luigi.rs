@@ -1,14 +1,11 @@
 //! Luigi with `KubernetesJobTask`: Luigi runs in one pod, and each of its tasks as a Job.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::FutureExt as _;
-use serde_json::json;
 
-use super::Client;
 use super::python::Environment;
 use super::python_image;
+use super::{Client, app};
 use crate::scenario::Namespace;
 
 const ENVIRONMENT: Environment = Environment {
@@ -40,9 +37,7 @@ pub const CLIENT: Client = Client {
 /// A `ConfigMap` with the code of the tasks.
 #[must_use]
 pub fn code() -> String {
-    let files: BTreeMap<_, _> = APP.into_iter().collect();
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "luigi-app"}, "data": files})
-        .to_string()
+    app::config_map("luigi-app", APP)
 }
 
 /// Starts Luigi with the task `task`, after [`code`] was created. A namespace can run one task.
@@ -59,8 +54,6 @@ pub async fn start(namespace: &Namespace, task: &str) -> Result<()> {
 /// # Errors
 /// If it does not end in time. A failed task is not an error.
 pub async fn ended(namespace: &Namespace) -> Result<(String, String)> {
-    namespace.workflow_succeeded(POD).await?;
-    let log = namespace.log(POD, POD).await?;
-    let state = log.lines().rev().find_map(|line| line.strip_prefix("state ")).map(str::to_owned);
-    Ok((state.with_context(|| format!("the log of Luigi has no state:\n{log}"))?, log))
+    let state = app::result(namespace, POD, POD, "state").await?;
+    Ok((state, namespace.log(POD, POD).await?))
 }

@@ -1,16 +1,14 @@
 //! Metaflow, which runs a flow in one pod, and each of its steps with `@kubernetes` in another one.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bootlace_image::archive::Config;
 use futures::FutureExt as _;
-use serde_json::json;
 
-use super::Client;
 use super::python::Environment;
 use super::python_image;
+use super::{Client, app};
 use crate::scenario::{Namespace, Output};
 use crate::stage::Progress;
 
@@ -73,12 +71,8 @@ async fn prepare() -> Result<PathBuf> {
 /// # Errors
 /// If an object cannot be created.
 pub async fn install(namespace: &Namespace) -> Result<()> {
-    let files: BTreeMap<_, _> = APP.into_iter().collect();
-    let code = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "metaflow-app"}, "data": files,
-    });
     namespace.create(&INSTALL.replace("NAMESPACE", namespace.name())).await?;
-    namespace.create(&code.to_string()).await.map(drop)
+    namespace.create(&app::config_map("metaflow-app", APP)).await.map(drop)
 }
 
 /// Starts the flow `flow` (the class `Report` in `report.py`). A namespace can run one flow.
@@ -96,10 +90,7 @@ pub async fn start(namespace: &Namespace, flow: &str) -> Result<()> {
 /// # Errors
 /// If it does not end in time. A failed flow is not an error.
 pub async fn ended(namespace: &Namespace) -> Result<String> {
-    namespace.workflow_succeeded(POD).await?;
-    let log = namespace.log(POD, POD).await?;
-    let state = log.lines().rev().find_map(|line| line.strip_prefix("state "));
-    state.map(str::to_owned).with_context(|| format!("the log of the pod has no state:\n{log}"))
+    app::result(namespace, POD, POD, "state").await
 }
 
 /// Stops all steps of the flow that run on the cluster, as a user does.

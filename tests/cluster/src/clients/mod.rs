@@ -6,6 +6,7 @@
 //!
 //! - [`process`]: a running client or controller. [`controller`]: a controller with admission webhooks.
 //! - [`crds`]: the definitions of their custom resources.
+//! - [`app`]: code that runs in a pod, and its results.
 //! - [`python`]: environments of clients from the Python Package Index.
 //! - [`maven`]: jars of clients from Maven Central.
 //! - [`debian`]: images with the programs of Debian packages, such as Python.
@@ -14,6 +15,7 @@
 //! - The other modules are clients.
 
 pub mod airflow;
+pub mod app;
 pub mod argo;
 pub mod controller;
 pub mod crds;

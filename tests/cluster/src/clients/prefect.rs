@@ -1,13 +1,12 @@
 //! Prefect, whose pods all run on the cluster: the server, the worker, one that deploys and launches a flow,
 //! and the runs of flows.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::FutureExt as _;
-use serde_json::json;
 
 use super::python::Environment;
 use super::python_image;
-use super::{Client, Demo, OptIn};
+use super::{Client, Demo, OptIn, app};
 use crate::scenario::Namespace;
 
 const ENVIRONMENT: Environment = Environment {
@@ -54,11 +53,8 @@ async fn run_demo(namespace: &Namespace) -> Result<String> {
 /// # Errors
 /// If an object cannot be created, or the server is not ready in time.
 pub async fn install(namespace: &Namespace, flows: &str) -> Result<()> {
-    let code = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "prefect-app"},
-        "data": {"flows.py": flows, "run.py": RUN},
-    });
-    namespace.create(&code.to_string()).await?;
+    let code = app::config_map("prefect-app", [("flows.py", flows), ("run.py", RUN)]);
+    namespace.create(&code).await?;
     namespace.create(&INSTALL.replace("NAMESPACE", namespace.name())).await?;
     namespace.pod_ready("server").await.map(drop)
 }
@@ -71,8 +67,5 @@ pub async fn install(namespace: &Namespace, flows: &str) -> Result<()> {
 pub async fn run(namespace: &Namespace, flow: &str) -> Result<String> {
     let pods = LAUNCH.replace("value: NAMESPACE", &format!("value: {}", namespace.name()));
     namespace.create(&pods.replace("FLOW", flow)).await?;
-    namespace.workflow_succeeded("launch").await?;
-    let log = namespace.log("launch", "launch").await?;
-    let state = log.lines().rev().find_map(|line| line.strip_prefix("state "));
-    state.map(str::to_owned).context("the log of the pod launch has no state")
+    app::result(namespace, "launch", "launch", "state").await
 }

@@ -36,6 +36,12 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its output until now.
     ///
     /// # Errors

@@ -1,16 +1,14 @@
 //! Snakemake, whose pods all run on the cluster: one that runs a workflow, and those of its rules. Their
 //! files are in an S3 server.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use bootlace_image::archive::Config;
-use serde_json::json;
 
-use super::Client;
 use super::python::Environment;
 use super::python_image;
+use super::{Client, app};
 use crate::clients::debian;
 use crate::command::{command, output};
 use crate::scenario::Namespace;
@@ -88,19 +86,12 @@ async fn write_image(folder: &Path, progress: &Progress) -> Result<()> {
 /// # Errors
 /// If it cannot be started, or does not end in time. A failed workflow is not an error.
 pub async fn run(namespace: &Namespace, workflow: &str) -> Result<String> {
-    let files: BTreeMap<_, _> = APP.into_iter().collect();
-    let app = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "snakemake-app"}, "data": files,
-    });
-    namespace.create(&app.to_string()).await?;
+    namespace.create(&app::config_map("snakemake-app", APP)).await?;
     namespace
         .create(&INSTALL.replace("namespace: NAMESPACE", &format!("namespace: {}", namespace.name())))
         .await?;
     namespace.create(&LAUNCH.replace("WORKFLOW", workflow)).await?;
-    namespace.workflow_succeeded("launch").await?;
-    let log = log(namespace).await?;
-    let state = log.lines().rev().find_map(|line| line.strip_prefix("state "));
-    state.map(str::to_owned).context("the log of the pod launch has no state")
+    app::result(namespace, "launch", "launch", "state").await
 }
 
 /// What Snakemake has printed, and the logs of the pods that failed.

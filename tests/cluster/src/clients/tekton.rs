@@ -13,7 +13,6 @@ use bootlace_image::archive::Config;
 use bootlace_image::layer::Layer;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -267,6 +266,5 @@ impl Display for Ended {
 /// The API for objects of Tekton.
 #[must_use]
 pub fn api(namespace: &Namespace, kind: &str) -> Api<DynamicObject> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", kind));
-    Api::namespaced_with(namespace.client(), namespace.name(), &resource)
+    namespace.custom_api("tekton.dev", "v1", kind)
 }

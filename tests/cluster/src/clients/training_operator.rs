@@ -4,7 +4,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -130,8 +129,7 @@ pub async fn cover(controller: &Controller, namespace: &Namespace) -> Result<()>
 /// The API for `PyTorchJobs`.
 #[must_use]
 pub fn api(namespace: &Namespace) -> Api<DynamicObject> {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("kubeflow.org", "v1", "PyTorchJob"));
-    Api::namespaced_with(namespace.client(), namespace.name(), &kind)
+    namespace.custom_api("kubeflow.org", "v1", "PyTorchJob")
 }
 
 /// Waits until a `PyTorchJob` has ended, and returns its last condition: `Succeeded` or `Failed`.

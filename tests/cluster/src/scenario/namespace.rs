@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
-use kube::api::{Api, AttachParams, ListParams, LogParams};
+use kube::api::{Api, ApiResource, AttachParams, DynamicObject, GroupVersionKind, ListParams, LogParams};
 use kube::runtime::wait::await_condition;
 use kube::runtime::wait::conditions::is_job_completed;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -75,6 +75,13 @@ impl Namespace {
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.client(), &self.name)
+    }
+
+    /// The API for custom objects of a kind in the namespace (`"batch.example.com", "v1", "Report"`).
+    #[must_use]
+    pub fn custom_api(&self, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        Api::namespaced_with(self.client(), &self.name, &resource)
     }
 
     /// Creates all documents in `yaml`, and returns the responses of the API server.

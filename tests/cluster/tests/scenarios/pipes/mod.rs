@@ -8,13 +8,12 @@ pub(crate) mod wait;
 use anyhow::Result;
 use bootlace_cluster::scenario::Namespace;
 use kube::ResourceExt;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{Api, DynamicObject, ListParams};
 use serde_json::Value;
 
 /// The API for Pipes, without the types of Bootlace.
 pub(crate) fn api(namespace: &Namespace) -> Api<DynamicObject> {
-    let pipe = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
-    Api::namespaced_with(namespace.client(), namespace.name(), &pipe)
+    namespace.custom_api("bootlace.dev", "v1alpha1", "Pipe")
 }
 
 /// The Pipes of the namespace.

@@ -8,10 +8,10 @@ use bootlace_cluster::clients::nextflow::{Nextflow, Run, Task};
 use bootlace_cluster::scenario::{Namespace, scenario};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
-use super::Workflow;
+use super::{Workflow, delete_pipes};
 use crate::pipes::stored;
 
 const SCHEDULER: &str = "Nextflow 24.10.0";
@@ -63,10 +63,7 @@ fn state_of(task: &Task) -> String {
 async fn delete_what_is_left(namespace: &Namespace) -> Result<()> {
     let (all, now) = (ListParams::default(), DeleteParams::default());
     namespace.api::<Pod>().delete_collection(&now, &all).await?;
-    let pipe = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
-    let pipes: Api<DynamicObject> = Api::namespaced_with(namespace.client(), namespace.name(), &pipe);
-    pipes.delete_collection(&now, &all).await?;
-    Ok(())
+    delete_pipes(namespace).await
 }
 
 /// The identity in the output of a task.

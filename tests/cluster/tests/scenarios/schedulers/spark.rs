@@ -11,7 +11,7 @@ use bootlace_cluster::scenario::{Namespace, scenario, state};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 use serde_json::{Value, json};
 
 use super::Workflow;
@@ -127,8 +127,7 @@ fn application(spark: &Spark) -> Result<Value> {
 }
 
 fn applications(namespace: &Namespace) -> Api<DynamicObject> {
-    let gvk = GroupVersionKind::gvk("sparkoperator.k8s.io", "v1beta2", "SparkApplication");
-    Api::namespaced_with(namespace.client(), namespace.name(), &ApiResource::from_gvk(&gvk))
+    namespace.custom_api("sparkoperator.k8s.io", "v1beta2", "SparkApplication")
 }
 
 /// Runs the application with an operator, and returns its final state and what its attempts wrote.
