@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use bootlace::profile_files;
 use bootlace_core::admission;
 use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
+use bootlace_image::product;
 use rustls::ClientConfig;
 
 const REVIEW: &str = include_str!("../review.json");
@@ -134,6 +135,7 @@ impl Server {
             std::env::var("BOOTLACE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootlace").to_owned());
         let ca = folder.join("ca.crt");
         let mut command = Command::new(binary);
+        command.envs(product::ENV);
         command.args(["webhook", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0"]);
         command.args(["--log=info", "--log-format=json"]);
         command.arg("--profiles").arg(profiles).arg("--ca-out").arg(&ca);

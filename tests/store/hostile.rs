@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bootlace_core::input::AwaitedOutput;
 use bootlace_core::output::{ObjectKind, run_label};
+use bootlace_image::product;
 use bootlace_test_api_server::{ApiServer, kubeconfig};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
@@ -64,6 +65,7 @@ impl Running {
         let binary =
             std::env::var("BOOTLACE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootlace").to_owned());
         let mut child = Command::new(binary)
+            .envs(product::ENV)
             .args([
                 "store",
                 "--listen",

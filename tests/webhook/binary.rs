@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bootlace_image::product;
 use serde_json::Value;
 
 use crate::client::{Connection, trusting};
@@ -22,6 +23,7 @@ fn webhook(args: &[&str]) -> Command {
     command.arg("webhook").args(args);
     // Without the cluster of the developer.
     command.env_remove("KUBECONFIG").env("HOME", "/nonexistent");
+    command.envs(product::ENV);
     command
 }
 
