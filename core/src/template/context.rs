@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use minijinja::Value;
 use minijinja::value::Object;
 
-use super::{Missed, MissedVariable, UsedMaps};
+use super::{Missed, MissedName, MissedVariable, UsedMaps};
 use crate::identity::spec::IdentityField;
 use crate::identity::{self, Scheduler};
 use crate::names;
@@ -127,7 +127,12 @@ impl Context {
 
     /// The last variable that had no value.
     pub(super) fn missed(&self) -> Option<MissedVariable> {
-        self.root.missed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let MissedName { map, name } =
+            self.root.missed.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(match map {
+            None => self.root.missed_variable(&name),
+            Some(map) => self.root.map(map)?.missed_variable(&name),
+        })
     }
 }
 
@@ -140,6 +145,19 @@ impl Map {
     fn of_metadata(name: &'static str, values: BTreeMap<String, String>, missed: &Missed) -> Arc<Self> {
         let (place, unknown) = (format!("metadata.{name}"), BTreeMap::new());
         Arc::new(Self { name, place, values, unknown, missed: Arc::clone(missed) })
+    }
+
+    /// The value of `key`, which is missing or empty.
+    fn missed_variable(&self, key: &str) -> MissedVariable {
+        let (reason, remedy) = match self.unknown.get(key) {
+            Some(reason) => (
+                format!("its value is only known when the container starts, because {reason}"),
+                "set the value directly",
+            ),
+            None => (format!("looked in {}", self.place), "set it there"),
+        };
+        let variable = format!("{}[{key:?}]", self.name);
+        MissedVariable { variable, reason, remedy: remedy.to_owned() }
     }
 }
 
@@ -159,13 +177,25 @@ fn env(container: Option<&Container<'_>>) -> (String, BTreeMap<String, String>, 
     (format!("env of container {:?}{env_from}", container.name), values, unknown)
 }
 
-fn note(missed: &Missed, variable: MissedVariable) {
-    *missed.lock().unwrap_or_else(PoisonError::into_inner) = Some(variable);
+/// Records a name that has no value. A template can have a default for it, so the message is only written if
+/// rendering fails.
+fn note(missed: &Missed, map: Option<&'static str>, name: &str) {
+    *missed.lock().unwrap_or_else(PoisonError::into_inner) = Some(MissedName { map, name: name.to_owned() });
 }
 
 impl Root {
-    /// The missed variable `name`.
-    fn missed(&self, name: &str) -> MissedVariable {
+    /// The map that is a variable.
+    fn map(&self, name: &str) -> Option<&Arc<Map>> {
+        match name {
+            "labels" => Some(&self.labels),
+            "annotations" => Some(&self.annotations),
+            "env" => Some(&self.env),
+            _ => None,
+        }
+    }
+
+    /// The variable `name`, which has no value.
+    fn missed_variable(&self, name: &str) -> MissedVariable {
         let (run, workflow) = (names::ANNOTATION_RUN, names::ANNOTATION_WORKFLOW);
         let reason = match name {
             "namespace" => "looked in the admission request".to_owned(),
@@ -209,19 +239,14 @@ impl Root {
 impl Object for Root {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
-        let map = match name {
-            "labels" => &self.labels,
-            "annotations" => &self.annotations,
-            "env" => &self.env,
-            _ => {
-                if let Some(value) = self.plain.get(name).filter(|value| !value.is_empty()) {
-                    return Some(Value::from(value.as_str()));
-                }
-                note(&self.missed, self.missed(name));
-                return None;
-            }
-        };
-        Some(Value::from_dyn_object(Arc::clone(map)))
+        if let Some(map) = self.map(name) {
+            return Some(Value::from_dyn_object(Arc::clone(map)));
+        }
+        let value = self.plain.get(name).filter(|value| !value.is_empty());
+        if value.is_none() {
+            note(&self.missed, None, name);
+        }
+        value.map(|value| Value::from(value.as_str()))
     }
 }
 
@@ -230,15 +255,7 @@ impl Object for Map {
         let key = key.as_str()?;
         let value = self.values.get(key).filter(|value| !value.is_empty());
         if value.is_none() {
-            let (reason, remedy) = match self.unknown.get(key) {
-                Some(reason) => (
-                    format!("its value is only known when the container starts, because {reason}"),
-                    "set the value directly",
-                ),
-                None => (format!("looked in {}", self.place), "set it there"),
-            };
-            let variable = format!("{}[{key:?}]", self.name);
-            note(&self.missed, MissedVariable { variable, reason, remedy: remedy.to_owned() });
+            note(&self.missed, Some(self.name), key);
         }
         value.map(|value| Value::from(value.as_str()))
     }

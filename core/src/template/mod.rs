@@ -239,8 +239,16 @@ struct MissedVariable {
     remedy: String,
 }
 
-/// The last missed variable. The values of a context share it.
-type Missed = Arc<std::sync::Mutex<Option<MissedVariable>>>;
+/// The name of a variable that is undefined or empty.
+#[derive(Debug)]
+struct MissedName {
+    /// The map that does not contain it; `None` for a variable itself.
+    map: Option<&'static str>,
+    name: String,
+}
+
+/// The last missed name. The values of a context share it.
+type Missed = Arc<std::sync::Mutex<Option<MissedName>>>;
 
 #[cfg(test)]
 mod tests;
