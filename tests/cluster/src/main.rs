@@ -22,6 +22,7 @@ use bootlace_cluster::{
 };
 use bootlace_image::product;
 use clap::{Parser as _, ValueEnum};
+use k8s_openapi::jiff::Timestamp;
 use tokio::process::Command;
 
 use arguments::{AIRFLOW, Arguments, Bench, Kill, On, Which};
@@ -264,7 +265,9 @@ async fn run_clients(cluster: &impl Reachable, clients: &[&clients::Client]) -> 
     let names: Vec<_> =
         clients.iter().map(|client| format!("{}{}::", needs::SCHEDULERS, client.name)).collect();
     let code = run_scenarios(cluster, &names, &[], Some((clients::results::FILE, &file))).await?;
-    println!("{}", clients::results::table(&file)?);
+    let date = Timestamp::now().strftime("%Y-%m-%d").to_string();
+    println!("{}", clients::results::table(&file, &date)?);
+    clients::results::update(&images::root().join(clients::results::PAGE), &file, &date)?;
     Ok(code)
 }
 

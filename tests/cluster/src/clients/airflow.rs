@@ -2,6 +2,7 @@
 //! processes next to the API server of the cluster. Worker pods have an image with the same environment, that
 //! of [`crate::airflow`].
 
+use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,6 +39,9 @@ const RUN: &str = include_str!("../../schedulers/airflow/run.py");
 const READY: Duration = Duration::from_mins(6);
 /// The timeout for runs of DAGs. Each attempt of a task starts Python at least once.
 const ENDED: Duration = Duration::from_mins(10);
+
+/// How many lines of each log explain an unexpected end.
+const LOG_LINES: usize = 30;
 
 /// The time in which a component ends its own processes before it is killed.
 const EXITED: Duration = Duration::from_secs(20);
@@ -227,6 +231,34 @@ impl Airflow {
     pub fn log(&self, component: &str) -> Result<String> {
         let process = self.components.iter().find(|process| process.name() == component);
         process.with_context(|| format!("there is no component {component}"))?.output()
+    }
+
+    /// The last lines of the logs of all attempts of all tasks, to explain how they ended.
+    ///
+    /// # Errors
+    /// If a log cannot be read.
+    pub fn task_logs(&self) -> Result<String> {
+        let mut text = String::new();
+        let mut folders = vec![self.folder.path().join("logs")];
+        while let Some(folder) = folders.pop() {
+            for file in std::fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
+                let path = file.with_context(|| format!("list {}", folder.display()))?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.to_string_lossy().contains("attempt=") {
+                    let log = std::fs::read_to_string(&path).context("read the log of a task")?;
+                    let lines: Vec<_> = log.lines().collect();
+                    let end = lines.len().saturating_sub(LOG_LINES);
+                    writeln!(
+                        text,
+                        "{}:\n{}",
+                        path.display(),
+                        lines.get(end..).unwrap_or_default().join("\n")
+                    )?;
+                }
+            }
+        }
+        Ok(text)
     }
 
     /// The log of the triggers of an attempt, if the task was deferred.

@@ -1,6 +1,5 @@
 //! The results of scenarios with real clients, which `make test-schedulers` prints as a table.
 
-use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -54,21 +53,56 @@ impl Row {
     }
 }
 
-/// The rows in `file` as a Markdown table. Empty if no scenario has recorded one.
+/// The page with the results of the newest run of each client.
+pub const PAGE: &str = "docs/schedulers/results.md";
+const HEAD: &str =
+    "| scheduler | workflow | ends | with Bootlace | without | date |\n|---|---|---|---:|---:|---|\n";
+
+/// The rows in `file` as lines of a Markdown table, sorted, with `date`. Empty if no scenario has recorded
+/// one.
 ///
 /// # Errors
 /// If the file contains something else.
-pub fn table(file: &Path) -> Result<String> {
-    let Ok(text) = std::fs::read_to_string(file) else { return Ok(String::new()) };
+fn lines(file: &Path, date: &str) -> Result<Vec<String>> {
+    let Ok(text) = std::fs::read_to_string(file) else { return Ok(Vec::new()) };
     let rows: Result<Vec<Row>, _> = text.lines().map(serde_json::from_str).collect();
     let mut rows = rows.with_context(|| format!("read {}", file.display()))?;
     rows.sort_by(|a, b| (&a.scheduler, &a.workflow).cmp(&(&b.scheduler, &b.workflow)));
-    let mut table =
-        String::from("| scheduler | workflow | ends | with Bootlace | without |\n|---|---|---|---:|---:|\n");
-    for Row { scheduler, workflow, state, with, without } in rows {
-        writeln!(table, "| {scheduler} | {workflow} | {state} | {with:.1} s | {without:.1} s |")?;
-    }
-    Ok(table)
+    let line = |Row { scheduler, workflow, state, with, without }: Row| {
+        format!("| {scheduler} | {workflow} | {state} | {with:.1} s | {without:.1} s | {date} |")
+    };
+    Ok(rows.into_iter().map(line).collect())
+}
+
+/// The rows in `file` as a Markdown table.
+///
+/// # Errors
+/// If the file contains something else.
+pub fn table(file: &Path, date: &str) -> Result<String> {
+    Ok(format!("{HEAD}{}\n", lines(file, date)?.join("\n")))
+}
+
+/// Replaces the rows of `page` whose schedulers have rows in `file`, and keeps the others.
+///
+/// # Errors
+/// If a file cannot be read or the page cannot be written.
+pub fn update(page: &Path, file: &Path, date: &str) -> Result<()> {
+    let text = std::fs::read_to_string(page).with_context(|| format!("read {}", page.display()))?;
+    let (text, rows) =
+        text.split_once(HEAD).with_context(|| format!("find the table in {}", page.display()))?;
+    let mut new = lines(file, date)?;
+    let is_kept = |row: &&str| !new.iter().any(|new| scheduler(new) == scheduler(row));
+    let kept: Vec<_> = rows.lines().filter(is_kept).map(str::to_owned).collect();
+    new.extend(kept);
+    new.sort();
+    let text = format!("{text}{HEAD}{}\n", new.join("\n"));
+    std::fs::write(page, text).with_context(|| format!("write {}", page.display()))
+}
+
+/// The scheduler of a row, without its version.
+fn scheduler(row: &str) -> &str {
+    let cell = row.split('|').nth(1).unwrap_or_default().trim();
+    cell.rsplit_once(' ').map_or(cell, |(name, _)| name)
 }
 
 #[cfg(test)]
@@ -76,20 +110,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_sorted_by_scheduler_and_workflow() {
-        let file = tempfile::NamedTempFile::new().unwrap();
+    fn a_run_replaces_the_rows_of_its_schedulers() {
+        let (file, page) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
         let seconds = Duration::from_secs;
         let rows = [
-            Row::new("Tekton 1.6.0", "two steps", "Succeeded", seconds(3), seconds(2)),
+            Row::new("Tekton 1.7.0", "two steps", "Succeeded", seconds(3), seconds(2)),
             Row::new("Argo Workflows 4.0.5", "a script", "Failed", seconds(11), seconds(10)),
         ];
         let lines: String = rows.iter().map(|row| serde_json::to_string(row).unwrap() + "\n").collect();
         std::fs::write(file.path(), lines).unwrap();
-        assert_eq!(
-            table(file.path()).unwrap(),
-            "| scheduler | workflow | ends | with Bootlace | without |\n|---|---|---|---:|---:|\n\
-             | Argo Workflows 4.0.5 | a script | Failed | 11.0 s | 10.0 s |\n\
-             | Tekton 1.6.0 | two steps | Succeeded | 3.0 s | 2.0 s |\n"
-        );
+        let old = "| Job | a Job | Complete | 4.0 s | 3.0 s | 2026-01-01 |";
+        let replaced = "| Tekton 1.6.0 | two steps | Failed | 4.0 s | 3.0 s | 2026-01-01 |";
+        std::fs::write(page.path(), format!("# Results\n{HEAD}{old}\n{replaced}\n")).unwrap();
+        update(page.path(), file.path(), "2026-02-02").unwrap();
+        let argo = "| Argo Workflows 4.0.5 | a script | Failed | 11.0 s | 10.0 s | 2026-02-02 |";
+        let tekton = "| Tekton 1.7.0 | two steps | Succeeded | 3.0 s | 2.0 s | 2026-02-02 |";
+        let expected = format!("# Results\n{HEAD}{argo}\n{old}\n{tekton}\n");
+        assert_eq!(std::fs::read_to_string(page.path()).unwrap(), expected);
+        assert_eq!(table(file.path(), "2026-02-02").unwrap(), format!("{HEAD}{argo}\n{tekton}\n"));
     }
 }

@@ -43,7 +43,7 @@ async fn a_deferred_task_knows_its_attempt_and_its_output_reaches_the_next() -> 
             async |namespace| Airflow::start(namespace, &LOCAL).await,
             async |_, airflow| {
                 let states = airflow.run(&["reports", "failing"]).await?;
-                ensure!(states == STATES, "the runs ended as {states}");
+                ensure!(states == STATES, "the runs ended as {states}\n{}", airflow.task_logs()?);
                 Ok(states)
             },
             async |namespace, airflow, _| {
