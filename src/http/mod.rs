@@ -1,8 +1,9 @@
-//! HTTP requests to servers that a profile or a pod names: sources of boot, and registries.
+//! HTTP requests to servers that a profile or a pod names: sources of boot, hooks, and registries.
 //!
 //! | module | responsibility |
 //! |---|---|
 //! | `client` | proxy, headers, token |
+//! | `mounted` | the client of a profile, from the objects that the kubelet mounted |
 //! | `tls` | CAs |
 //! | `request` | one request: redirects and status |
 //! | `redirect` | the rules for redirects |
@@ -18,6 +19,7 @@ mod body;
 mod client;
 mod display;
 mod error;
+mod mounted;
 mod progress;
 mod redirect;
 mod request;
@@ -30,6 +32,7 @@ pub(crate) use body::{Body, Expected};
 pub(crate) use client::{HttpClient, USER_AGENT};
 pub(crate) use display::display_url;
 pub(crate) use error::{AuthChallenge, HttpError, remedy};
+pub(crate) use mounted::{Keys, MountError, open, read_object};
 pub(crate) use progress::FetchProgress;
 pub(crate) use request::Request;
 pub(crate) use retry::Attempts;

@@ -18,7 +18,7 @@ use super::retry;
 
 /// A request.
 pub(crate) struct Request<'a> {
-    /// `GET` or `POST`.
+    /// The method. A `GET` has no body.
     pub(crate) method: Method,
     /// The address.
     pub(crate) url: Url,
@@ -97,7 +97,8 @@ impl HttpClient<'_> {
             builder = builder.headers(self.headers.clone()).headers(self.secret_headers.clone());
             builder = builder.headers(request.headers.clone());
         }
-        if let (Some((kind, body)), &Method::POST) = (&request.body, method) {
+        // A redirect can change the method to GET.
+        if let Some((kind, body)) = request.body.as_ref().filter(|_| *method != Method::GET) {
             builder = builder.header(CONTENT_TYPE, *kind).body(body.to_string());
         }
         let sent = builder.send().await;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::boot::volume::VolumeError;
-use crate::http::HttpError;
+use crate::http::{HttpError, MountError};
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::entry::{EnvError, PathError};
 
@@ -74,6 +74,16 @@ pub enum SourceError {
     /// The volume cannot be written.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+}
+
+impl From<MountError> for SourceError {
+    fn from(error: MountError) -> Self {
+        match error {
+            MountError::Missing(text) => Self::Missing(text),
+            MountError::Unreadable { path, error } => Self::Unreadable { path, error },
+            MountError::Http(error) => Self::Http(error),
+        }
+    }
 }
 
 impl Coded for SourceError {

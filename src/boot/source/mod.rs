@@ -6,7 +6,6 @@
 //! and the log are the same for all sources. `docs/sources.md` has an example.
 
 mod attempts;
-mod client;
 mod content;
 mod error;
 mod fetch_source;

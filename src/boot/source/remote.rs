@@ -8,9 +8,9 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use super::attempts::fetch;
-use super::{FetchSource, SourceError, client};
+use super::{FetchSource, SourceError};
 use crate::boot::sink::Sink;
-use crate::http::{Body, FetchProgress, Request};
+use crate::http::{self, Body, FetchProgress, Request};
 use bootlace_core::entry::Rename;
 use bootlace_core::plan::boot_spec::RemoteSpec;
 use bootlace_core::profile::remote;
@@ -53,7 +53,7 @@ impl<'a, A: RemoteApi> RemoteSource<'a, A> {
 
     async fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let RemoteSpec { request: api, path } = self.remote;
-        let client = client::open(api.client(), Path::new(path), self.seconds, &self.progress).await?;
+        let client = http::open(api.client(), Path::new(path), self.seconds, &self.progress).await?;
         let request = api.request(sink.limit())?;
         let receive = async |mut body| {
             // An earlier attempt may have written a part.

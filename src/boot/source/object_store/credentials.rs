@@ -6,8 +6,7 @@ use ::object_store::RetryConfig;
 
 use super::service::Connector;
 use crate::boot::source::SourceError;
-use crate::boot::source::mounted::{Keys, read_object};
-use crate::http::HttpError;
+use crate::http::{HttpError, Keys, read_object};
 use bootlace_core::plan::boot_spec::DIR_CREDENTIALS;
 use bootlace_core::profile::object_store::ObjectStore;
 

@@ -34,9 +34,9 @@ use self::open::OpenStore;
 use self::service::ObjectRequest;
 use super::attempts::in_time;
 use super::content::ContentKind;
-use super::{FetchSource, SourceError, client};
+use super::{FetchSource, SourceError};
 use crate::boot::sink::Sink;
-use crate::http::{Body, Expected, FetchProgress, HttpError, LibraryTransport};
+use crate::http::{self, Body, Expected, FetchProgress, HttpError, LibraryTransport};
 use bootlace_core::entry::Rename;
 use bootlace_core::plan::boot_spec::RemoteSpec;
 use bootlace_core::profile::object_store::ObjectStore;
@@ -63,7 +63,7 @@ impl<'a> ObjectStoreSource<'a> {
         let RemoteSpec { request: settings, path } = self.remote;
         let client_settings = client_settings(settings);
         let mount = std::path::Path::new(path);
-        let client = client::open(&client_settings, mount, self.seconds, &self.progress).await?;
+        let client = http::open(&client_settings, mount, self.seconds, &self.progress).await?;
         let store = open::open(settings, &client, mount).await?;
         // Cannot fail: a source is fetched once.
         let _ = self.transport.set(Arc::clone(&store.transport));

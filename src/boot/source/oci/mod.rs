@@ -17,10 +17,9 @@ use reqwest::StatusCode;
 
 use self::selection::PathSelection;
 use super::attempts::fetch_by;
-use super::mounted::read_object;
-use super::{FetchSource, SourceError, client};
+use super::{FetchSource, SourceError};
 use crate::boot::sink::Sink;
-use crate::http::{self, Body, FetchProgress, HttpClient, HttpError};
+use crate::http::{self, Body, FetchProgress, HttpClient, HttpError, read_object};
 use crate::registry::{
     Descriptor, Digest, Image, Keyring, Platform, Reference, RegistryCredentials, Resolution,
     ResolutionError, Session, credentials, first_address, manifest,
@@ -45,7 +44,7 @@ impl<'a> OciSource<'a> {
     async fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let RemoteSpec { request: settings, path } = self.remote;
         let mount = Path::new(path);
-        let client = client::open(&settings.client, mount, self.seconds, &self.progress).await?;
+        let client = http::open(&settings.client, mount, self.seconds, &self.progress).await?;
         let client_settings = &settings.client;
         if !client_settings.headers.is_empty()
             || client_settings.headers_from_secret.is_some()

@@ -1,4 +1,4 @@
-//! The HTTP client of a source, from the objects that the kubelet mounted: CAs and credentials.
+//! The HTTP client of a source or a hook, from the objects that the kubelet mounted: CAs and credentials.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,20 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, Head
 use rustls::RootCertStore;
 use tokio::time::Instant;
 
-use super::SourceError;
-use super::mounted::read_object;
+use super::MountError;
+use super::object::read_object;
 use crate::http::{FetchProgress, HttpClient, HttpError, tls};
 use bootlace_core::plan::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
 use bootlace_core::profile::remote;
 
-/// Creates the client with the objects mounted below `mount`. `seconds` is the time limit of the boot.
-pub(super) async fn open<'a>(
+/// Creates the client with the objects mounted below `mount`. `seconds` is the time limit, for example of the
+/// boot.
+pub(crate) async fn open<'a>(
     settings: &'a remote::Client,
     mount: &Path,
     seconds: u32,
     progress: &Arc<FetchProgress>,
-) -> Result<HttpClient<'a>, SourceError> {
+) -> Result<HttpClient<'a>, MountError> {
     let seconds = settings.timeout_seconds.unwrap_or(seconds).min(seconds);
     let mut secret_headers = HeaderMap::new();
     if let Some(secret) = &settings.headers_from_secret {
@@ -52,12 +53,12 @@ pub(super) async fn open<'a>(
     Ok(client.with_deadline(deadline).with_progress(Arc::clone(progress)))
 }
 
-fn invalid_settings(reason: impl Into<String>) -> SourceError {
+fn invalid_settings(reason: impl Into<String>) -> MountError {
     HttpError::Setup(reason.into()).into()
 }
 
 /// The headers of the profile.
-fn plain_headers(profile_headers: &[remote::Header]) -> Result<HeaderMap, SourceError> {
+fn plain_headers(profile_headers: &[remote::Header]) -> Result<HeaderMap, MountError> {
     let mut headers = HeaderMap::new();
     for remote::Header { name, value } in profile_headers {
         let refused = |reason| invalid_settings(format!("header {name:?} of client.headers {reason}"));
@@ -74,10 +75,10 @@ fn plain_headers(profile_headers: &[remote::Header]) -> Result<HeaderMap, Source
 
 /// The keys of the Secret as headers. A newline at the end of a value comes from the file that the Secret was
 /// created from.
-async fn secret_headers_from(secret: &str, mount: &Path, headers: &mut HeaderMap) -> Result<(), SourceError> {
+async fn secret_headers_from(secret: &str, mount: &Path, headers: &mut HeaderMap) -> Result<(), MountError> {
     let keys = read_object(mount).await?;
     if keys.is_empty() {
-        return Err(SourceError::Missing(format!(
+        return Err(MountError::Missing(format!(
             "Secret {secret} of client.headersFromSecret does not exist in the pod's namespace, or has no keys: create it \
              with a key for each header"
         )));
@@ -89,7 +90,7 @@ async fn secret_headers_from(secret: &str, mount: &Path, headers: &mut HeaderMap
         let name = HeaderName::from_bytes(key.as_bytes())
             .map_err(|_| refused("is not a valid header name: rename it"))?;
         if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
-            return Err(refused("is the length of the request, which boot sets itself: remove it"));
+            return Err(refused("is the length of the request, which is set automatically: remove it"));
         }
         let mut value = HeaderValue::from_bytes(value.trim_ascii_end()).map_err(|_| {
             refused("is not a valid header value: remove line breaks and other control characters")
@@ -100,8 +101,8 @@ async fn secret_headers_from(secret: &str, mount: &Path, headers: &mut HeaderMap
     Ok(())
 }
 
-fn token(path: &Path) -> Result<HeaderValue, SourceError> {
-    let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
+fn token(path: &Path) -> Result<HeaderValue, MountError> {
+    let unreadable = |error| MountError::Unreadable { path: PathBuf::from(path), error };
     let token = fs::read_to_string(path).map_err(unreadable)?;
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
         .map_err(|_| invalid_settings("the projected token is not a valid header value"))?;
@@ -109,11 +110,11 @@ fn token(path: &Path) -> Result<HeaderValue, SourceError> {
     Ok(value)
 }
 
-async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, SourceError> {
+async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, MountError> {
     let (key, title) = (&ca.key, ca.title());
     let keys = read_object(mount).await?;
     let Some(pem) = keys.get(key) else {
-        return Err(SourceError::Missing(format!(
+        return Err(MountError::Missing(format!(
             "{title} of client.ca does not exist in the pod's namespace, or has no key {key:?}: create it, or correct \
              client.ca"
         )));
