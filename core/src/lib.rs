@@ -21,10 +21,13 @@
 //! | sign | [`signature`] | which parts of the configuration can the store trust |
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
+//! [`abort`] renders the hooks that run when a task ends, for the processes that send them.
+//!
 //! The crate depends on no client, no async runtime and no clock (`tests/dependencies.rs`), so the same input
 //! always has the same result. The package `bootlace` contains the programs that use it. The package
 //! `bootlace-launch` contains what runs in the task container.
 
+pub mod abort;
 pub mod admission;
 pub mod code;
 pub mod crd;

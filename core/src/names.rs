@@ -142,6 +142,8 @@ pub const MANAGED_BY: &str = "bootlace";
 pub const EVENT_CONTROLLER: &str = "bootlace.dev/boot";
 /// Reporting controller of Events about outputs.
 pub const EVENT_CONTROLLER_PIPE: &str = "bootlace.dev/pipe";
+/// Reporting controller of Events about hooks.
+pub const EVENT_CONTROLLER_HOOKS: &str = "bootlace.dev/hooks";
 /// Reporting controller of Events about pods that wait for inputs.
 pub const EVENT_CONTROLLER_WAIT: &str = "bootlace.dev/wait";
 
@@ -222,6 +224,22 @@ pub const ENV_WAIT: &str = "BOOTLACE_WAIT";
 /// Mount path in [`CONTAINER_VOLUME_WAIT`] of the volumes that contain these outputs. The name of a volume
 /// follows.
 pub const MOUNT_AWAITED: &str = "/bootlace-awaited";
+/// Env of [`CONTAINER_PIPE`]: the hooks that it runs, as JSON (see `abort::HooksConfig`).
+pub const ENV_HOOKS: &str = "BOOTLACE_HOOKS";
+/// Env of [`CONTAINER_PIPE`]: UID of the pod.
+pub const ENV_POD_UID: &str = "BOOTLACE_POD_UID";
+/// Env of a task whose profile has hooks for its end: the path of the file in which it leaves what its abort
+/// needs.
+pub const ENV_ABORT: &str = "BOOTLACE_ABORT";
+/// Prefix of the volumes that mount a Secret or `ConfigMap` of a hook into [`CONTAINER_PIPE`]. The position of
+/// the hook follows.
+pub const VOLUME_HOOK_PREFIX: &str = "bootlace-hook-";
+/// Mount path of the volumes of a hook in [`CONTAINER_PIPE`]. The position of the hook follows.
+pub const MOUNT_HOOKS: &str = "/bootlace-hooks";
+/// In the volume [`VOLUME_RUN`], outside of the folders of the containers: exists from when the kubelet begins
+/// to stop the pod.
+pub const FILE_STOPPING: &str = ".stopping";
+
 /// Label of a `Pipe`: a hash of its scheduler, workflow and run, by which later tasks of the run find it.
 pub const LABEL_PIPE_RUN: &str = "bootlace.dev/pipe-run";
 

@@ -2,19 +2,19 @@
 //!
 //! The operations are not a diff of two documents: a diff of typed objects drops fields that are unknown to
 //! the types, and its time grows with the square of the size of the pod. All operations add values, with four
-//! exceptions: an overlay can replace values, the hook replaces the postStart handler of the pod and runs it,
+//! exceptions: an overlay can replace values, hooks replace the lifecycle handlers of the pod and run them,
 //! the injected init containers are moved after one that another webhook has added, and the signature of a
 //! copied pod is replaced.
 
 use std::sync::Arc;
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::input::{ContainerEdit, ObjectName, PodEdits};
 use crate::names;
 use crate::overlay::{Change, Edit};
-use crate::plan::{EnvDelivery, Plan, TaskCommand, TaskContainer};
+use crate::plan::{EnvDelivery, ExistingFields, Plan, TaskCommand, TaskContainer};
 use crate::pod::{Container, FieldPath, List, Op, Operation, PathStep, Pod};
 use crate::profile::spec::Position;
 
@@ -206,14 +206,33 @@ fn change_task(
         (false, true) => patch.prepend_all(&env, task.env),
         (false, false) => patch.add(env, task.env),
     }
-    if let Some(command) = task.hook {
-        let hook = json!({"exec": {"command": command}});
-        let lifecycle = container.with_trailing_token("lifecycle");
-        match (task.existing.lifecycle, task.existing.handler) {
-            (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),
-            (true, false) => patch.add(lifecycle.with_trailing_token("postStart"), hook),
-            (false, false) => patch.add(lifecycle, json!({"postStart": hook})),
+    set_handlers(patch, &container.with_trailing_token("lifecycle"), task.existing, task.hook, task.prestop);
+}
+
+/// Sets the lifecycle handlers of a container.
+fn set_handlers(
+    patch: &mut Patch,
+    lifecycle: &Pointer,
+    existing: ExistingFields,
+    hook: Option<Vec<String>>,
+    prestop: Option<Vec<String>>,
+) {
+    let mut added = Map::new();
+    for (field, command, has_handler) in
+        [("postStart", hook, existing.handler), ("preStop", prestop, existing.stop_handler)]
+    {
+        let Some(command) = command else { continue };
+        let handler = json!({"exec": {"command": command}});
+        if has_handler {
+            patch.replace(lifecycle.with_trailing_token(field), handler);
+        } else if existing.lifecycle {
+            patch.add(lifecycle.with_trailing_token(field), handler);
+        } else {
+            added.insert(field.to_owned(), handler);
         }
+    }
+    if !added.is_empty() {
+        patch.add(lifecycle.to_buf(), added);
     }
 }
 

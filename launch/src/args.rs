@@ -4,6 +4,7 @@
 //! is not, but adds 4 KB and saves no line, because it also accepts `--name value` and short flags.
 
 mod run;
+mod task_hooks;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -14,8 +15,10 @@ use crate::hook::handler::Handler;
 use crate::hook::http::{Header, Request};
 use crate::hook::url::Url;
 use crate::invocation::{
-    EnvDelivery, ExecInvocation, HookInvocation, InitInvocation, OnUnreadable, Place, UsageError,
+    EnvDelivery, ExecInvocation, HookInvocation, InitInvocation, OnUnreadable, Place, PrestopInvocation,
+    UsageError,
 };
+use task_hooks::HookFlags;
 
 pub(crate) use run::{RunInvocation, Task};
 
@@ -26,19 +29,20 @@ launch init --container=NAME --timeout=SECONDS [FLAGS] -- COMMAND [ARGUMENT...]
   Runs the COMMAND of a boot image, which writes its results to the directory in --out. Kills it at the timeout.
     --out=DIR              (default /bootlace-out)
 
-launch exec --container=NAME [FLAGS] -- COMMAND [ARGUMENT...]
-  Loads the boot env and executes COMMAND in the same process.
+launch exec --container=NAME [HOOK]... [FLAGS] -- COMMAND [ARGUMENT...]
+  Loads the boot env, runs the preLaunch hooks, and executes COMMAND in the same process.
 
-launch run --container=NAME --handover=DIR --deadline=SECONDS OUTPUT... [FLAGS] -- COMMAND [ARGUMENT...]
-  Runs COMMAND as a child process with the boot env. If it exits with 0, passes its outputs to the sidecar, and
-  exits with 0 when they are stored. OUTPUT is one of these; FILE is a path or a pattern, KIND is ConfigMap or Secret:
+launch run --container=NAME --handover=DIR --deadline=SECONDS [OUTPUT]... [HOOK]... [FLAGS] -- COMMAND [ARGUMENT...]
+  Runs COMMAND as a child process with the boot env, after the preLaunch hooks. If it exits with 0, passes its outputs
+  to the sidecar, and exits with 0 when they are stored. OUTPUT is one of these; FILE is a path or a pattern, KIND is
+  ConfigMap or Secret:
     --output=KEY:KIND:FILE
     --optional-output=KEY:KIND:FILE        the file can be missing
   --on-failure=store       also stores the outputs of a COMMAND that fails
+  --ending=publish         tells the sidecar how COMMAND ends, and sets BOOTLACE_ABORT; OUTPUT can then be missing
 
-launch hook --container=NAME --timeout=SECONDS [FLAGS] [--command=PROGRAM [--argument=WORD]...]...
-    [HANDLER]
-  Verifies that the first process of the container has the boot env, runs each --command, then HANDLER, one of:
+launch hook --container=NAME --timeout=SECONDS [FLAGS] [HOOK]... [HANDLER]
+  Verifies that the first process of the container has the boot env, runs the postLaunch hooks, then HANDLER, one of:
     --sleep=SECONDS
     --http=URL [--header=NAME:VALUE]...    an empty host, as in https://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
@@ -48,6 +52,12 @@ launch hook --container=NAME --timeout=SECONDS [FLAGS] [--command=PROGRAM [--arg
                            from a file at any time, which cannot be verified
   --unreadable=fail|warn   what to do if the env of the first process cannot be read (default fail)
 
+launch prestop --container=NAME --timeout=SECONDS --grace=SECONDS [FLAGS] [HOOK]... [HANDLER]
+  Runs the preKill hooks, all of them within the timeout, then HANDLER, as for hook.
+
+HOOK is a command with its own timeout; ON-FAILURE is fail or ignore:
+  --hook=NAME:SECONDS:ON-FAILURE --argument=PROGRAM [--argument=WORD]...
+
 FLAGS
   --root=DIR               the mount path of the boot volume (default /bootlace)
   --termination-log=FILE   the terminationMessagePath of the container (default /dev/termination-log)
@@ -55,12 +65,15 @@ FLAGS
 EXIT CODES of init: those of the command, or
   64 invalid arguments   74 directory not writable   75 timed out   126 cannot be executed   127 not found
 EXIT CODES of exec and run, if the task did not start
-  64 invalid arguments   71 system call refused   78 boot env missing or damaged
+  64 invalid arguments   69 a preLaunch hook failed   71 system call refused   78 boot env missing or damaged
+  128+N signal N stopped a preLaunch hook
   126 command cannot be executed   127 command not found
 EXIT CODES of run
   those of the task; 128+N if signal N killed it; 74 the task exited with 0, but its outputs are not stored
 EXIT CODES of hook
   0 verified, or the task has exited   1 failed   64 invalid arguments
+EXIT CODES of prestop
+  0 all succeeded   1 a hook or the handler failed   64 invalid arguments
 ";
 
 /// A parsed command line.
@@ -69,6 +82,7 @@ pub(crate) enum Invocation {
     Init(InitInvocation),
     Exec(ExecInvocation),
     Hook(HookInvocation),
+    Prestop(PrestopInvocation),
     Run(RunInvocation),
     /// `run`, after it has loaded the boot env.
     Supervise(RunInvocation),
@@ -81,19 +95,20 @@ pub(crate) enum Invocation {
 /// Parses the arguments after the name of the program.
 pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let Some(verb) = words.next() else {
-        return Err(UsageError::new("the command is missing: must be init, exec, run or hook"));
+        return Err(UsageError::new("the command is missing: must be init, exec, run, hook or prestop"));
     };
     match verb.as_bytes() {
         b"init" => init(words).map(Invocation::Init),
         b"exec" => exec(words).map(Invocation::Exec),
         b"hook" => hook(words).map(Invocation::Hook),
+        b"prestop" => prestop(words).map(Invocation::Prestop),
         b"run" => run::run(words).map(Invocation::Run),
         b"supervise" => run::run(words).map(Invocation::Supervise),
         b"task" => run::task(words).map(Invocation::Task),
         b"--help" => Ok(Invocation::Help),
         b"--version" => Ok(Invocation::Version),
         _ => Err(UsageError::new(format!(
-            "command \"{}\" is unknown: must be init, exec, run or hook",
+            "command \"{}\" is unknown: must be init, exec, run, hook or prestop",
             verb.display()
         ))),
     }
@@ -120,50 +135,93 @@ fn init(words: impl Iterator<Item = OsString>) -> Result<InitInvocation, UsageEr
 
 fn exec(words: impl Iterator<Item = OsString>) -> Result<ExecInvocation, UsageError> {
     let mut place = PlaceFlags::default();
-    let argv = flags(words, |flag, value| place.parse(flag, value))?;
-    Ok(ExecInvocation { argv: run::command("exec", argv)?, own: 0, place: place.build()? })
+    let mut hooks = HookFlags::default();
+    let argv = flags(words, |flag, value| Ok(hooks.parse(flag, value)? || place.parse(flag, value)?))?;
+    let (argv, hooks) = (run::command("exec", argv)?, hooks.build()?);
+    Ok(ExecInvocation { argv, own: 0, place: place.build()?, hooks })
 }
 
 fn hook(words: impl Iterator<Item = OsString>) -> Result<HookInvocation, UsageError> {
-    let mut place = PlaceFlags::default();
+    let (mut place, mut hooks) = (PlaceFlags::default(), HookFlags::default());
+    let mut handler = HandlerFlags::default();
     let mut timeout = None;
     let mut env = EnvDelivery::default();
-    let mut sleep = None;
-    let mut http = None;
-    let mut headers = Vec::new();
     let mut unreadable = OnUnreadable::default();
-    let mut commands: Vec<Vec<OsString>> = Vec::new();
     let argv = flags(words, |flag, value| {
         match flag {
             b"unreadable" => unreadable = OnUnreadable::parse(value)?,
-            b"command" => commands.push(vec![value.to_owned()]),
-            b"argument" => match commands.last_mut() {
-                Some(command) => command.push(value.to_owned()),
-                None => return Err(UsageError::new("flag --argument needs a --command before it")),
-            },
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
             b"env" => env = EnvDelivery::parse(value)?,
-            b"sleep" => sleep = Some(seconds("--sleep", value)?),
-            b"http" => http = Some(url(value)?),
-            b"header" => headers.push(header(value)?),
-            _ => return place.parse(flag, value),
+            _ => {
+                return Ok(handler.parse(flag, value)?
+                    || hooks.parse(flag, value)?
+                    || place.parse(flag, value)?);
+            }
         }
         Ok(true)
     })?;
-
-    if !headers.is_empty() && http.is_none() {
-        return Err(UsageError::new("flag --header needs --http"));
-    }
-    let handler = match (sleep, http, argv) {
-        (None, None, None) => None,
-        (Some(duration), None, None) => Some(Handler::Sleep(duration)),
-        (None, Some(url), None) => Some(Handler::Http(Request { url, headers })),
-        (None, None, Some(argv)) if !argv.is_empty() => Some(Handler::Exec(argv)),
-        (None, None, Some(_)) => return Err(UsageError::new("-- needs a command after it")),
-        _ => return Err(UsageError::new("--sleep, --http and -- are mutually exclusive")),
-    };
+    let handler = handler.build(argv)?;
     let timeout = timeout.ok_or_else(|| UsageError::new("flag --timeout is missing"))?;
-    Ok(HookInvocation { place: place.build()?, timeout, env, unreadable, commands, handler })
+    let hooks = hooks.build()?;
+    Ok(HookInvocation { place: place.build()?, timeout, env, unreadable, hooks, handler })
+}
+
+fn prestop(words: impl Iterator<Item = OsString>) -> Result<PrestopInvocation, UsageError> {
+    let (mut place, mut hooks) = (PlaceFlags::default(), HookFlags::default());
+    let mut handler = HandlerFlags::default();
+    let (mut timeout, mut grace) = (None, None);
+    let argv = flags(words, |flag, value| {
+        match flag {
+            b"timeout" => timeout = Some(seconds("--timeout", value)?),
+            b"grace" => grace = Some(seconds("--grace", value)?),
+            _ => {
+                return Ok(handler.parse(flag, value)?
+                    || hooks.parse(flag, value)?
+                    || place.parse(flag, value)?);
+            }
+        }
+        Ok(true)
+    })?;
+    let handler = handler.build(argv)?;
+    let timeout = timeout.ok_or_else(|| UsageError::new("flag --timeout is missing"))?;
+    let grace = grace.ok_or_else(|| UsageError::new("flag --grace is missing"))?;
+    Ok(PrestopInvocation { place: place.build()?, timeout, grace, hooks: hooks.build()?, handler })
+}
+
+/// The flags of a handler of the pod.
+#[derive(Default)]
+struct HandlerFlags {
+    sleep: Option<Duration>,
+    http: Option<Url>,
+    headers: Vec<Header>,
+}
+
+impl HandlerFlags {
+    fn parse(&mut self, flag: &[u8], value: &OsStr) -> Result<bool, UsageError> {
+        match flag {
+            b"sleep" => self.sleep = Some(seconds("--sleep", value)?),
+            b"http" => self.http = Some(url(value)?),
+            b"header" => self.headers.push(header(value)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The handler, which can also be the command `argv`.
+    fn build(self, argv: Option<Vec<OsString>>) -> Result<Option<Handler>, UsageError> {
+        let Self { sleep, http, headers } = self;
+        if !headers.is_empty() && http.is_none() {
+            return Err(UsageError::new("flag --header needs --http"));
+        }
+        match (sleep, http, argv) {
+            (None, None, None) => Ok(None),
+            (Some(duration), None, None) => Ok(Some(Handler::Sleep(duration))),
+            (None, Some(url), None) => Ok(Some(Handler::Http(Request { url, headers }))),
+            (None, None, Some(argv)) if !argv.is_empty() => Ok(Some(Handler::Exec(argv))),
+            (None, None, Some(_)) => Err(UsageError::new("-- needs a command after it")),
+            _ => Err(UsageError::new("--sleep, --http and -- are mutually exclusive")),
+        }
+    }
 }
 
 /// Passes each `--flag=value` to `parse`, which returns false for an unknown flag. Returns the words after
@@ -305,24 +363,28 @@ mod tests {
     }
 
     #[test]
-    fn hook_accepts_commands_of_the_profile() {
-        let hook = hook(&[
-            "--env=file",
-            "--unreadable=warn",
-            "--command=a",
-            "--argument=--command=x",
-            "--argument=",
-            "--command=b",
-        ]);
-        assert_eq!(hook.commands, [vec!["a", "--command=x", ""], vec!["b"]]);
+    fn hook_accepts_hooks_of_the_profile() {
+        let hook = hook(&["--env=file", "--unreadable=warn", "--hook=a:5:fail", "--argument=x"]);
+        assert_eq!(hook.hooks.len(), 1);
         assert_eq!((hook.env, hook.unreadable), (EnvDelivery::File, OnUnreadable::Warn));
+    }
+
+    #[test]
+    fn prestop_has_the_same_hooks_and_handlers() {
+        let args = ["prestop", "--container=base", "--timeout=5", "--grace=30", "--hook=a:5:ignore"];
+        let more = ["--argument=x", "--", "sh", "-c", ""];
+        let Ok(Invocation::Prestop(prestop)) = parse_strs(&[&args[..], &more].concat()) else {
+            panic!("not prestop");
+        };
+        assert_eq!((prestop.timeout.as_secs(), prestop.grace.as_secs()), (5, 30));
+        assert!(prestop.hooks.len() == 1 && matches!(prestop.handler, Some(Handler::Exec(_))));
     }
 
     #[test]
     fn rejects_invalid_arguments() {
         let hook = ["hook", "--container=base", "--timeout=1"];
         for (args, message) in [
-            (&[][..], "the command is missing: must be init, exec, run or hook"),
+            (&[][..], "the command is missing: must be init, exec, run, hook or prestop"),
             (&["walk"], "command \"walk\" is unknown"),
             (&["init", "--container=base", "--", "sh"], "flag --timeout is missing"),
             (&["init", "--container=base", "--timeout=1", "--"], "init needs -- and a command"),
@@ -341,7 +403,8 @@ mod tests {
             (&["hook", "--container=base", "--timeout=-1"], "must be a whole number of seconds"),
             (&[&hook[..], &["--sleep=1", "--", "sh"]].concat(), "mutually exclusive"),
             (&[&hook[..], &["--"]].concat(), "needs a command after it"),
-            (&[&hook[..], &["--argument=x"]].concat(), "needs a --command before it"),
+            (&[&hook[..], &["--argument=x"]].concat(), "needs a --hook before it"),
+            (&["prestop", "--container=base", "--timeout=1"], "flag --grace is missing"),
             (&[&hook[..], &["--env=shell"]].concat(), "--env is invalid"),
             (&[&hook[..], &["--unreadable=no"]].concat(), "--unreadable is invalid"),
             (&[&hook[..], &["--header=A:b"]].concat(), "flag --header needs --http"),

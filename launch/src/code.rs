@@ -53,7 +53,7 @@ macro_rules! codes_with_launcher {
         $crate::codes! {
             $($others)*
             // The arguments (70xx), the boot env (71xx), the start of a command (72xx), the verification of
-            // the boot env (73xx), the commands of the hook (74xx), outputs (75xx), boot images (76xx).
+            // the boot env (73xx), hooks (74xx), outputs (75xx), boot images (76xx).
             /// The arguments of the launcher are invalid.
             LauncherArgumentsInvalid = "BL7001",
             /// The boot env cannot be read.
@@ -82,10 +82,18 @@ macro_rules! codes_with_launcher {
             TaskReplaced = "BL7304",
             /// The boot env cannot be written to the home directory.
             HomeNotWritable = "BL7305",
-            /// A hook command of the BootProfile failed.
-            HookCommandFailed = "BL7401",
+            /// A postLaunch hook of the BootProfile failed.
+            PostLaunchHookFailed = "BL7401",
             /// The postStart handler of the pod failed.
             PostStartFailed = "BL7402",
+            /// A preLaunch hook of the BootProfile failed.
+            PreLaunchHookFailed = "BL7403",
+            /// A preKill hook of the BootProfile failed.
+            PreKillHookFailed = "BL7404",
+            /// The preStop handler of the pod failed.
+            PreStopFailed = "BL7405",
+            /// A hook was stopped, because the container was stopped.
+            TaskHookStopped = "BL7406",
             /// The outputs cannot be passed to the sidecar.
             TaskHandoverFailed = "BL7501",
             /// The task did not write an output.

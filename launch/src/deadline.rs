@@ -23,4 +23,9 @@ impl Deadline {
     pub(crate) fn left(&self) -> Option<Duration> {
         self.limit.checked_sub(self.start.elapsed()).filter(|left| !left.is_zero())
     }
+
+    /// The same timeout without the time since `since`.
+    pub(crate) fn without(self, since: Instant) -> Self {
+        Self { start: self.start + since.elapsed(), ..self }
+    }
 }

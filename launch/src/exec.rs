@@ -1,7 +1,8 @@
-//! `exec`: executes the task with the boot env, in the same process.
+//! `exec`: runs the `preLaunch` hooks, then executes the task with the boot env, in the same process.
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::time::Duration;
 use std::{env, fmt};
 
 use crate::boot_env::{BootEnv, LoadError};
@@ -10,6 +11,7 @@ use crate::exit;
 use crate::invocation::ExecInvocation;
 use crate::mark;
 use crate::program::{self, StartError};
+use crate::task_hook::{Stage, TaskHookError};
 
 /// Replaces this process with the task. Returns only if that fails.
 ///
@@ -23,6 +25,9 @@ pub(crate) fn run(exec: &ExecInvocation) -> Result<Infallible, ExecError> {
     let merged = boot.merge_over(&process).map_err(ExecError::NoBootEnv)?;
     let resolved = boot.resolve(&merged, &exec.argv, exec.own).map_err(ExecError::NoBootEnv)?;
     let merged = merged.with(&resolved.env);
+    for hook in &exec.hooks {
+        hook.run(Stage::PreLaunch, &merged, Duration::MAX, &exec.place).map_err(ExecError::Hook)?;
+    }
     mark::set();
     program::exec(&resolved.argv, &merged).map_err(ExecError::NotStarted)
 }
@@ -31,6 +36,7 @@ pub(crate) fn run(exec: &ExecInvocation) -> Result<Infallible, ExecError> {
 #[derive(Debug)]
 pub(crate) enum ExecError {
     NoBootEnv(LoadError),
+    Hook(TaskHookError),
     NotStarted(StartError),
 }
 
@@ -38,6 +44,7 @@ impl ExecError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NoBootEnv(_) => exit::NO_BOOT_ENV,
+            Self::Hook(error) => error.exit_code(),
             Self::NotStarted(error) => error.exit_code(),
         }
     }
@@ -49,6 +56,7 @@ impl fmt::Display for ExecError {
             Self::NoBootEnv(error) => {
                 write!(f, "failed to load the boot env, so the task was not started: {error}")
             }
+            Self::Hook(error) => write!(f, "the task was not started, because {error}"),
             Self::NotStarted(error) => error.fmt(f),
         }
     }
@@ -60,6 +68,7 @@ impl Coded for ExecError {
     fn code(&self) -> Code {
         match self {
             Self::NoBootEnv(error) => error.code(),
+            Self::Hook(error) => error.code(),
             Self::NotStarted(error) => error.code(),
         }
     }

@@ -9,6 +9,10 @@ pub(crate) const HOOK_FAILED: u8 = 1;
 /// The arguments of the launcher are invalid (`EX_USAGE` in sysexits.h).
 pub(crate) const USAGE: u8 = 64;
 
+/// `exec` and `run`: a `preLaunch` hook failed, so the task was not started (`EX_UNAVAILABLE` in sysexits.h: a
+/// program that supports this one failed).
+pub(crate) const PRE_LAUNCH_FAILED: u8 = 69;
+
 /// `run`: the kernel refused a system call of the launcher (`EX_OSERR` in sysexits.h).
 pub(crate) const SYSTEM_CALL: u8 = 71;
 
@@ -35,6 +39,9 @@ pub(crate) const NOT_FOUND: u8 = 127;
 /// `utils.ExitStatus`). The launcher cannot kill itself with that signal: process 1 is immune to its own
 /// signals.
 pub(crate) const SIGNALED: u8 = 128;
+
+/// `prestop`: a hook or the preStop handler of the pod failed.
+pub(crate) const PRESTOP_FAILED: u8 = 1;
 
 /// The exit code that a container runtime reports for a first process with this status.
 pub(crate) fn exit_code(status: ExitStatus) -> u8 {

@@ -1,6 +1,6 @@
 //! `hook`: the postStart handler of the container. It verifies that the task has the boot env (or writes it
-//! to a file for the task), then runs the commands of the profile and the original postStart handler of the
-//! pod, all within one timeout.
+//! to a file for the task), then runs the `postLaunch` hooks of the profile, and the original postStart handler
+//! of the pod. The verification and the handler have one timeout, and each hook has its own.
 //!
 //! The kubelet has no timeout for hooks, and a hook that hangs blocks the deletion of the pod
 //! (kubernetes/kubernetes, `pkg/kubelet/lifecycle/handlers.go`). If a hook fails, the kubelet kills the
@@ -15,6 +15,7 @@ pub(crate) mod proof;
 pub(crate) mod url;
 
 use std::error::Error;
+use std::time::{Duration, Instant};
 use std::{env, fmt};
 
 use crate::boot_env::{BootEnv, LoadError};
@@ -22,6 +23,7 @@ use crate::code::{Code, Coded};
 use crate::deadline::Deadline;
 use crate::invocation::{EnvDelivery, HookInvocation};
 use crate::report;
+use crate::task_hook::{Stage, TaskHookError};
 use crate::tls::Tls;
 use handler::HandlerError;
 use home::HomeError;
@@ -33,7 +35,7 @@ use proof::{Proof, ProofError};
 pub(crate) const NOT_LAUNCHED: &str = "its first process was not started by the launcher, so it runs without the boot env: another \
                             command replaced that of the task, as in a copy of the pod (`kubectl debug --copy-to`)";
 
-/// Verifies the boot env, then runs the commands and the handler. A handler that is an HTTP request uses
+/// Verifies the boot env, then runs the hooks and the handler. A handler that is an HTTP request uses
 /// `tls`. If the task has exited before, the hook succeeds, so that the task keeps its result.
 pub(crate) fn run(hook: &HookInvocation, tls: Option<Tls>) -> Result<(), HookError> {
     let deadline = Deadline::after(hook.timeout);
@@ -60,17 +62,19 @@ pub(crate) fn run(hook: &HookInvocation, tls: Option<Tls>) -> Result<(), HookErr
         Proof::Unreadable(error) => report::warning(error, error.code(), &hook.place),
         Proof::NotLaunched => report::warning(&NOT_LAUNCHED, Code::TaskReplaced, &hook.place),
     }
-    for (number, command) in (1..).zip(&hook.commands) {
-        let result = handler::exec(command, &merged, deadline);
-        match result.map_err(|error| HookError::Command { number, error }) {
-            // The commands are written for the task, which does not run here.
+    let begun = Instant::now();
+    for task_hook in &hook.hooks {
+        match task_hook.run(Stage::PostLaunch, &merged, Duration::MAX, &hook.place) {
+            // The hooks are written for the task, which does not run here.
             Err(error) if matches!(proof, Proof::NotLaunched) => {
                 let warning = format_args!("{NOT_LAUNCHED}; {error}");
                 report::warning(&warning, Code::TaskReplaced, &hook.place);
             }
-            result => result?,
+            result => result.map_err(HookError::TaskHook)?,
         }
     }
+    // The hooks have their own timeouts.
+    let deadline = deadline.without(begun);
     match &hook.handler {
         None => Ok(()),
         Some(handler) => handler.run(&merged, tls, deadline).map_err(HookError::Handler),
@@ -83,11 +87,7 @@ pub(crate) enum HookError {
     NoBootEnv(LoadError),
     NotVerified(ProofError),
     NotWritten(HomeError),
-    /// A command of the profile failed. The first has the number 1.
-    Command {
-        number: usize,
-        error: HandlerError,
-    },
+    TaskHook(TaskHookError),
     Handler(HandlerError),
 }
 
@@ -97,9 +97,7 @@ impl fmt::Display for HookError {
             Self::NoBootEnv(error) => write!(f, "failed to load the boot env: {error}"),
             Self::NotVerified(error) => error.fmt(f),
             Self::NotWritten(error) => error.fmt(f),
-            Self::Command { number, error } => {
-                write!(f, "command {number} in hook.commands of the BootProfile failed: {error}")
-            }
+            Self::TaskHook(error) => error.fmt(f),
             Self::Handler(error) => write!(f, "the postStart handler of the pod failed: {error}"),
         }
     }
@@ -113,7 +111,7 @@ impl Coded for HookError {
             Self::NoBootEnv(error) => error.code(),
             Self::NotVerified(error) => error.code(),
             Self::NotWritten(_) => Code::HomeNotWritable,
-            Self::Command { .. } => Code::HookCommandFailed,
+            Self::TaskHook(error) => error.code(),
             Self::Handler(_) => Code::PostStartFailed,
         }
     }

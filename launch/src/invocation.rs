@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::code::{Code, Coded};
 use crate::hook::handler::Handler;
+use crate::task_hook::TaskHook;
 
 /// Run the command of a boot image with a timeout.
 #[derive(Debug)]
@@ -28,18 +29,32 @@ pub(crate) struct ExecInvocation {
     pub(crate) argv: Vec<OsString>,
     /// The number of words at its start that belong to the launcher, not to the task.
     pub(crate) own: usize,
+    /// The `preLaunch` hooks.
+    pub(crate) hooks: Vec<TaskHook>,
 }
 
 /// Verify that the task has the boot env, then run the postStart handler of the pod.
 #[derive(Debug)]
 pub(crate) struct HookInvocation {
     pub(crate) place: Place,
-    /// For the verification, the commands and the handler together.
+    /// For the verification and the handler together, without the hooks.
     pub(crate) timeout: Duration,
     pub(crate) env: EnvDelivery,
     pub(crate) unreadable: OnUnreadable,
-    /// Commands with their arguments. None is empty.
-    pub(crate) commands: Vec<Vec<OsString>>,
+    /// The `postLaunch` hooks.
+    pub(crate) hooks: Vec<TaskHook>,
+    pub(crate) handler: Option<Handler>,
+}
+
+/// Run the `preKill` hooks, then the preStop handler of the pod.
+#[derive(Debug)]
+pub(crate) struct PrestopInvocation {
+    pub(crate) place: Place,
+    /// For all hooks together.
+    pub(crate) timeout: Duration,
+    /// The grace period of the pod.
+    pub(crate) grace: Duration,
+    pub(crate) hooks: Vec<TaskHook>,
     pub(crate) handler: Option<Handler>,
 }
 

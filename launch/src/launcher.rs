@@ -2,11 +2,13 @@
 //!
 //! - `exec` loads the boot env and executes the command of the task in the same process. Nothing of the
 //!   launcher stays in it.
-//! - `run` replaces `exec` if the task has outputs: the task is its child process, and it exits like the task
-//!   when the outputs are stored.
+//! - `run` replaces `exec` if the task has outputs, or hooks for its end: the task is its child process, and it
+//!   exits like the task when the outputs are stored.
 //! - `init` runs the command of a custom boot image, with a timeout.
 //! - `hook` is the postStart handler of the container: it verifies that the task has the boot env, then runs
 //!   the original postStart handler of the pod.
+//! - `prestop` is the preStop handler of the container if the profile has `preKill` hooks: it runs them, then
+//!   the original preStop handler of the pod.
 //!
 //! The steps of a start: `args` → `boot_env` → `merge` → `resolve` → `program`. A failure has one message, on
 //! standard error and in the termination message of the container (`report`), and an exit code (`exit`).
@@ -15,9 +17,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::args::{self, Invocation};
+use crate::code::Coded;
 use crate::invocation::ExecInvocation;
 use crate::tls::Tls;
-use crate::{exec, exit, hook, init, report, run, supervise};
+use crate::{exec, exit, hook, init, prestop, report, run, supervise};
 
 /// Runs the command in the arguments of the process, and returns the exit code. `tls` is for `httpGet`
 /// handlers, which fail without it even if their URL is plain HTTP.
@@ -38,6 +41,14 @@ pub fn main(tls: Option<Tls>) -> ExitCode {
             Err(error) => {
                 report::failure(&error, &hook.place);
                 ExitCode::from(exit::HOOK_FAILED)
+            }
+        },
+        Ok(Invocation::Prestop(prestop)) => match prestop::run(&prestop, tls) {
+            Ok(()) => ExitCode::SUCCESS,
+            // The termination message is that of the task.
+            Err(error) => {
+                report::log(&error, error.code(), &prestop.place);
+                ExitCode::from(exit::PRESTOP_FAILED)
             }
         },
         Ok(Invocation::Supervise(run)) => match supervise::run(&run) {

@@ -42,9 +42,11 @@ mod merge;
 #[cfg(test)]
 mod messages;
 mod outputs;
+mod prestop;
 mod program;
 mod report;
 mod resolve;
 mod run;
 mod signals;
 mod supervise;
+mod task_hook;

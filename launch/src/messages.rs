@@ -19,7 +19,7 @@ use crate::child::{ChildError, Ended};
 use crate::code::{Code, Coded};
 use crate::environ::ParseError;
 use crate::exec::ExecError;
-use crate::handover::{HandoverError, InvalidResult, ManifestError, OneLine};
+use crate::handover::{HandoverError, InvalidEnding, InvalidResult, ManifestError, OneLine};
 use crate::hook::handler::HandlerError;
 use crate::hook::home::HomeError;
 use crate::hook::http::HttpGetError;
@@ -28,8 +28,10 @@ use crate::hook::{HookError, NOT_LAUNCHED};
 use crate::init::{BootImageFailed, InitError};
 use crate::invocation::{EnvDelivery, UsageError};
 use crate::outputs::OutputError;
+use crate::prestop::PrestopError;
 use crate::program::StartError;
 use crate::supervise::{SuperviseError, task::TaskError};
+use crate::task_hook::TaskHookError;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -68,6 +70,10 @@ fn usage_errors() -> Vec<UsageError> {
         &[&run[..], &[output, output], &command].concat(),
         &[&run[..], &["--output=A"]].concat(),
         &[&run[..], &["--on-failure=x"]].concat(),
+        &[&run[..], &["--ending=x"]].concat(),
+        &[&run[..], &["--hook=a"]].concat(),
+        &[&run[..], &["--hook=a:5:fail"], &command].concat(),
+        &["prestop", "--container=base", "--timeout=1"],
         &[&run[..], &many, &command].concat(),
         &["run", "--container=base", output, "--", "true"],
         &["run", "--container=base", "--handover=/run", output, "--", "true"],
@@ -126,12 +132,12 @@ fn hook_errors() -> Vec<HookError> {
     let others = [
         HookError::NotWritten(HomeError::NotSet),
         HookError::NotWritten(HomeError::Unwritable { path: home, error: Error::from_raw_os_error(30) }),
-        HookError::Command { number: 2, error: HandlerError::Failed(Ended::Exit(3)) },
     ];
     let load = load_errors().into_iter().take(1).map(HookError::NoBootEnv);
     let proof = proof_errors().into_iter().map(HookError::NotVerified);
     let handler = handler_errors().into_iter().map(HookError::Handler);
-    others.into_iter().chain(load).chain(proof).chain(handler).collect()
+    let hooks = TaskHookError::examples().into_iter().map(HookError::TaskHook);
+    others.into_iter().chain(load).chain(proof).chain(hooks).chain(handler).collect()
 }
 
 fn handover_errors() -> Vec<HandoverError> {
@@ -151,6 +157,7 @@ fn handover_errors() -> Vec<HandoverError> {
         HandoverError::Io { what: "the manifest", error: Error::from_raw_os_error(28) },
         HandoverError::Number,
         HandoverError::Word(InvalidResult),
+        HandoverError::Ending(InvalidEnding),
         HandoverError::Size,
     ];
     others.into_iter().chain(manifest.into_iter().map(HandoverError::Manifest)).collect()
@@ -200,6 +207,8 @@ fn messages() -> Vec<(Code, String)> {
     for error in &hook_errors() {
         add(error);
     }
+    add(&PrestopError::Handler(HandlerError::Failed(Ended::Exit(3))));
+    TaskHookError::examples().into_iter().take(1).map(ExecError::Hook).for_each(|error| add(&error));
     for error in &supervise_errors() {
         add(error);
     }

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -75,19 +76,39 @@ pub(crate) fn exec(argv: &[OsString], merged: &Merged<'_>) -> Result<Infallible,
 ///
 /// Does not use std, whose child processes inherit blocked signals: this process could block them only after
 /// the start, and signals sent before that would be lost.
-pub(crate) fn spawn(argv: &[OsString], merged: &Merged<'_>) -> Result<Pid, StartError> {
+pub(crate) fn spawn(argv: &[OsString], merged: &Merged<'_>, role: ChildRole<'_>) -> Result<Pid, StartError> {
     let environ = environ(merged);
     let variables = c_strings(&environ);
     start(argv, merged, |path, words| {
         let mut attributes = PosixSpawnAttr::init()?;
-        attributes
-            .set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
+        let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
         attributes.set_sigmask(&SigSet::empty())?;
         // std ignores it in this process.
         attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
-        let files = PosixSpawnFileActions::init()?;
+        let mut files = PosixSpawnFileActions::init()?;
+        if let ChildRole::Hook { output } = role {
+            flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
+            attributes.set_pgroup(Pid::from_raw(0))?;
+            for standard in [io::stdout().as_raw_fd(), io::stderr().as_raw_fd()] {
+                files.add_dup2(output.as_raw_fd(), standard)?;
+            }
+        }
+        attributes.set_flags(flags)?;
         posix_spawn(path, &files, &attributes, words, &variables)
     })
+}
+
+/// What a child process is for.
+#[derive(Clone, Copy)]
+pub(crate) enum ChildRole<'f> {
+    /// A handler of the pod, or the command of a boot image: it has the files of this process.
+    Handler,
+    /// A hook of the BootProfile: it leads a process group, so that it can be killed with the processes that
+    /// it starts, and all its output goes to one file, so that it is not mixed with the result of the task.
+    Hook {
+        /// The file.
+        output: BorrowedFd<'f>,
+    },
 }
 
 /// The variables in one buffer: the format of an environ file is also that of the kernel.

@@ -5,7 +5,7 @@
 //!
 //! | command | process | task |
 //! |---|---|---|
-//! | `run` | the first process of the container | loads the boot env, and executes `supervise` with it |
+//! | `run` | the first process of the container | loads the boot env, runs the `preLaunch` hooks, and executes `supervise` with the env |
 //! | `supervise` | the same process | starts `task`, forwards signals, reaps processes, passes the outputs to the sidecar |
 //! | `task` | its child process | sets itself up like the first process of a container, and executes the command |
 //!
@@ -22,7 +22,12 @@ use crate::invocation::ExecInvocation;
 pub(crate) fn supervise(run: RunInvocation) -> ExecInvocation {
     let mut argv = vec![this_program(), "supervise".into()];
     argv.extend(env::args_os().skip(2));
-    ExecInvocation { own: argv.len().saturating_sub(run.argv.len()), place: run.place, argv }
+    ExecInvocation {
+        own: argv.len().saturating_sub(run.argv.len()),
+        place: run.place,
+        argv,
+        hooks: run.hooks,
+    }
 }
 
 /// The path of this program. The webhook writes it as the name of the program, so `/proc` does not have to be

@@ -3,7 +3,7 @@
 use super::Code;
 use crate::input::InputError;
 use crate::overlay::{OverlayError, OverlayProblem};
-use crate::plan::{InitImageError, PipesError, PlanError};
+use crate::plan::{HooksError, InitImageError, PipesError, PlanError};
 use crate::profile::NoProfile;
 
 /// An error with a code.
@@ -44,6 +44,7 @@ impl Coded for PlanError {
             Self::WrongType(_) => Code::PodMalformed,
             Self::InitImage(error) => error.code(),
             Self::Pipes(error) => error.code(),
+            Self::Hooks(error) => error.code(),
             Self::Template { .. } => Code::TemplateNotRendered,
             Self::InvalidTemplate(_) => Code::TemplateInvalid,
             Self::InvalidOverlay(_) => Code::OverlayInvalid,
@@ -80,6 +81,17 @@ impl Coded for PipesError {
             Self::WaitNoStore { .. } => Code::WaitNeedsStore,
             Self::WaitTooOld { .. } => Code::WaitTooOld,
             Self::TooLarge { .. } => Code::OutputsTooLarge,
+        }
+    }
+}
+
+impl Coded for HooksError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotLaunched { .. } => Code::HooksNeedLauncher,
+            Self::NoStore { .. } => Code::HooksNeedStore,
+            Self::TooOld { .. } => Code::HooksTooOld,
+            Self::TooLarge { .. } => Code::HooksTooLarge,
         }
     }
 }

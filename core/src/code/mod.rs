@@ -13,7 +13,7 @@ pub use coded::Coded;
 bootlace_launch::codes_with_launcher! {
     // Admission: the request, the pod (10xx), profiles (11xx), containers (12xx), env and commands (13xx),
     // pods that are injected already (14xx), boot images (15xx), outputs (16xx), inputs (17xx),
-    // overlays (18xx).
+    // overlays (18xx), hooks (19xx).
     /// The admission review cannot be parsed.
     ReviewMalformed = "BL1001",
     /// A field of the pod has the wrong type.
@@ -170,6 +170,14 @@ bootlace_launch::codes_with_launcher! {
     OverlayTestFailed = "BL1810",
     /// The overlays add too much to the pod.
     OverlaysTooLarge = "BL1811",
+    /// Hooks need the launcher, which does not start the task.
+    HooksNeedLauncher = "BL1901",
+    /// Hooks need the store.
+    HooksNeedStore = "BL1902",
+    /// The Kubernetes version does not support hooks in the sidecar.
+    HooksTooOld = "BL1903",
+    /// The hooks are too large.
+    HooksTooLarge = "BL1904",
     // Boot: its container (20xx), sources (21xx), servers (22xx), content (23xx), delivery of the env (24xx),
     // the volume (25xx).
     /// The boot container has no configuration.
@@ -248,7 +256,7 @@ bootlace_launch::codes_with_launcher! {
     /// The kubelet did not mount an output.
     OutputNotMounted = "BL3104",
 
-    // Sidecar: its process (40xx), the outputs of a task (41xx).
+    // Sidecar: its process (40xx), the outputs of a task (41xx), hooks (42xx).
     /// The configuration of the sidecar is missing or invalid.
     SidecarConfigInvalid = "BL4001",
     /// The sidecar cannot start.
@@ -275,6 +283,16 @@ bootlace_launch::codes_with_launcher! {
     HandoverUnreadable = "BL4109",
     /// Outputs were not stored before the pod ended.
     OutputsNotStoredInTime = "BL4110",
+    /// A hook was not sent.
+    HookNotSent = "BL4201",
+    /// The server of a hook refused the request.
+    HookRefused = "BL4202",
+    /// A hook cannot be sent as the profile defines it.
+    HookInvalid = "BL4203",
+    /// What the task left for its abort cannot be used.
+    AbortTextInvalid = "BL4204",
+    /// The abort of a task is not recorded.
+    AbortNotRecorded = "BL4205",
 
     // Store: its client (50xx), the calling pod (51xx), the request (52xx), limits (53xx), the API server and
     // Pipes (54xx).
@@ -318,11 +336,13 @@ bootlace_launch::codes_with_launcher! {
     PipeQuotaExceeded = "BL5303",
     /// A ResourceQuota of the namespace is used up.
     ResourceQuotaExceeded = "BL5304",
+    /// A pod changes the records of its aborts too often.
+    AbortQuotaExceeded = "BL5305",
     /// The API server did not answer the store.
     StoreApiUnavailable = "BL5401",
     /// The API server refused a request of the store.
     StoreApiRefused = "BL5402",
-    /// The CRD of Pipes is missing or outdated.
+    /// The CRD of Pipes or Aborts is missing or outdated.
     PipeCrdOutdated = "BL5403",
     /// Another Pipe has the name of the output.
     PipeConflict = "BL5404",

@@ -40,6 +40,10 @@ pub struct SidecarConfig<'a> {
     /// Kinds of objects that own the outputs if one of them controls the pod, as `GROUP/KIND`.
     #[serde(default = "default_run_owners", skip_serializing_if = "is_default_run_owners")]
     pub run_owners: Vec<String>,
+    /// Containers whose launcher tells the sidecar how the task ends, and for which the store may record an
+    /// abort. The hooks themselves are in `BOOTLACE_HOOKS`, because the store does not need them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supervised: Vec<String>,
 }
 
 /// The kind of the owners in a configuration that does not specify them, as older versions write it.

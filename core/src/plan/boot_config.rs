@@ -9,7 +9,7 @@ use super::{
     BootSpec, EnvDelivery, PlanError, PreparedProfile, TaskContainer, boot_spec, env_json, references,
 };
 use crate::identity::Identity;
-use crate::pod::{Container, PostStart};
+use crate::pod::{Container, LifecycleHandler};
 use crate::profile::MAX_SPEC_BYTES;
 
 /// The configuration of boot for one pod, without the parts that depend on its namespace and inputs.
@@ -52,7 +52,9 @@ pub(super) fn spec<'a>(
         references: references.collect(),
         built_on: built_on.collect(),
         http_get: containers.iter().zip(tasks).any(|(container, task)| {
-            task.hook.is_some() && matches!(container.post_start, Some(PostStart::HttpGet(_)))
+            let is_request = |handler: &Option<_>| matches!(handler, Some(LifecycleHandler::HttpGet(_)));
+            (task.hook.is_some() && is_request(&container.post_start))
+                || (task.prestop.is_some() && is_request(&container.pre_stop))
         }),
         by_shell: tasks.iter().any(|task| task.delivery == EnvDelivery::Hook),
         file_keys: by_file.then_some(Cow::Borrowed(&*env.file.keys)),

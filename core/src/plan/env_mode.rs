@@ -79,7 +79,10 @@ impl RequestedMode {
     pub(super) fn needs_command(self, prepared: &PreparedProfile) -> bool {
         match self.mode {
             EnvMode::Launch => true,
-            EnvMode::Auto => !prepared.env_names.is_empty() && !self.selects_secret(prepared),
+            EnvMode::Auto => {
+                prepared.profile.spec.hooks.need_launcher()
+                    || (!prepared.env_names.is_empty() && !self.selects_secret(prepared))
+            }
             EnvMode::Secret | EnvMode::File | EnvMode::Hook => false,
         }
     }

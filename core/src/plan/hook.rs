@@ -2,8 +2,9 @@
 
 use super::entrypoint::ContainerCommand;
 use super::{EnvDelivery, PlanError, PreparedProfile, launcher};
-use crate::pod::{Container, HttpGet, PostStart};
-use crate::profile::hook::{Hook, HookWhen, UnreadableProcess};
+use crate::pod::{Container, LifecycleHandler};
+use crate::profile::BootProfileSpec;
+use crate::profile::hook::{HookWhen, UnreadableProcess};
 
 /// The command of the hook, if `container` gets a hook. `mode` describes the env mode for messages.
 pub(super) fn plan(
@@ -18,7 +19,7 @@ pub(super) fn plan(
         HookWhen::Always => true,
         HookWhen::Auto => {
             container.post_start.is_some()
-                || !hook.commands.is_empty()
+                || !prepared.profile.spec.hooks.post_launch.is_empty()
                 || needs_verification(delivery, prepared)
         }
         HookWhen::Never => {
@@ -26,7 +27,7 @@ pub(super) fn plan(
             false
         }
     };
-    has_hook.then(|| hook_command(container, delivery, hook)).transpose()
+    has_hook.then(|| hook_command(container, delivery, &prepared.profile.spec)).transpose()
 }
 
 /// Whether the hook writes the boot env, or detects that the task does not have it.
@@ -60,13 +61,14 @@ fn check_without_hook(
     }
 }
 
-/// The command of the hook: the verification, the commands of the profile, and the handler of the pod, which
-/// the hook runs because it replaces it.
+/// The command of the hook: the verification, the `postLaunch` hooks, and the handler of the pod, which the
+/// hook runs because it replaces it.
 fn hook_command(
     container: &Container<'_>,
     delivery: EnvDelivery,
-    hook: &Hook,
+    profile: &BootProfileSpec,
 ) -> Result<Vec<String>, PlanError> {
+    let hook = &profile.hook;
     let mut words = launcher::role_command("hook", container);
     match delivery {
         // With a Secret, the kubelet sets the env of the hook and of the task, so nothing else must be
@@ -80,42 +82,18 @@ fn hook_command(
     if hook.unreadable == UnreadableProcess::Warn {
         words.push("--unreadable=warn".to_owned());
     }
-    for command in &hook.commands {
-        let Some((program, arguments)) = command.split_first() else { continue };
-        words.push(format!("--command={program}"));
-        words.extend(arguments.iter().map(|argument| format!("--argument={argument}")));
-    }
+    words.extend(launcher::hooks(&profile.hooks.post_launch));
     // The seconds of a `sleep` handler are added: otherwise they could exceed the timeout.
     let sleep = match &container.post_start {
-        Some(PostStart::Sleep(seconds)) => u32::try_from(*seconds).unwrap_or_default(),
+        Some(LifecycleHandler::Sleep(seconds)) => u32::try_from(*seconds).unwrap_or_default(),
         _ => 0,
     };
     words.push(format!("--timeout={}", hook.timeout_seconds.saturating_add(sleep)));
-    match &container.post_start {
-        None => {}
-        Some(PostStart::Exec(command)) => {
-            words.push("--".to_owned());
-            words.extend(command.iter().map(|&word| word.to_owned()));
-        }
-        Some(PostStart::Sleep(seconds)) => words.push(format!("--sleep={seconds}")),
-        Some(PostStart::HttpGet(get)) => words.extend(http_flags(get)),
-        Some(PostStart::Other(handler)) => {
-            return Err(PlanError::Handler { container: container.name.to_owned(), handler });
-        }
-    }
+    let handler = launcher::handler(container.post_start.as_ref()).map_err(|handler| PlanError::Handler {
+        container: container.name.to_owned(),
+        field: "postStart",
+        handler,
+    })?;
+    words.extend(handler);
     Ok(words)
-}
-
-/// Without a host, the launcher sends the request to the address of the pod, as the kubelet does.
-fn http_flags(get: &HttpGet<'_>) -> Vec<String> {
-    // An IPv6 address is put in brackets, as in the kubelet, which joins host and port (net.JoinHostPort).
-    let host = match get.host.unwrap_or_default() {
-        address if address.contains(':') && !address.starts_with('[') => format!("[{address}]"),
-        host => host.to_owned(),
-    };
-    let slash = if get.path.starts_with('/') { "" } else { "/" };
-    let scheme = if get.https { "https" } else { "http" };
-    let url = format!("--http={scheme}://{host}:{}{slash}{}", get.port, get.path);
-    let headers = get.headers.iter().map(|(name, value)| format!("--header={name}:{value}"));
-    [url].into_iter().chain(headers).collect()
 }

@@ -3,12 +3,19 @@
 use bootlace_launch::termination;
 
 use crate::names;
-use crate::pod::Container;
+use crate::pod::{Container, HttpGet, LifecycleHandler};
+use crate::profile::hooks::{CommandHook, OnFailure};
 
-/// The command of the launcher, which stores outputs if `handover` contains flags for them.
-pub(super) fn command(container: &Container<'_>, handover: Vec<String>) -> Vec<String> {
+/// The command of the launcher, which runs the `preLaunch` hooks, and supervises the task if `handover`
+/// contains flags for that.
+pub(super) fn command(
+    container: &Container<'_>,
+    handover: Vec<String>,
+    pre_launch: &[CommandHook],
+) -> Vec<String> {
     let mut words = role_command(if handover.is_empty() { "exec" } else { "run" }, container);
     words.extend(handover);
+    words.extend(hooks(pre_launch));
     words.push("--".to_owned());
     words
 }
@@ -24,4 +31,47 @@ pub(super) fn role_command(role: &str, container: &Container<'_>) -> Vec<String>
         words.push(format!("--termination-log={path}"));
     }
     words
+}
+
+/// The flags of hooks.
+pub(super) fn hooks(hooks: &[CommandHook]) -> impl Iterator<Item = String> {
+    hooks.iter().flat_map(|hook| {
+        let on_failure = match hook.on_failure {
+            OnFailure::Fail => "fail",
+            OnFailure::Ignore => "ignore",
+        };
+        let flag = format!("--hook={}:{}:{on_failure}", hook.name, hook.timeout_seconds);
+        let arguments = hook.exec.iter().map(|word| format!("--argument={word}"));
+        [flag].into_iter().chain(arguments)
+    })
+}
+
+/// The words of a handler of the pod, which are the last of a command of the launcher.
+///
+/// # Errors
+/// The launcher cannot run this kind of handler, which is returned.
+pub(super) fn handler(handler: Option<&LifecycleHandler<'_>>) -> Result<Vec<String>, &'static str> {
+    match handler {
+        None => Ok(Vec::new()),
+        Some(LifecycleHandler::Exec(command)) => {
+            Ok(["--"].iter().chain(command).map(|&word| word.to_owned()).collect())
+        }
+        Some(LifecycleHandler::Sleep(seconds)) => Ok(vec![format!("--sleep={seconds}")]),
+        Some(LifecycleHandler::HttpGet(get)) => Ok(http_flags(get).collect()),
+        Some(LifecycleHandler::Other(kind)) => Err(kind),
+    }
+}
+
+/// Without a host, the launcher sends the request to the address of the pod, as the kubelet does.
+fn http_flags(get: &HttpGet<'_>) -> impl Iterator<Item = String> {
+    // An IPv6 address is put in brackets, as in the kubelet, which joins host and port (net.JoinHostPort).
+    let host = match get.host.unwrap_or_default() {
+        address if address.contains(':') && !address.starts_with('[') => format!("[{address}]"),
+        host => host.to_owned(),
+    };
+    let slash = if get.path.starts_with('/') { "" } else { "/" };
+    let scheme = if get.https { "https" } else { "http" };
+    let url = format!("--http={scheme}://{host}:{}{slash}{}", get.port, get.path);
+    let headers = get.headers.iter().map(|(name, value)| format!("--header={name}:{value}"));
+    [url].into_iter().chain(headers)
 }

@@ -8,7 +8,8 @@
 //! | `selected_task`, `containers` | the task containers of the pod |
 //! | `entrypoint`, `image_lookup` | their commands, from the pod, the profile or the registry |
 //! | `env_mode`, `env_delivery` | how the boot env is delivered to them |
-//! | `task`, `launcher`, `hook`, `task_mounts` | the changes to them: command, postStart hook, mounts |
+//! | `task`, `launcher`, `hook`, `prestop`, `task_mounts` | the changes to them: command, lifecycle handlers, mounts |
+//! | `hooks` | whether the hooks of the profile can run |
 //! | `mount_conflicts`, `reserved_names` | the conflicts with mounts and names of the pod |
 //! | `boot`, `mounts` | the boot container and its volumes |
 //! | [`boot_spec`], `boot_config`, `sources` | its configuration |
@@ -34,6 +35,7 @@ mod env_names;
 mod env_secret;
 mod error;
 mod hook;
+mod hooks;
 mod image_lookup;
 mod init_container;
 mod init_image;
@@ -45,6 +47,7 @@ mod pipes;
 mod planner;
 mod pod_plan;
 mod prepared;
+mod prestop;
 mod pull_secrets;
 mod references;
 mod reserved_names;
@@ -60,7 +63,7 @@ mod version;
 pub use boot_spec::BootSpec;
 pub use env_delivery::EnvDelivery;
 pub use env_secret::AdmissionContext;
-pub use error::{InitImageError, PlanError};
+pub use error::{HooksError, InitImageError, PlanError};
 pub use image_lookup::{FailedLookup, ImageConfig, ImageConfigs, ImageLookupResult, ImageQuery};
 pub use injected::{AwaitedPipe, InjectedAnnotation};
 pub use pipes::PipesError;

@@ -1,4 +1,4 @@
-//! The volumes for the objects of sources, which only boot mounts.
+//! The volumes for the objects of sources, which only boot mounts, and of hooks, which only the sidecar mounts.
 
 use k8s_openapi::api::core::v1 as core;
 
@@ -11,7 +11,7 @@ use crate::profile::remote::{Ca, Client, Token};
 use crate::profile::spec::BootProfileSpec;
 use crate::profile::{Source, SourceOrigin};
 
-/// A volume, and its mount path in the boot container.
+/// A volume, and its mount path in the boot container or the sidecar.
 pub(super) struct SourceMount {
     pub(super) volume: core::Volume,
     pub(super) path: String,
@@ -24,9 +24,41 @@ enum MountContent<'a> {
     Token(&'a Token),
 }
 
+/// What the volumes belong to: a source or a hook at a position in the profile.
+#[derive(Clone, Copy)]
+enum Owner {
+    Source(usize),
+    Hook(usize),
+}
+
+impl Owner {
+    /// Start of the names of its volumes.
+    fn volume(self) -> String {
+        match self {
+            Self::Source(position) => format!("{}{position}", names::VOLUME_SOURCE_PREFIX),
+            Self::Hook(position) => format!("{}{position}", names::VOLUME_HOOK_PREFIX),
+        }
+    }
+
+    /// Folder of its mounts.
+    fn path(self) -> String {
+        match self {
+            Self::Source(position) => path(position),
+            Self::Hook(position) => format!("{}/{position}", names::MOUNT_HOOKS),
+        }
+    }
+}
+
 /// Folder of the mounts of the source at `position` in the profile.
 pub(super) fn path(position: usize) -> String {
     format!("{}/{position}", names::MOUNT_SOURCES)
+}
+
+/// The mounts of all hooks of the profile that run in the sidecar.
+pub(super) fn hooks(profile: &BootProfileSpec) -> Vec<SourceMount> {
+    let requests = profile.hooks.requests().enumerate();
+    let clients = requests.filter_map(|(position, hook)| Some((position, &hook.http.as_ref()?.client)));
+    clients.flat_map(|(position, client)| client_mounts(Owner::Hook(position), client)).collect()
 }
 
 /// The mounts of all sources of the profile.
@@ -57,21 +89,22 @@ pub(super) fn input_mount(position: usize, input: &ResolvedInput) -> SourceMount
         ObjectKind::ConfigMap => MountContent::ConfigMap(&input.object),
         ObjectKind::Secret => MountContent::Secret(&input.object),
     };
-    mount(position, None, &content)
+    mount(Owner::Source(position), None, &content)
 }
 
 fn source_mounts(position: usize, source: &Source) -> Vec<SourceMount> {
-    let whole = |content| vec![mount(position, None, &content)];
+    let owner = Owner::Source(position);
+    let whole = |content| vec![mount(owner, None, &content)];
     match source.origin() {
         SourceOrigin::ConfigMap(object) => whole(MountContent::ConfigMap(&object.name)),
         SourceOrigin::Secret(object) => whole(MountContent::Secret(&object.name)),
-        SourceOrigin::Http(http) => client_mounts(position, &http.client),
-        SourceOrigin::Optimus(optimus) => client_mounts(position, &optimus.client),
-        SourceOrigin::ObjectStore(store) => store_mounts(position, store),
+        SourceOrigin::Http(http) => client_mounts(owner, &http.client),
+        SourceOrigin::Optimus(optimus) => client_mounts(owner, &optimus.client),
+        SourceOrigin::ObjectStore(store) => store_mounts(owner, store),
         SourceOrigin::Oci(oci) => {
-            let mut mounts = client_mounts(position, &oci.client);
+            let mut mounts = client_mounts(owner, &oci.client);
             let pull_secret = oci.pull_secret.as_deref().map(MountContent::Secret);
-            mounts.extend(pull_secret.map(|secret| mount(position, Some(DIR_PULL_SECRET), &secret)));
+            mounts.extend(pull_secret.map(|secret| mount(owner, Some(DIR_PULL_SECRET), &secret)));
             mounts
         }
         // The volume of an output is added once its object is looked up for a pod.
@@ -79,19 +112,19 @@ fn source_mounts(position: usize, source: &Source) -> Vec<SourceMount> {
     }
 }
 
-fn client_mounts(position: usize, client: &Client) -> Vec<SourceMount> {
+fn client_mounts(owner: Owner, client: &Client) -> Vec<SourceMount> {
     let headers = client.headers_from_secret.as_deref().map(|name| (DIR_HEADERS, MountContent::Secret(name)));
     let ca = client.ca.as_ref().and_then(ca_content);
     let token = client.token.as_ref().map(|token| (DIR_TOKEN, MountContent::Token(token)));
     let parts = [headers, ca, token].into_iter().flatten();
-    parts.map(|(folder, content)| mount(position, Some(folder), &content)).collect()
+    parts.map(|(folder, content)| mount(owner, Some(folder), &content)).collect()
 }
 
-fn store_mounts(position: usize, store: &ObjectStore) -> Vec<SourceMount> {
+fn store_mounts(owner: Owner, store: &ObjectStore) -> Vec<SourceMount> {
     let secret = store.credentials.as_ref().and_then(|credentials| credentials.secret.as_deref());
     let credentials = secret.map(|name| (DIR_CREDENTIALS, MountContent::Secret(name)));
     let parts = [credentials, store.client.ca.as_ref().and_then(ca_content)].into_iter().flatten();
-    parts.map(|(folder, content)| mount(position, Some(folder), &content)).collect()
+    parts.map(|(folder, content)| mount(owner, Some(folder), &content)).collect()
 }
 
 fn ca_content(ca: &Ca) -> Option<(&'static str, MountContent<'_>)> {
@@ -99,13 +132,10 @@ fn ca_content(ca: &Ca) -> Option<(&'static str, MountContent<'_>)> {
     Some((DIR_CA, config_map.or_else(|| ca.secret.as_deref().map(MountContent::Secret))?))
 }
 
-fn mount(position: usize, folder: Option<&str>, content: &MountContent<'_>) -> SourceMount {
+fn mount(owner: Owner, folder: Option<&str>, content: &MountContent<'_>) -> SourceMount {
     let (name, path) = match folder {
-        None => (format!("{}{position}", names::VOLUME_SOURCE_PREFIX), path(position)),
-        Some(folder) => (
-            format!("{}{position}-{folder}", names::VOLUME_SOURCE_PREFIX),
-            format!("{}/{folder}", path(position)),
-        ),
+        None => (owner.volume(), owner.path()),
+        Some(folder) => (format!("{}-{folder}", owner.volume()), format!("{}/{folder}", owner.path())),
     };
     SourceMount { volume: volume(name, content), path }
 }
@@ -185,6 +215,24 @@ mod tests {
                 mount("2", json!({"secret": {"secretName": "login", "optional": true}})),
             ]
         );
+    }
+
+    #[test]
+    fn the_objects_of_a_hook_have_volumes_of_their_own() {
+        let http = |client: Value| json!({"url": "https://a.example", "client": client});
+        let profile = serde_json::from_value(json!({
+            "sources": [{"name": "a", "http": {"url": "https://a.example", "file": "a", "client": {"headersFromSecret": "api"}}}],
+            "hooks": {
+                "postKill": [{"name": "a", "http": http(json!({}))}],
+                "abort": [{"name": "b", "http": http(json!({"headersFromSecret": "api", "token": {"audience": "b"}}))}],
+            },
+        }))
+        .unwrap();
+        let found = hooks(&profile).into_iter().map(|mount| (mount.volume.name, mount.path));
+        let mount =
+            |suffix: &str| (format!("bootlace-hook-1-{suffix}"), format!("/bootlace-hooks/1/{suffix}"));
+        assert_eq!(found.collect::<Vec<_>>(), [mount("headers"), mount("token")]);
+        assert_eq!(all(&profile).len(), 1);
     }
 
     #[test]

@@ -12,10 +12,11 @@ use super::init_image::ChosenInitImage;
 use super::mount_conflicts::{self, Volumes};
 use super::pipes::{self, Outputs, Sidecar, StoreContainer, TaskOutputs};
 use super::resources::{self, PodLimits};
+use super::task::TaskPod;
 use super::{
     AdmissionContext, AwaitedPipe, BootSpec, EnvDelivery, ImageConfigs, ImageQuery, InjectedAnnotation, Plan,
     PlanError, PreparedProfile, SelectedTask, TaskContainer, boot_config, container_parts, containers,
-    env_secret, signed, sources, task,
+    env_secret, hooks, prestop, signed, sources, task,
 };
 use crate::identity::{self, Scheduler};
 use crate::input::BootInputs;
@@ -123,11 +124,11 @@ impl<'p, 'a> Planner<'p, 'a> {
 
     /// The changes to each task container.
     pub(super) fn tasks(&self, commands: Vec<ContainerCommand>) -> Result<Vec<TaskContainer>, PlanError> {
+        let grace = prestop::grace_seconds(self.pod);
+        let pod = TaskPod { volumes: &self.volumes, outputs: &self.outputs, grace };
         let containers = self.containers.iter().zip(commands);
         containers
-            .map(|(container, command)| {
-                task::plan(container, &self.volumes, command, self.mode, &self.outputs, self.prepared)
-            })
+            .map(|(container, command)| task::plan(container, pod, command, self.mode, self.prepared))
             .collect()
     }
 
@@ -200,7 +201,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         }
         let sidecar = sidecar.map(|sidecar| {
             boot.push(sidecar.container);
-            volumes.extend(sidecar.volume);
+            volumes.extend(sidecar.volumes);
             warnings.extend(sidecar.warnings);
             let warning = self.scheduler.and_then(|found| found.output_warning());
             warnings.extend(warning.map(|text| format!("bootlace: {text}")));
@@ -245,6 +246,8 @@ impl<'p, 'a> Planner<'p, 'a> {
             unlaunched: (task.delivery != EnvDelivery::Launch).then_some(task.reason.as_str()),
         });
         let outputs: Vec<_> = outputs.collect();
+        let (profile, namespace) = (&self.prepared.profile, self.origin.namespace);
+        hooks::check_templates(profile, &config.spec.task, namespace, self.scheduler)?;
         Sidecar::plan(self.pod, &outputs, &self.outputs, &config.spec.task, store)
     }
 

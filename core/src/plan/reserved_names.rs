@@ -20,6 +20,7 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
             || (data && name == names::VOLUME_DATA)
             || mounts::is_source_volume(profile, name)
             || mounts::is_init_image_volume(name)
+            || (profile.hooks.need_sidecar() && name.starts_with(names::VOLUME_HOOK_PREFIX))
     };
     match pod.volumes.iter().flatten().find(|volume| is_reserved(volume.name)) {
         Some(volume) => Err(taken("volume", volume.name)),

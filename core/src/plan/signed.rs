@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::pipes::{self, Outputs};
-use super::{AdmissionContext, PlanError, PreparedProfile, containers};
+use super::{AdmissionContext, PlanError, PreparedProfile, containers, hooks};
 use crate::identity;
 use crate::input::{AwaitedOutput, WaitSpec};
 use crate::names;
@@ -141,6 +141,12 @@ fn check_pipes(text: &str, pod: &Pod<'_>, prepared: &PreparedProfile) -> Result<
         return Err(differs("the owners of the outputs", &spec.run_owners.join(", "), &owners.join(", ")));
     }
     let tasks = containers::tasks(pod, &prepared.profile, scheduler)?;
+    let hooks = &prepared.profile.spec.hooks;
+    let is_planned =
+        |name: &&String| tasks.iter().any(|task| task.name == **name && hooks::is_supervised(task, hooks));
+    if let Some(found) = spec.supervised.iter().find(|name| !is_planned(name)) {
+        return Err(differs("a container with hooks", found, &"a task of a profile with hooks"));
+    }
     let outputs = Outputs::declared(pod, &tasks, &prepared.profile)?;
     for found in &spec.outputs {
         let declared = outputs.of_container(&found.container).any(|output| {

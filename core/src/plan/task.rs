@@ -12,7 +12,9 @@ use super::mount_conflicts::{self, Volumes};
 use super::pipes::{self, Outputs};
 use super::references::{self, Text};
 use super::task_mounts::{self, AddedMount};
-use super::{EnvDelivery, PlanError, PreparedProfile, Version, container_parts, hook, launcher};
+use super::{
+    EnvDelivery, PlanError, PreparedProfile, Version, container_parts, hook, hooks, launcher, prestop,
+};
 use crate::names;
 use crate::pod::{Container, List, Pod};
 use crate::profile::Profile;
@@ -54,6 +56,8 @@ pub struct TaskContainer {
     /// The command of the postStart hook, if it gets one. Init containers cannot have one, except native
     /// sidecars.
     pub hook: Option<Vec<String>>,
+    /// The command of the preStop handler, if it gets one. Like for [`Self::hook`].
+    pub prestop: Option<Vec<String>>,
     /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
 }
@@ -72,6 +76,8 @@ pub struct ExistingFields {
     pub lifecycle: bool,
     /// `lifecycle.postStart`: a handler of the pod, which the hook runs because it replaces it.
     pub handler: bool,
+    /// `lifecycle.preStop`: likewise.
+    pub stop_handler: bool,
 }
 
 /// The change to the command of a container.
@@ -109,24 +115,34 @@ impl TaskContainer {
     }
 }
 
+/// The properties of the pod that the changes to each of its task containers depend on.
+#[derive(Clone, Copy)]
+pub(super) struct TaskPod<'p, 'a> {
+    pub(super) volumes: &'p Volumes<'a>,
+    pub(super) outputs: &'p Outputs,
+    /// The grace period in seconds.
+    pub(super) grace: u32,
+}
+
 pub(super) fn plan(
     container: &Container<'_>,
-    volumes: &Volumes<'_>,
+    pod: TaskPod<'_, '_>,
     command: ContainerCommand,
     mode: RequestedMode,
-    outputs: &Outputs,
     prepared: &PreparedProfile,
 ) -> Result<TaskContainer, PlanError> {
     let profile = &prepared.profile;
     let (delivery, reason) = mode.resolve(container, &command, prepared)?;
+    hooks::check_launched(container, delivery, &reason, profile)?;
     let handover = match delivery {
-        EnvDelivery::Launch => pipes::flags(outputs, container.name, &profile.spec),
+        EnvDelivery::Launch => pipes::flags(pod.outputs, container, &profile.spec),
         _ => Vec::new(),
     };
-    let has_outputs = !handover.is_empty();
-    let added: Vec<_> =
-        task_mounts::task_mounts(&profile.spec).chain(has_outputs.then_some(task_mounts::HANDOVER)).collect();
-    let checked = mount_conflicts::check(container, &added, volumes, &profile.name);
+    let has_handover = !handover.is_empty();
+    let added: Vec<_> = task_mounts::task_mounts(&profile.spec)
+        .chain(has_handover.then_some(task_mounts::HANDOVER))
+        .collect();
+    let checked = mount_conflicts::check(container, &added, pod.volumes, &profile.name);
     let mut warnings = checked.map_err(|conflict| conflict.into_error(container))?;
     let hook = if container.ends_before_tasks() {
         check_needs_no_hook(container, delivery, &reason, &command, prepared)?;
@@ -135,19 +151,10 @@ pub(super) fn plan(
         hook::plan(container, delivery, &command, || mode.describe(prepared), prepared)?
     };
     warnings.extend(self::warnings(container, delivery, (&command, mode), hook.is_some(), prepared));
-    let command = match (delivery, command) {
-        (EnvDelivery::Launch, ContainerCommand::Image { words, .. }) => {
-            let image_words = words.len();
-            // The kubelet expands references in `command`, but not in the command of the image.
-            let words = launcher::command(container, handover).into_iter().chain(words);
-            TaskCommand::Explicit { words: words.map(|word| expansion::escape(&word)).collect(), image_words }
-        }
-        (EnvDelivery::Launch, _) => {
-            let words = launcher::command(container, handover);
-            TaskCommand::Prefixed(words.iter().map(|word| expansion::escape(word)).collect())
-        }
-        _ => TaskCommand::Unchanged,
-    };
+    let prestop = prestop::plan(container, &profile.spec.hooks.pre_kill, pod.grace)?;
+    warnings.extend(prestop.as_ref().and_then(|prestop| prestop.warning.clone()));
+    warnings.extend(hooks::warning(container, &profile.spec.hooks));
+    let command = launched_command(container, delivery, command, handover, profile);
     Ok(TaskContainer {
         list: container.list,
         index: container.index,
@@ -160,17 +167,42 @@ pub(super) fn plan(
             env_from: container.has_env_from(),
             lifecycle: container.has_lifecycle,
             handler: container.post_start.is_some(),
+            stop_handler: container.pre_stop.is_some(),
         },
         command,
-        mounts: if has_outputs { vec![pipes::mount(container.name)] } else { Vec::new() },
+        mounts: if has_handover { vec![pipes::mount(container.name)] } else { Vec::new() },
         env: if delivery == EnvDelivery::File {
             file_keys(container, &profile.spec.env.file.keys)
         } else {
             Vec::new()
         },
         hook,
+        prestop: prestop.map(|prestop| prestop.command),
         warnings,
     })
+}
+
+/// The change to the command of a container, for a task that the launcher starts.
+fn launched_command(
+    container: &Container<'_>,
+    delivery: EnvDelivery,
+    command: ContainerCommand,
+    handover: Vec<String>,
+    profile: &Profile,
+) -> TaskCommand {
+    if delivery != EnvDelivery::Launch {
+        return TaskCommand::Unchanged;
+    }
+    let launcher = launcher::command(container, handover, &profile.spec.hooks.pre_launch);
+    match command {
+        ContainerCommand::Image { words, .. } => {
+            let image_words = words.len();
+            // The kubelet expands references in `command`, but not in the command of the image.
+            let words = launcher.into_iter().chain(words);
+            TaskCommand::Explicit { words: words.map(|word| expansion::escape(&word)).collect(), image_words }
+        }
+        _ => TaskCommand::Prefixed(launcher.iter().map(|word| expansion::escape(word)).collect()),
+    }
 }
 
 /// Kubernetes runs no hooks in init containers, except native sidecars. The launcher starts no task without

@@ -41,7 +41,9 @@ pub struct Container<'a> {
     /// Whether `lifecycle` is present.
     pub has_lifecycle: bool,
     /// `lifecycle.postStart`, if it is set.
-    pub post_start: Option<PostStart<'a>>,
+    pub post_start: Option<LifecycleHandler<'a>>,
+    /// `lifecycle.preStop`, if it is set.
+    pub pre_stop: Option<LifecycleHandler<'a>>,
     /// `terminationMessagePath`, if it is set.
     pub termination_message_path: Option<&'a str>,
     /// `restartPolicy` of the container, if it is set.
@@ -84,10 +86,10 @@ impl Mount<'_> {
     }
 }
 
-/// A postStart handler of the pod.
+/// A lifecycle handler of the pod.
 /// <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#LifecycleHandler>
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PostStart<'a> {
+pub enum LifecycleHandler<'a> {
     /// `exec`: a command in the container.
     Exec(Vec<&'a str>),
     /// `sleep`: seconds.
@@ -133,7 +135,8 @@ impl<'a> Container<'a> {
             mounts: mounts(container)?,
             devices: devices(container)?,
             has_lifecycle: lifecycle.is_present(),
-            post_start: post_start(container, &lifecycle.object("postStart")?)?,
+            post_start: handler(container, &lifecycle.object("postStart")?)?,
+            pre_stop: handler(container, &lifecycle.object("preStop")?)?,
             termination_message_path: container
                 .str("terminationMessagePath")?
                 .filter(|path| !path.is_empty()),
@@ -291,21 +294,27 @@ fn devices<'a>(container: &Object<'a>) -> Result<Vec<Device<'a>>, WrongType> {
     devices.map(device).collect()
 }
 
-fn post_start<'a>(container: &Object<'a>, handler: &Object<'a>) -> Result<Option<PostStart<'a>>, WrongType> {
+fn handler<'a>(
+    container: &Object<'a>,
+    handler: &Object<'a>,
+) -> Result<Option<LifecycleHandler<'a>>, WrongType> {
     if !handler.is_present() {
         return Ok(None);
     }
     if handler.has("exec") {
         let command = handler.object("exec")?.array("command")?.map(Array::strs).transpose()?;
-        return Ok(Some(PostStart::Exec(command.unwrap_or_default())));
+        return Ok(Some(LifecycleHandler::Exec(command.unwrap_or_default())));
     }
     if handler.has("sleep") {
-        return Ok(Some(PostStart::Sleep(handler.object("sleep")?.integer("seconds")?.unwrap_or_default())));
+        return Ok(Some(LifecycleHandler::Sleep(
+            handler.object("sleep")?.integer("seconds")?.unwrap_or_default(),
+        )));
     }
     if handler.has("httpGet") {
-        return http_get(container, &handler.object("httpGet")?).map(|get| Some(PostStart::HttpGet(get)));
+        return http_get(container, &handler.object("httpGet")?)
+            .map(|get| Some(LifecycleHandler::HttpGet(get)));
     }
-    Ok(handler.has("tcpSocket").then_some(PostStart::Other("tcpSocket")))
+    Ok(handler.has("tcpSocket").then_some(LifecycleHandler::Other("tcpSocket")))
 }
 
 fn http_get<'a>(container: &Object<'a>, get: &Object<'a>) -> Result<HttpGet<'a>, WrongType> {

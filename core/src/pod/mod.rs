@@ -19,7 +19,7 @@ mod volume;
 
 pub use amount::Amount;
 pub use apply::{DoesNotApply, apply, value_at};
-pub use container::{Container, Device, EnvFrom, HttpGet, List, Mount, PostStart, Variable};
+pub use container::{Container, Device, EnvFrom, HttpGet, LifecycleHandler, List, Mount, Variable};
 pub use env_value::{UnknownValue, Unresolved};
 pub use field::{Strings, WrongType};
 pub use image::{Image, InvalidImage};

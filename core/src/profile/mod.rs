@@ -5,6 +5,7 @@
 //! | [`spec`] | the custom resource |
 //! | `source` | a source, and its kinds: `inline`, `mounted`, [`remote`], [`object_store`], [`oci`], [`pipes`] |
 //! | [`overlay`] | changes to the pods of tasks |
+//! | [`hooks`] | commands and requests at points in the life of a task |
 //! | [`mod@env`], [`hook`], [`init_image`], `resources`, [`run_as_user`] | its other parts |
 //! | `rule`, `targets` | rules in CEL and in Rust, which are next to their types |
 //! | [`rules`], `entries`, [`templates`] | what is checked when a profile is read |
@@ -17,6 +18,7 @@ mod defaults;
 mod entries;
 pub mod env;
 pub mod hook;
+pub mod hooks;
 pub mod image;
 pub mod init_image;
 mod inline;

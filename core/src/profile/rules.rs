@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::hooks::Hooks;
 use super::pipes::Output;
 use super::remote::{Archive, Client, JsonPart};
 use super::rule::{self, BrokenRule};
@@ -14,7 +15,6 @@ use super::spec::BootProfileSpec;
 /// The first violated rule.
 pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
     rule::check("spec", spec)?;
-    rule::check("spec.hook", &spec.hook)?;
     rule::check("spec.boot.resources", &spec.boot.resources)?;
     if let Some(part) = &spec.boot.init_image {
         for (position, image) in part.allow.iter().enumerate() {
@@ -65,6 +65,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
         }
         rule::check(&field, overlay)?;
     }
+    hooks(&spec.hooks)?;
     for (position, part) in spec.pipes.outputs.iter().enumerate() {
         let field = format!("spec.pipes.outputs[{position}]");
         if spec.pipes.outputs.iter().take(position).any(|earlier| earlier.key == part.key) {
@@ -73,6 +74,33 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
         output(&field, part)?;
     }
     rule::check_optional("spec.pipes.resources", spec.pipes.resources.as_ref())
+}
+
+fn hooks(hooks: &Hooks) -> Result<(), BrokenRule> {
+    let Hooks { pre_launch, post_launch, pre_kill, post_kill, abort } = hooks;
+    for (list, steps) in [("preLaunch", pre_launch), ("postLaunch", post_launch), ("preKill", pre_kill)] {
+        for (position, step) in steps.iter().enumerate() {
+            let field = format!("spec.hooks.{list}[{position}]");
+            if steps.iter().take(position).any(|earlier| earlier.name == step.name) {
+                return Err(twice(field, "name", &step.name));
+            }
+            rule::check(&field, step)?;
+        }
+    }
+    for (list, steps) in [("postKill", post_kill), ("abort", abort)] {
+        for (position, step) in steps.iter().enumerate() {
+            let field = format!("spec.hooks.{list}[{position}]");
+            if steps.iter().take(position).any(|earlier| earlier.name == step.name) {
+                return Err(twice(field, "name", &step.name));
+            }
+            rule::check(&field, step)?;
+            if let Some(request) = &step.http {
+                rule::check(&format!("{field}.http"), request)?;
+                client(&format!("{field}.http"), &request.client)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks how a response or an object is used.

@@ -36,6 +36,7 @@ impl Profile {
     ) -> Result<Self, InvalidProfile> {
         rules::check(&spec)?;
         templates::check(&spec.sources)?;
+        templates::check_hooks(&spec.hooks)?;
         entries::check(&spec)?;
         Overlays::new(&spec.overlays)?;
         Ok(Self { name: name.into(), generation, spec })

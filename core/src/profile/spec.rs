@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::env::Env;
 use super::hook::{Hook, HookWhen};
+use super::hooks::Hooks;
 use super::init_image::InitImage;
 use super::overlay::Overlay;
 use super::pipes::Pipes;
@@ -62,6 +63,9 @@ pub struct BootProfileSpec {
     pub env: Env,
     /// The postStart hook, which verifies that the task process has the boot env.
     pub hook: Hook,
+    /// Commands and requests before the task starts, when it runs, and when it ends.
+    #[serde(skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// Outputs of the tasks, which later tasks of the run can use.
     pub pipes: Pipes,
 }
@@ -76,6 +80,13 @@ impl Validated for BootProfileSpec {
             message: "env.mode Hook and File require the postStart hook, but hook.when is Never: set hook.when \
                       to Auto, or set another env.mode",
             is_met: |part| part.hook.when != HookWhen::Never || !part.env.mode.needs_hook(),
+        },
+        CelRule {
+            cel: "self.hook.when != 'Never' || !has(self.hooks) || !has(self.hooks.postLaunch) || \
+                  self.hooks.postLaunch.size() == 0",
+            message: "hooks.postLaunch requires the postStart hook, but hook.when is Never: remove hooks.postLaunch, or \
+                      set hook.when to Auto",
+            is_met: |part| part.hook.when != HookWhen::Never || part.hooks.post_launch.is_empty(),
         },
         CelRule {
             cel: "!has(self.sources) || (has(self.env) && has(self.env.allow)) || self.sources.all(s, !has(s.inline) || \

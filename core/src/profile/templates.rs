@@ -6,21 +6,24 @@
 
 use std::collections::BTreeMap;
 
+use super::hooks::{HookRequest, Hooks, RequestHook};
 use super::inline::Inline;
 use super::mounted::SourceTarget;
 use super::object_store::ObjectStore;
 use super::oci::Oci;
 use super::remote::{Client, Http, Optimus};
 use super::source::Source;
-use crate::template::{self, Context, InvalidTemplateSyntax, RenderError, Slot};
+use crate::template::{
+    self, ABORT_VARIABLES, Context, InvalidTemplateSyntax, POST_KILL_VARIABLES, RenderError, Slot,
+};
 
 /// Why a template is invalid, or cannot be rendered for a pod.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("source {source_name:?}, {field}: {error}")]
+#[error("{part}, {field}: {error}")]
 pub struct InvalidTemplate {
-    /// Name of the source.
-    pub source_name: String,
-    /// Field of the source: `inline.env.DAY`.
+    /// The part of the profile: `source "settings"`.
+    pub part: String,
+    /// Field of the part: `inline.env.DAY`.
     pub field: String,
     /// The error.
     pub error: Box<FieldError>,
@@ -82,7 +85,80 @@ fn visit(source: &mut Source, work: &mut Work<'_>) -> Result<(), InvalidTemplate
     let mut fields = TemplateFields { work };
     let visited = templated(source).map_or(Ok(()), |source| source.templates(&mut fields));
     visited.map_err(|(field, error)| InvalidTemplate {
-        source_name: source.name.clone(),
+        part: format!("source {:?}", source.name),
+        field,
+        error: Box::new(error),
+    })
+}
+
+/// A list of hooks whose requests can be templates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookList {
+    /// `hooks.postKill`.
+    PostKill,
+    /// `hooks.abort`.
+    Abort,
+}
+
+impl HookList {
+    /// The name of its field.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PostKill => "postKill",
+            Self::Abort => "abort",
+        }
+    }
+
+    /// The hooks of the list.
+    #[must_use]
+    pub fn of(self, hooks: &Hooks) -> &[RequestHook] {
+        match self {
+            Self::PostKill => &hooks.post_kill,
+            Self::Abort => &hooks.abort,
+        }
+    }
+
+    fn variables(self) -> &'static [&'static str] {
+        match self {
+            Self::PostKill => POST_KILL_VARIABLES,
+            Self::Abort => ABORT_VARIABLES,
+        }
+    }
+}
+
+/// Checks all templates of hooks.
+///
+/// # Errors
+/// If a template cannot work for any pod. The error names hook and field.
+pub fn check_hooks(hooks: &Hooks) -> Result<(), InvalidTemplate> {
+    for list in [HookList::PostKill, HookList::Abort] {
+        for hook in list.of(hooks) {
+            visit_hook(list, &mut hook.clone(), &mut |text, slot| {
+                Ok(template::check_with(text, slot, list.variables())?)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Renders all templates of a hook with `context`.
+///
+/// # Errors
+/// If a template cannot be rendered. The error names hook and field.
+pub fn fill_hook(list: HookList, hook: &mut RequestHook, context: &Context) -> Result<(), InvalidTemplate> {
+    visit_hook(list, hook, &mut |text, slot| {
+        *text = template::render(text, context, slot)?;
+        Ok(())
+    })
+}
+
+/// Calls `work` for each field of `hook` that is a template.
+fn visit_hook(list: HookList, hook: &mut RequestHook, work: &mut Work<'_>) -> Result<(), InvalidTemplate> {
+    let mut fields = TemplateFields { work };
+    let visited = hook.http.as_mut().map_or(Ok(()), |request| request.templates(&mut fields));
+    visited.map_err(|(field, error)| InvalidTemplate {
+        part: format!("{} hook {:?}", list.as_str(), hook.name),
         field,
         error: Box::new(error),
     })
@@ -112,8 +188,8 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
 }
 
 /// Why scheme and host cannot be templates.
-const ADDRESS: &str = "a pod must not choose the server that boot connects to; use a fixed address here, and templates in \
-                       the other fields of the source";
+const ADDRESS: &str = "a pod must not choose the server that Bootlace connects to; use a fixed address here, and templates \
+                       in the other fields";
 
 /// Why names cannot be templates.
 const NAME: &str = "a pod must not choose the name; use a fixed name, and a template in the value";
@@ -155,6 +231,23 @@ impl Templated for Http {
         if let Some(archive) = &mut self.archive {
             fields.text("http.archive.path", &mut archive.path, Slot::FilePath)?;
             fields.text("http.archive.prefix", &mut archive.prefix, Slot::FilePath)?;
+        }
+        self.client.templates(fields)
+    }
+}
+
+impl Templated for HookRequest {
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
+        fixed("http.url", &self.url, ADDRESS)?;
+        fields.text("http.path", &mut self.path, Slot::UrlPath)?;
+        self.query.keys().try_for_each(|name| fixed("name in http.query", name, NAME))?;
+        // The sidecar encodes the query, so values are plain text here.
+        fields.values("http.query", &mut self.query, Slot::Text)?;
+        if let Some(body) = &mut self.body {
+            match body_slot(&self.content_type) {
+                Some(slot) => fields.text("http.body", body, slot)?,
+                None => fixed("http.body", body, BODY)?,
+            }
         }
         self.client.templates(fields)
     }

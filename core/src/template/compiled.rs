@@ -84,7 +84,7 @@ impl Condition {
             super::engine(Slot::Text).compile_expression_owned(text.to_owned()).map_err(invalid)?;
         let variables = expression.undeclared_variables(false);
         let used = UsedMaps::new(&variables);
-        lint::variables(variables)?;
+        lint::variables(variables, super::VARIABLES)?;
         lint::tokens(text, TextKind::Expression)?;
         Ok(Self { expression: Arc::new(expression), used })
     }

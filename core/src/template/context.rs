@@ -106,6 +106,29 @@ impl Context {
         }
     }
 
+    /// Variables with these values, for templates that are not rendered for a pod at admission. `scheduler`
+    /// created the pod, if it is known, and `is_joined` is whether the run comes from an annotation.
+    #[must_use]
+    pub fn of_values(
+        values: BTreeMap<&'static str, String>,
+        is_joined: bool,
+        scheduler: Option<&Arc<Scheduler>>,
+    ) -> Self {
+        let missed = Missed::default();
+        let empty = |name| Map::of_metadata(name, BTreeMap::new(), &missed);
+        Self {
+            root: Arc::new(Root {
+                plain: Arc::new(values),
+                scheduler: scheduler.cloned(),
+                has_run_annotation: is_joined,
+                labels: empty("labels"),
+                annotations: empty("annotations"),
+                env: empty("env"),
+                missed: Arc::clone(&missed),
+            }),
+        }
+    }
+
     /// The same variables, with the labels and annotations that the pod has after a change; `None` if they
     /// have not changed.
     #[must_use]
@@ -199,6 +222,7 @@ impl Root {
         let (run, workflow) = (names::ANNOTATION_RUN, names::ANNOTATION_WORKFLOW);
         let reason = match name {
             "namespace" => "looked in the admission request".to_owned(),
+            "abort" => "the task has written nothing to the file in BOOTLACE_ABORT".to_owned(),
             "pod" => {
                 "looked in metadata.name, which the API server generates after admission if generateName is set"
                     .to_owned()
@@ -207,6 +231,7 @@ impl Root {
         };
         let remedy = match name {
             "namespace" => "create the pod in a namespace".to_owned(),
+            "abort" => "write the file in the task".to_owned(),
             "pod" => "set metadata.name".to_owned(),
             "run" => format!("set annotation {run} of the pod"),
             "workflow" if self.has_run_annotation => format!("set annotation {workflow} of the pod"),

@@ -23,6 +23,43 @@ pub const VARIABLES: &[&str] = &[
     "env",
 ];
 
+/// The variables of a hook that runs when a task is ended by others; see `abort::HookEvent`.
+pub const ABORT_VARIABLES: &[&str] = &[
+    "scheduler",
+    "workflow",
+    "run",
+    "task",
+    "attempt",
+    "mapIndex",
+    "scheduledTime",
+    "namespace",
+    "pod",
+    "podUid",
+    "container",
+    "start",
+    "abort",
+];
+
+/// The variables of a hook that runs when a task has ended.
+pub const POST_KILL_VARIABLES: &[&str] = &[
+    "scheduler",
+    "workflow",
+    "run",
+    "task",
+    "attempt",
+    "mapIndex",
+    "scheduledTime",
+    "namespace",
+    "pod",
+    "podUid",
+    "container",
+    "start",
+    "abort",
+    "exitCode",
+    "signal",
+    "durationSeconds",
+];
+
 /// The filters of a template, as in Jinja, without those that produce text from nothing (`format`, `indent`),
 /// so that the size of the result is bounded by that of the input.
 pub const FILTERS: &[&str] = &[
@@ -51,12 +88,17 @@ pub(super) enum TextKind {
     Expression,
 }
 
-/// Refuses unknown variables. `used` are all variables of a template that it does not set itself.
-pub(super) fn variables(used: HashSet<String>) -> Result<(), InvalidTemplateSyntax> {
-    let mut unknown: Vec<_> = used.into_iter().filter(|name| !VARIABLES.contains(&name.as_str())).collect();
+/// Refuses variables that are not in `known`. `used` are all variables of a template that it does not set
+/// itself.
+pub(super) fn variables(
+    used: HashSet<String>,
+    known: &'static [&'static str],
+) -> Result<(), InvalidTemplateSyntax> {
+    let mut unknown: Vec<_> = used.into_iter().filter(|name| !known.contains(&name.as_str())).collect();
     // A set has no order, and every replica must have the same message for a profile.
     unknown.sort();
-    unknown.into_iter().next().map_or(Ok(()), |name| Err(InvalidTemplateSyntax::UnknownVariable { name }))
+    let unknown = unknown.into_iter().next();
+    unknown.map_or(Ok(()), |name| Err(InvalidTemplateSyntax::UnknownVariable { name, known }))
 }
 
 /// The tokens of a template with their lines. A template that cannot be parsed was refused before.

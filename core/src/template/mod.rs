@@ -24,7 +24,7 @@ use lint::TextKind;
 
 pub use compiled::{Condition, TemplateId, Templates};
 pub use context::Context;
-pub use lint::{FILTERS, VARIABLES};
+pub use lint::{ABORT_VARIABLES, FILTERS, POST_KILL_VARIABLES, VARIABLES};
 pub use slot::Slot;
 pub use used_maps::UsedMaps;
 
@@ -53,10 +53,12 @@ pub enum InvalidTemplateSyntax {
         name: String,
     },
     /// It uses an unknown variable.
-    #[error("variable {name:?} not found: use one of {}", VARIABLES.join(", "))]
+    #[error("variable {name:?} not found: use one of {}", known.join(", "))]
     UnknownVariable {
         /// The variable.
         name: String,
+        /// The variables that exist here.
+        known: &'static [&'static str],
     },
     /// In JSON, it inserts a value outside of a string.
     #[error(
@@ -120,8 +122,20 @@ pub fn is_one(text: &str) -> bool {
 /// If it cannot work for any pod: invalid syntax, an unknown filter or variable, or a value that `slot` does
 /// not allow.
 pub fn check(text: &str, slot: Slot) -> Result<(), InvalidTemplateSyntax> {
+    check_with(text, slot, VARIABLES)
+}
+
+/// Checks a template for `slot` that is rendered with other variables than those of a pod.
+///
+/// # Errors
+/// See [`check`].
+pub fn check_with(
+    text: &str,
+    slot: Slot,
+    variables: &'static [&'static str],
+) -> Result<(), InvalidTemplateSyntax> {
     let template = engine(slot).template_from_str(text).map_err(|error| syntax_error(&error))?;
-    lint::variables(template.undeclared_variables(false))?;
+    lint::variables(template.undeclared_variables(false), variables)?;
     lint::tokens(text, TextKind::Template)?;
     if slot == Slot::Json { lint::json(text) } else { Ok(()) }
 }

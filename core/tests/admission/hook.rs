@@ -118,8 +118,8 @@ fn auto_leaves_the_hook_out_where_the_launcher_loads_the_env() {
         // No hook can verify env that an image loads itself.
         (optimus.clone(), json!({}), false, false),
         (optimus, known(), false, false),
-        (json!({"hook": {"commands": [["check"]]}}), known(), false, true),
-        (json!({"hook": {"commands": []}}), known(), false, false),
+        (json!({"hooks": {"postLaunch": [{"name": "check", "exec": ["check"]}]}}), known(), false, true),
+        (json!({"hooks": {"postLaunch": []}}), known(), false, false),
     ] {
         let recipes = recipes(giving("Auto", &profile), store);
         let injected = inject(&pod(&json!({}), &container), &recipes);

@@ -32,6 +32,7 @@ mod secret;
 mod selected;
 mod signed;
 mod snapshots;
+mod task_hooks;
 mod templates;
 
 use base64::Engine as _;

@@ -302,10 +302,14 @@ fn boot_gets_the_names_that_the_pods_own_sources_give() {
 }
 
 #[test]
-fn the_hook_runs_the_profiles_commands_before_the_pods_own() {
-    let hook = json!({"timeoutSeconds": 9, "unreadable": "Warn", "commands": [["warm", "--up"], ["check"]]});
+fn the_hook_runs_the_profiles_hooks_before_the_pods_own() {
+    let hook = json!({"timeoutSeconds": 9, "unreadable": "Warn"});
+    let hooks = json!({"postLaunch": [
+        {"name": "warm", "exec": ["warm", "--up"], "timeoutSeconds": 60},
+        {"name": "check", "exec": ["check"], "onFailure": "Ignore"},
+    ]});
     let own = json!({"command": ["run"], "lifecycle": {"postStart": {"exec": {"command": ["own"]}}}});
-    let injected = inject(&pod(&json!({}), &own), &recipes(&json!({"hook": hook}), None));
+    let injected = inject(&pod(&json!({}), &own), &recipes(&json!({"hook": hook, "hooks": hooks}), None));
     assert_eq!(
         at(&injected, "/spec/containers/0/lifecycle/postStart/exec/command"),
         &json!([
@@ -313,9 +317,11 @@ fn the_hook_runs_the_profiles_commands_before_the_pods_own() {
             "hook",
             "--container=main",
             "--unreadable=warn",
-            "--command=warm",
+            "--hook=warm:60:fail",
+            "--argument=warm",
             "--argument=--up",
-            "--command=check",
+            "--hook=check:10:ignore",
+            "--argument=check",
             "--timeout=9",
             "--",
             "own"
@@ -334,7 +340,10 @@ fn the_hook_sends_requests_of_both_schemes_with_the_launcher_with_tls() {
         });
         // With any env mode, and with or without other work for the hook.
         for (container, profile) in [
-            (json!({"command": ["run"]}), json!({"hook": {"commands": [["check"]]}})),
+            (
+                json!({"command": ["run"]}),
+                json!({"hooks": {"postLaunch": [{"name": "check", "exec": ["check"]}]}}),
+            ),
             (json!({}), json!({"env": {"mode": "Hook"}})),
         ] {
             let mut container = container;

@@ -20,12 +20,12 @@ use bootlace_core::code::{Code, Coded};
 use bootlace_core::input::InputError;
 use bootlace_core::output::sidecar_config::ObjectKind;
 use bootlace_core::overlay::{InvalidOverlay, OverlayError, OverlayProblem};
-use bootlace_core::plan::{InitImageError, PipesError, PlanError, Version};
+use bootlace_core::plan::{HooksError, InitImageError, PipesError, PlanError, Version};
 use bootlace_core::pod::{Image, Json, Pod};
 use bootlace_core::profile::NoProfile;
 use bootlace_core::profile::templates::{FieldError, InvalidTemplate};
 use bootlace_core::quantity::Quantity;
-use bootlace_core::template::{InvalidTemplateSyntax, RenderError};
+use bootlace_core::template::{InvalidTemplateSyntax, RenderError, VARIABLES};
 use serde_json::json;
 
 /// Codes of refusals without an error variant: see `core/src/admission`.
@@ -45,7 +45,7 @@ fn version() -> Version {
 
 fn template(error: impl Into<FieldError>) -> InvalidTemplate {
     InvalidTemplate {
-        source_name: text("settings"),
+        part: text("source \"settings\""),
         field: text("inline.env.DAY"),
         error: Box::new(error.into()),
     }
@@ -107,7 +107,7 @@ fn plan_errors() -> Vec<PlanError> {
             planned: text("task b"),
         },
         Pod::read(&Json::from(&malformed)).err().unwrap().into(),
-        PlanError::Handler { container: text("base"), handler: "tcpSocket" },
+        PlanError::Handler { container: text("base"), field: "postStart", handler: "tcpSocket" },
         PlanError::NeedsHook {
             mode: text("env.mode of BootProfile \"default\" is Hook"),
             profile: text("default"),
@@ -146,7 +146,10 @@ fn plan_errors() -> Vec<PlanError> {
                 remedy: text("set annotation bootlace.dev/run of the pod"),
             }),
         },
-        PlanError::InvalidTemplate(template(InvalidTemplateSyntax::UnknownVariable { name: text("rnu") })),
+        PlanError::InvalidTemplate(template(InvalidTemplateSyntax::UnknownVariable {
+            name: text("rnu"),
+            known: VARIABLES,
+        })),
         PlanError::Serialization(text("a key is not a string")),
     ]
 }
@@ -195,6 +198,21 @@ fn pipes_errors() -> Vec<PipesError> {
     ]
 }
 
+fn hooks_errors() -> Vec<HooksError> {
+    let profile = || text("spark");
+    vec![
+        HooksError::NotLaunched {
+            hooks: "hooks.abort",
+            profile: profile(),
+            container: text("base"),
+            reason: text("its command is unknown"),
+        },
+        HooksError::NoStore { profile: profile() },
+        HooksError::TooOld { profile: profile(), version: version() },
+        HooksError::TooLarge { profile: profile(), size: 200_000, limit: 131_008 },
+    ]
+}
+
 fn input_errors() -> Vec<InputError> {
     let pipe = || text("pipe \"Report\" of shop, run r1");
     vec![
@@ -228,7 +246,7 @@ fn input_errors() -> Vec<InputError> {
 }
 
 fn invalid_overlay() -> PlanError {
-    let problem = InvalidTemplateSyntax::UnknownVariable { name: text("lables") };
+    let problem = InvalidTemplateSyntax::UnknownVariable { name: text("lables"), known: VARIABLES };
     InvalidOverlay { overlay: text("gpu"), field: text("when"), problem: problem.into() }.into()
 }
 
@@ -302,6 +320,7 @@ fn collect() -> (BTreeSet<String>, BTreeSet<Code>) {
     let (mut lines, mut codes) = (BTreeSet::new(), BTreeSet::new());
     add(&plan_errors(), &mut lines, &mut codes);
     add(&pipes_errors(), &mut lines, &mut codes);
+    add(&hooks_errors(), &mut lines, &mut codes);
     add(&input_errors(), &mut lines, &mut codes);
     add(&[invalid_overlay()], &mut lines, &mut codes);
     add(&overlay_errors(), &mut lines, &mut codes);

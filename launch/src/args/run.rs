@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use crate::handover::{Kind, MAX_OUTPUTS, is_data_key};
 
+use super::task_hooks::HookFlags;
 use super::{PlaceFlags, flags, seconds, split_once};
 use crate::invocation::{Place, UsageError};
 use crate::outputs::Declared;
+use crate::task_hook::TaskHook;
 
 /// Run the task as a child process and pass its outputs to the sidecar.
 #[derive(Debug)]
@@ -21,8 +23,12 @@ pub(crate) struct RunInvocation {
     pub(crate) deadline: Duration,
     /// Whether the outputs of a task that fails are stored too.
     pub(crate) on_failure: bool,
-    /// Never empty.
+    /// Whether the sidecar is told how the task ends.
+    pub(crate) publishes_ending: bool,
+    /// Not empty, unless [`Self::publishes_ending`] is set.
     pub(crate) outputs: Vec<Declared>,
+    /// The `preLaunch` hooks.
+    pub(crate) hooks: Vec<TaskHook>,
     /// Never empty.
     pub(crate) argv: Vec<OsString>,
 }
@@ -41,23 +47,26 @@ pub(super) fn run(words: impl Iterator<Item = OsString>) -> Result<RunInvocation
     let mut place = PlaceFlags::default();
     let mut handover = None;
     let mut deadline = None;
-    let mut on_failure = false;
+    let (mut on_failure, mut publishes_ending) = (false, false);
     let mut outputs: Vec<Declared> = Vec::new();
+    let mut hooks = HookFlags::default();
     let argv = flags(words, |flag, value| {
         match flag {
             b"handover" => handover = Some(PathBuf::from(value)),
             b"deadline" => deadline = Some(seconds("--deadline", value)?),
             b"on-failure" if value == "store" => on_failure = true,
             b"on-failure" => return Err(UsageError::new("--on-failure is invalid: must be store")),
+            b"ending" if value == "publish" => publishes_ending = true,
+            b"ending" => return Err(UsageError::new("--ending is invalid: must be publish")),
             b"output" => outputs.push(output("--output", value, false)?),
             b"optional-output" => outputs.push(output("--optional-output", value, true)?),
-            _ => return place.parse(flag, value),
+            _ => return Ok(hooks.parse(flag, value)? || place.parse(flag, value)?),
         }
         Ok(true)
     })?;
 
-    if outputs.is_empty() {
-        return Err(UsageError::new("run needs an --output: use exec for a task without outputs"));
+    if outputs.is_empty() && !publishes_ending {
+        return Err(UsageError::new("run needs an --output or --ending: use exec for a task without both"));
     }
     if outputs.len() > MAX_OUTPUTS {
         return Err(UsageError::new(format!("more than {MAX_OUTPUTS} outputs are declared")));
@@ -72,7 +81,9 @@ pub(super) fn run(words: impl Iterator<Item = OsString>) -> Result<RunInvocation
         handover: handover.ok_or_else(|| UsageError::new("flag --handover is missing"))?,
         deadline: deadline.ok_or_else(|| UsageError::new("flag --deadline is missing"))?,
         on_failure,
+        publishes_ending,
         outputs,
+        hooks: hooks.build()?,
         argv: command("run", argv)?,
     })
 }

@@ -3,15 +3,22 @@
 use std::error::Error;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use std::{fmt, io};
 
-use super::{Folder, InvalidResult, MAX_BYTES, MAX_FILES, Manifest, ManifestError, StoreResult};
+use super::{
+    Ending, Folder, InvalidEnding, InvalidResult, MAX_ABORT_BYTES, MAX_BYTES, MAX_FILES, Manifest,
+    ManifestError, StoreResult,
+};
 
 /// Contains the number of the newest attempt, in the handover directory.
 const ATTEMPT: &str = "attempt";
 const MANIFEST: &str = "manifest";
 const RESULT: &str = "result";
+const ENDING: &str = "ending";
+/// The task writes it.
+const ABORT: &str = "abort";
 /// Locked while the launcher runs. The kernel releases the lock when the process ends for any reason.
 const RUNNING: &str = "running";
 
@@ -80,6 +87,28 @@ impl Attempt {
         self.folder.replace(MANIFEST, &manifest.encode()).map_err(failed)
     }
 
+    /// Creates the empty file in which the task leaves what its abort needs, in the handover directory `path`
+    /// of [`begin`](Self::begin). Returns its path. The task can run as any user, and so can the sidecar,
+    /// which could not read a file that the task creates with its own mode.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub fn create_abort_file(&self, path: &Path) -> Result<PathBuf, HandoverError> {
+        let failed = |error| HandoverError::io("the file of the abort", error);
+        let file = self.folder.create(ABORT).map_err(failed)?;
+        file.set_permissions(Permissions::from_mode(0o666)).map_err(failed)?;
+        Ok(path.join(self.number.to_string()).join(ABORT))
+    }
+
+    /// Publishes how the task ends, atomically.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn publish_ending(&self, ending: Ending) -> Result<(), HandoverError> {
+        let failed = |error| HandoverError::io("how the task ends", error);
+        self.folder.replace(ENDING, &ending.encode()).map_err(failed)
+    }
+
     /// The result of the sidecar, or `None` before there is one.
     ///
     /// # Errors
@@ -104,6 +133,53 @@ impl Attempt {
         let Some(number) = newest(handover)? else { return Ok(None) };
         let folder = handover.folder(&number.to_string()).map_err(failed)?;
         Ok(Some(Self { folder, number, _running: None }))
+    }
+
+    /// The attempt with this number, which need not be the newest. `None` if it does not exist.
+    ///
+    /// # Errors
+    /// The attempt cannot be read.
+    pub fn numbered(handover: &Folder, number: u32) -> Result<Option<Self>, HandoverError> {
+        match handover.folder(&number.to_string()) {
+            Ok(folder) => Ok(Some(Self { folder, number, _running: None })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(HandoverError::io("the directory of the attempt", error)),
+        }
+    }
+
+    /// How the task ends, or `None` while it runs. A launcher that was killed publishes nothing.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn ending(&self) -> Result<Option<Ending>, HandoverError> {
+        match self.folder.read(ENDING, Ending::MAX_BYTES) {
+            Ok(bytes) => Ending::parse(&bytes).map(Some).map_err(HandoverError::Ending),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(HandoverError::io("how the task ends", error)),
+        }
+    }
+
+    /// What the task left for its abort, without white space around it. `None` if it left nothing.
+    ///
+    /// # Errors
+    /// The file is too large, not text, or unreadable.
+    pub fn abort_text(&self) -> Result<Option<String>, AbortTextError> {
+        let bytes = match self.folder.read(ABORT, MAX_ABORT_BYTES) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(AbortTextError::TooLarge);
+            }
+            Err(error) => return Err(AbortTextError::Unreadable(error)),
+        };
+        let text = str::from_utf8(&bytes).map_err(|_| AbortTextError::NotText)?.trim();
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+
+    /// When the launcher began the attempt. `None` if that is unknown.
+    #[must_use]
+    pub fn started(&self) -> Option<SystemTime> {
+        self.folder.file(RUNNING).and_then(|file| file.metadata()?.modified()).ok()
     }
 
     /// The number of the attempt. The first has the number 1.
@@ -190,6 +266,8 @@ pub enum HandoverError {
     Manifest(ManifestError),
     /// The result of the sidecar cannot be read.
     Word(InvalidResult),
+    /// How the task ends cannot be read.
+    Ending(InvalidEnding),
     /// A file has another size than the manifest says.
     Size,
 }
@@ -207,12 +285,37 @@ impl fmt::Display for HandoverError {
             Self::Number => f.write_str("the number of the attempt is invalid"),
             Self::Manifest(error) => write!(f, "the manifest is damaged: {error}"),
             Self::Word(error) => write!(f, "the result of the sidecar is damaged: {error}"),
+            Self::Ending(error) => write!(f, "the file about the end of the task is damaged: {error}"),
             Self::Size => f.write_str("the size of a file is not the one in the manifest"),
         }
     }
 }
 
 impl Error for HandoverError {}
+
+/// What a task left for its abort cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AbortTextError {
+    /// It has more than [`MAX_ABORT_BYTES`].
+    TooLarge,
+    /// It is not UTF-8.
+    NotText,
+    /// It cannot be read, or is not a regular file.
+    Unreadable(io::Error),
+}
+
+impl fmt::Display for AbortTextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge => write!(f, "it has more than {MAX_ABORT_BYTES} bytes"),
+            Self::NotText => f.write_str("it is not UTF-8 text"),
+            Self::Unreadable(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for AbortTextError {}
 
 #[cfg(test)]
 mod tests {
@@ -255,6 +358,34 @@ mod tests {
         assert!(!sidecar.launcher_has_ended());
         drop(launcher);
         assert!(sidecar.launcher_has_ended());
+    }
+
+    #[test]
+    fn the_sidecar_reads_how_the_task_ends_and_what_it_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("base");
+        let launcher = Attempt::begin(&path).unwrap();
+        let handover = Folder::open(&path).unwrap();
+        let sidecar = Attempt::numbered(&handover, 1).unwrap().unwrap();
+        assert!(Attempt::numbered(&handover, 2).unwrap().is_none());
+        assert_eq!((sidecar.ending().unwrap(), sidecar.abort_text().unwrap()), (None, None));
+        assert!(sidecar.started().unwrap().elapsed().unwrap().as_secs() < 60);
+
+        let file = launcher.create_abort_file(&path).unwrap();
+        assert_eq!(file, path.join("1/abort"));
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o666);
+        assert_eq!(sidecar.abort_text().unwrap(), None);
+        fs::write(&file, " job-17\n").unwrap();
+        assert_eq!(sidecar.abort_text().unwrap().as_deref(), Some("job-17"));
+        fs::write(&file, "x".repeat(1025)).unwrap();
+        assert!(matches!(sidecar.abort_text(), Err(AbortTextError::TooLarge)));
+        fs::write(&file, b"\xff").unwrap();
+        assert!(matches!(sidecar.abort_text(), Err(AbortTextError::NotText)));
+
+        launcher.publish_ending(Ending::Stopping { signal: 15 }).unwrap();
+        assert_eq!(sidecar.ending().unwrap(), Some(Ending::Stopping { signal: 15 }));
+        fs::write(path.join("1/ending"), "ended\n").unwrap();
+        sidecar.ending().unwrap_err();
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! 3/file-0 …       the contents of the outputs, in the order of the manifest
 //! 3/manifest       from the launcher: the exit code of the task, and its outputs
 //! 3/result         from the sidecar: whether the outputs are stored, or the error
+//! 3/ending         from the launcher, if the profile has hooks for it: how the task ends
+//! 3/abort          from the task: what the abort of this attempt needs, such as the ID of a remote job
 //! ```
 //!
 //! 1. Before it starts the task, the launcher creates the directory of the attempt, then writes its number to
@@ -20,7 +22,11 @@
 //!    are not the newest.
 //! 4. If the task exited with 0, the launcher exits with 0 only after [`StoreResult::Stored`].
 //!
-//! `attempt`, `manifest` and `result` are written under another name and renamed, so that readers never see a
+//! If the profile has hooks for the end of the task, the launcher also writes the [`Ending`]: when a signal to
+//! stop arrives, before it forwards the signal; and when the task has exited. A launcher that has ended
+//! without an [`Ending`] was killed, and its task with it.
+//!
+//! `attempt`, `manifest`, `result` and `ending` are written under another name and renamed, so that readers never see a
 //! part of them. After a restart, each side continues with the contents of the directory. Storing the same
 //! bytes again changes nothing.
 //!
@@ -30,12 +36,14 @@
 //! maximum size. A task can only damage its own outputs.
 
 mod attempt;
+mod ending;
 mod folder;
 mod manifest;
 mod message;
 mod result;
 
-pub use attempt::{Attempt, HandoverError};
+pub use attempt::{AbortTextError, Attempt, HandoverError};
+pub use ending::{Cause, Ended, Ending, InvalidEnding};
 pub use folder::Folder;
 pub use manifest::{FileEntry, Kind, Manifest, ManifestError, Outcome, Output, is_data_key};
 pub use message::OneLine;
@@ -48,6 +56,10 @@ pub const MAX_BYTES: u64 = 1024 * 1024;
 /// The maximum number of files in all outputs of an attempt. Each is a key of an object, which has to stay
 /// readable in `kubectl describe`.
 pub const MAX_FILES: usize = 100;
+
+/// The maximum size of what a task leaves for its abort, in bytes: an ID and what belongs to it. It is
+/// recorded in an object of the API server, for each task.
+pub const MAX_ABORT_BYTES: u64 = 1024;
 
 /// The maximum number of outputs of an attempt.
 pub const MAX_OUTPUTS: usize = 100;

@@ -1,4 +1,4 @@
-//! The original postStart handler of the pod, run as the kubelet would run it.
+//! A lifecycle handler of the pod, postStart or preStop, run as the kubelet would run it.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use crate::hook::http::{HttpGetError, Request};
 use crate::merge::Merged;
 use crate::tls::Tls;
 
-/// The postStart handler in the spec of the pod.
+/// A handler in the spec of the pod.
 #[derive(Debug)]
 pub(crate) enum Handler {
     Sleep(Duration),
@@ -21,7 +21,7 @@ pub(crate) enum Handler {
 }
 
 impl Handler {
-    /// Runs the handler in the time that remains of the hook timeout.
+    /// Runs the handler in the time that remains.
     pub(crate) fn run(
         &self,
         merged: &Merged<'_>,
@@ -52,7 +52,7 @@ fn sleep(duration: Duration, deadline: Deadline) -> Result<(), HandlerError> {
 ///
 /// Its output is that of the hook, so the kubelet handles it as usual. None of it is in the termination
 /// message.
-pub(super) fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -> Result<(), HandlerError> {
+fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -> Result<(), HandlerError> {
     let ended = child::run(argv, merged, deadline)
         .map_err(|error| HandlerError::NotEnded { error, limit: deadline.limit() })?;
     if ended.succeeded() { Ok(()) } else { Err(HandlerError::Failed(ended)) }

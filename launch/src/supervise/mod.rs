@@ -5,6 +5,7 @@
 //! the kernel would ignore it for process 1; and real-time signals are not forwarded, because no safe
 //! function sends them.
 
+mod ending;
 mod reaper;
 pub(crate) mod task;
 
@@ -20,9 +21,10 @@ use crate::args::RunInvocation;
 use crate::code::{Code, Coded};
 use crate::deadline::Deadline;
 use crate::outputs::{self, OutputError};
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::{exit, run};
-use reaper::Reaper;
+use ending::EndingPublisher;
+use reaper::{Exited, Reaper};
 
 /// How often to check for the result of the sidecar. A check needs microseconds; inotify has a small limit on
 /// instances, which all containers of a user on the node share.
@@ -37,12 +39,22 @@ pub(crate) fn run(run: &RunInvocation) -> Result<u8, SuperviseError> {
     // First, so that no signal is lost.
     let signals = Signals::block().map_err(SuperviseError::Kernel)?;
     let attempt = Attempt::begin(&run.handover).map_err(SuperviseError::NotStarted)?;
-    let task = task::start(&run::this_program(), &run.place, &run.argv).map_err(SuperviseError::Kernel)?;
+    let mut abort_file = None;
+    if run.publishes_ending {
+        abort_file = Some(attempt.create_abort_file(&run.handover).map_err(SuperviseError::NotStarted)?);
+    }
+    let mut ending = EndingPublisher::new(run.publishes_ending.then_some(&attempt), &run.place);
+    let task = task::start(&run::this_program(), &run.place, &run.argv, abort_file.as_deref());
+    // A launcher that ends without having published an ending counts as killed.
+    let task = task.inspect_err(|_| ending.ended(Exited::NOT_STARTED)).map_err(SuperviseError::Kernel)?;
     let mut reaper = Reaper::new(task);
-    let exit = forward_until_exit(&signals, &mut reaper).map_err(SuperviseError::Kernel)?;
+    let exited = forward_until_exit(&signals, &mut reaper, &mut ending).map_err(SuperviseError::Kernel)?;
+    // First, because killing the other processes can take a moment.
+    ending.ended(exited);
+    let exit = exited.code;
     kill_other_processes(&signals);
 
-    let stored = if exit == 0 || run.on_failure {
+    let stored = if (exit == 0 || run.on_failure) && !run.outputs.is_empty() {
         store(run, exit, &attempt, &signals)
     } else {
         // Errors are ignored, because the result of the task does not depend on the sidecar here.
@@ -53,19 +65,36 @@ pub(crate) fn run(run: &RunInvocation) -> Result<u8, SuperviseError> {
     if exit == 0 { stored.map(|()| exit) } else { Ok(exit) }
 }
 
-/// Forwards signals until the task exits. Returns its exit code.
-fn forward_until_exit(signals: &Signals, reaper: &mut Reaper) -> io::Result<u8> {
+/// Forwards signals until the task exits. Returns how it exited.
+fn forward_until_exit(
+    signals: &Signals,
+    reaper: &mut Reaper,
+    ending: &mut EndingPublisher<'_>,
+) -> io::Result<Exited> {
     loop {
-        match signals.next(None)? {
-            Some(Signal::SIGCHLD) => {
-                if let Some(exit) = reaper.reap()? {
-                    return Ok(exit);
-                }
+        let Some(signal) = signals.next(None)? else { continue };
+        if signal == Signal::SIGCHLD {
+            if let Some(exited) = reaper.reap()? {
+                return Ok(exited);
             }
-            // The task is not reaped yet, so its PID is not reused.
-            Some(signal) => drop(kill(reaper.task(), signal)),
-            None => {}
+            continue;
         }
+        if signals::ends_tasks(signal) {
+            // A task that exited before the signal arrived has ended by itself. It is checked again after
+            // the signal was published, which takes a moment.
+            if let Some(exited) = reaper.reap()? {
+                return Ok(exited);
+            }
+            ending.stopping(signal);
+            if let Some(exited) = reaper.reap()? {
+                ending.not_stopped();
+                return Ok(exited);
+            }
+        } else {
+            ending.forwarded(signal);
+        }
+        // The task is not reaped yet, so its PID is not reused.
+        let _ = kill(reaper.task(), signal);
     }
 }
 

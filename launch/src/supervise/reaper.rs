@@ -1,6 +1,7 @@
 //! Reaps child processes: the task and, in the first process of a container, orphaned processes.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 
 use nix::errno::Errno;
@@ -10,6 +11,29 @@ use nix::unistd::Pid;
 
 use super::task::Started;
 use crate::exit;
+
+/// How the task exited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exited {
+    /// Its exit code: 128 and the number of the signal, if a signal killed it.
+    pub(super) code: u8,
+    /// The number of the signal that killed it; 0 if it exited.
+    pub(super) signal: u8,
+}
+
+impl Exited {
+    /// Of a task whose process could not be created.
+    pub(super) const NOT_STARTED: Self = Self { code: exit::SYSTEM_CALL, signal: 0 };
+
+    fn with(code: i32) -> Self {
+        Self { code: exit::low_byte(code), signal: 0 }
+    }
+
+    fn killed(signal: i32) -> Self {
+        let signal = exit::low_byte(signal);
+        Self { code: exit::SIGNALED | signal, signal }
+    }
+}
 
 /// Reads the exit code of the task, and those of other processes, which would stay as zombies.
 pub(super) struct Reaper {
@@ -29,19 +53,20 @@ impl Reaper {
         self.task
     }
 
-    /// Reaps processes that have exited. Returns the exit code of the task if it is one of them.
-    pub(super) fn reap(&mut self) -> io::Result<Option<u8>> {
+    /// Reaps processes that have exited. Returns how the task exited if it is one of them.
+    pub(super) fn reap(&mut self) -> io::Result<Option<Exited>> {
         // With std first, which supports real-time signals.
         if let Some(status) = self.child.try_wait()? {
-            return Ok(Some(exit::exit_code(status)));
+            let signal = status.signal().map_or(0, exit::low_byte);
+            return Ok(Some(Exited { code: exit::exit_code(status), signal }));
         }
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
                 Ok(WaitStatus::Exited(pid, code)) if pid == self.task => {
-                    return Ok(Some(exit::low_byte(code)));
+                    return Ok(Some(Exited::with(code)));
                 }
                 Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.task => {
-                    return Ok(Some(exit::SIGNALED | exit::low_byte(signal as i32)));
+                    return Ok(Some(Exited::killed(signal as i32)));
                 }
                 // Ctrl-Z would not stop the task if it were the first process, whose parent is in another
                 // session, and there is no shell to continue it.

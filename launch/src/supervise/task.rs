@@ -8,6 +8,7 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::parent_id;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::{env, fmt};
 
@@ -29,8 +30,17 @@ pub(super) struct Started {
     pub(super) terminal: bool,
 }
 
-/// Starts the child process, with the env, files and working directory of this process.
-pub(super) fn start(program: &OsStr, place: &Place, argv: &[OsString]) -> io::Result<Started> {
+/// The variable with the path of the file in which the task leaves what its abort needs.
+const ENV_ABORT: &str = "BOOTLACE_ABORT";
+
+/// Starts the child process, with the env, files and working directory of this process, and the path of the
+/// file in which it leaves what its abort needs.
+pub(super) fn start(
+    program: &OsStr,
+    place: &Place,
+    argv: &[OsString],
+    abort_file: Option<&Path>,
+) -> io::Result<Started> {
     let mut container = OsString::from("--container=");
     container.push(&place.container);
     let mut log = OsString::from("--termination-log=");
@@ -43,6 +53,7 @@ pub(super) fn start(program: &OsStr, place: &Place, argv: &[OsString]) -> io::Re
         .arg(format!("--parent={}", getpid()))
         .arg("--")
         .args(argv)
+        .envs(abort_file.map(|path| (ENV_ABORT, path)))
         .spawn()?;
     Ok(Started { child, terminal })
 }

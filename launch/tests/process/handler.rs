@@ -41,8 +41,11 @@ fn commands_inherit_no_blocked_or_ignored_signals() {
     let script = "exec grep -E ^Sig[BI] /proc/self/status";
     let boot = Boot::empty();
     let mut hook = boot.hook(30);
-    hook.args(["--command=sh", "--argument=-c", &format!("--argument={script}"), "--", "sh", "-c", script]);
-    let masks = String::from_utf8(stdout(hook.output().unwrap())).unwrap();
+    hook.args(["--hook=a:9:fail", "--argument=sh", "--argument=-c", &format!("--argument={script}")]);
+    hook.args(["--", "sh", "-c", script]);
+    let output = hook.output().unwrap();
+    // The output of a hook is in the log.
+    let masks = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert_eq!(masks.lines().count(), 4, "{masks}");
     for line in masks.lines() {
         let (name, mask) = line.split_once(":\t").unwrap();

@@ -98,15 +98,17 @@ fn a_task_that_another_first_process_launches_has_the_boot_env() {
 /// The commands are for the task. A postStart handler of the pod that fails ends the copy, as it does without
 /// Bootlace.
 #[test]
-fn with_another_command_a_hook_command_that_fails_is_a_warning() {
+fn with_another_command_a_hook_that_fails_is_a_warning() {
     let hook = |handler: &str| {
-        format!(r#"( $launch_hook --timeout=30 --command=false -- {handler}; echo $? > "$fifo" ) &"#)
+        format!(
+            r#"( $launch_hook --timeout=30 --hook=warm:9:fail --argument=false -- {handler}; echo $? > "$fifo" ) &"#
+        )
     };
     let copy = boot();
     let (code, message) = run(&copy, &format!(r#"{} exec cat "$fifo""#, hook("true")));
     assert_eq!(code, "0\n");
     assert!(
-        is_warning(&message, Code::TaskReplaced) && message.contains("; command 1 in hook.commands"),
+        is_warning(&message, Code::TaskReplaced) && message.contains("; postLaunch hook \"warm\""),
         "{message}"
     );
     assert!(message.ends_with(&copy.termination_message()) && message.lines().count() == 2, "{message}");
@@ -237,8 +239,8 @@ fn the_profiles_commands_run_before_the_pods_own_poststart() {
     };
     let hook = format!(
         r#"( $launch_hook --timeout=30 {}first {}second -- {}third; echo $? > "$fifo" ) &"#,
-        say("--command=", "--argument="),
-        say("--command=", "--argument="),
+        say("--hook=a:9:fail --argument=", "--argument="),
+        say("--hook=b:9:fail --argument=", "--argument="),
         say("", ""),
     );
     let (code, message) = run(&boot, &format!(r#"{hook} exec $launch_exec cat "$fifo""#));
@@ -248,13 +250,13 @@ fn the_profiles_commands_run_before_the_pods_own_poststart() {
 }
 
 #[test]
-fn a_hook_command_that_fails_is_reported_with_its_number() {
+fn a_hook_that_fails_is_reported_with_its_name() {
     let boot = boot();
-    let hook = r#"( $launch_hook --timeout=30 --command=true --command=false -- touch "$fifo.ran"; echo $? > "$fifo" ) &"#;
+    let hook = r#"( $launch_hook --timeout=30 --hook=a:9:fail --argument=true --hook=b:9:fail --argument=false -- touch "$fifo.ran"; echo $? > "$fifo" ) &"#;
     let (code, message) = run(&boot, &format!(r#"{hook} exec $launch_exec cat "$fifo""#));
     assert_eq!(code, "1\n");
-    assert!(has_code(&message, Code::HookCommandFailed), "{message}");
-    assert!(message.contains("command 2 in hook.commands") && message.contains("exit code 1"), "{message}");
+    assert!(has_code(&message, Code::PostLaunchHookFailed), "{message}");
+    assert!(message.contains("postLaunch hook \"b\"") && message.contains("exit code 1"), "{message}");
     assert!(!boot.path().join("fifo.ran").exists());
 }
 

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking; clippy.toml allows it in test functions, but not in their helpers"
 )]
 
+mod endings;
 mod exec;
 mod handler;
 mod hook;
@@ -21,4 +22,5 @@ mod run;
 mod shipped;
 mod signals;
 mod support;
+mod task_hooks;
 mod terminal;

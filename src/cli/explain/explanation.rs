@@ -2,13 +2,15 @@
 
 use super::hook::Hook;
 use super::steps::OverlaySummary;
+use bootlace_core::abort::HooksConfig;
 use bootlace_core::identity::{Identity, Schedulers};
 use bootlace_core::input::AwaitedOutput;
 use bootlace_core::names;
-use bootlace_core::output::DeclaredOutput;
+use bootlace_core::output::{DeclaredOutput, SidecarConfig};
 use bootlace_core::plan::boot_spec::BootSource;
 use bootlace_core::plan::{BootSpec, EnvDelivery, InjectedAnnotation};
 use bootlace_core::pod::{Container, List, Pod};
+use bootlace_core::profile::hooks::RequestHook;
 use bootlace_core::selection::{MatchReason, Selection, SkipReason, select};
 
 /// An injected pod.
@@ -54,11 +56,39 @@ pub(super) struct InitImage {
     pub(super) command: Vec<String>,
 }
 
-/// The sidecar that stores the outputs of the task.
+/// The sidecar that stores the outputs of the task, and runs hooks.
 #[derive(Debug, PartialEq)]
 pub(super) struct Sidecar {
     pub(super) outputs: Vec<DeclaredOutput>,
     pub(super) time_to_live_seconds: u64,
+    /// Descriptions of the hooks.
+    pub(super) hooks: Vec<String>,
+}
+
+impl Sidecar {
+    /// The sidecar with this configuration. `hooks` is the value of `BOOTLACE_HOOKS`.
+    pub(super) fn new(config: &SidecarConfig<'_>, hooks: Option<&str>) -> Self {
+        // Only the webhook writes it. If another version wrote it, the hooks are not shown.
+        let hooks: HooksConfig<'_> =
+            hooks.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let lists = [
+            (&hooks.post_kill, "postKill", "after the task has ended"),
+            (&hooks.abort, "abort", "if the task is ended by others"),
+        ];
+        let describe = |hook: &RequestHook, list: &str, when: &str| {
+            let http = hook.http.as_ref()?;
+            let (name, method, url) = (&hook.name, http.method.as_str(), &http.url);
+            Some(format!("{list} hook {name}: {method} {url}, {when}"))
+        };
+        let hooks = lists
+            .iter()
+            .flat_map(|(hooks, list, when)| hooks.iter().filter_map(move |hook| describe(hook, list, when)));
+        Self {
+            outputs: config.outputs.clone(),
+            time_to_live_seconds: config.time_to_live_seconds,
+            hooks: hooks.collect(),
+        }
+    }
 }
 
 /// A task container.
@@ -69,6 +99,10 @@ pub(super) struct Task {
     pub(super) mounts: Vec<Mount>,
     pub(super) delivery: EnvDelivery,
     pub(super) hook: TaskHook,
+    /// Names of the `preLaunch` hooks.
+    pub(super) pre_launch: Vec<String>,
+    /// Names of the `preKill` hooks.
+    pub(super) pre_kill: Vec<String>,
     pub(super) overrides: Overrides,
 }
 

@@ -6,10 +6,10 @@ use super::explanation::{
     Explanation, InitImage, Mount, OtherContainer, Overrides, Sidecar, Task, TaskHook, launched_command,
     match_reason, scheduler,
 };
-use super::hook::Hook;
+use super::hook::{Hook, hook_names};
 use bootlace_core::identity::Schedulers;
 use bootlace_core::names;
-use bootlace_core::plan::{Plan, TaskContainer};
+use bootlace_core::plan::{Plan, TaskCommand, TaskContainer};
 use bootlace_core::pod::{Container, List, Pod};
 
 impl Explanation {
@@ -47,9 +47,9 @@ impl Explanation {
             sources: config.sources.to_vec(),
             volume_size: volume_size.map(str::to_owned),
             http_get: config.http_get,
-            sidecar: plan.sidecar.as_ref().map(|sidecar| Sidecar {
-                outputs: sidecar.outputs.clone(),
-                time_to_live_seconds: sidecar.time_to_live_seconds,
+            sidecar: plan.sidecar.as_ref().map(|config| {
+                let container = named(&plan.boot, names::CONTAINER_PIPE);
+                Sidecar::new(config, container.and_then(|container| variable(container, names::ENV_HOOKS)))
             }),
             tasks: tasks.collect(),
             others: others.collect(),
@@ -69,6 +69,13 @@ fn task(planned: &TaskContainer, container: &Container<'_>, plan: &Plan<'_>) -> 
         mounts: Mount::of_container(container).chain(added.filter_map(mount)).collect(),
         delivery: planned.delivery,
         hook: TaskHook::new(hook, container, planned.existing.handler),
+        pre_launch: match &planned.command {
+            TaskCommand::Prefixed(words) | TaskCommand::Explicit { words, .. } => {
+                hook_names(words.iter().map(String::as_str))
+            }
+            TaskCommand::Unchanged => Vec::new(),
+        },
+        pre_kill: hook_names(planned.prestop.iter().flatten().map(String::as_str)),
         overrides: Overrides::new(&plan.config, &planned.name),
     }
 }
@@ -80,6 +87,11 @@ fn mount(mount: &Value) -> Option<Mount> {
 
 fn named<'v>(containers: &'v [Value], name: &str) -> Option<&'v Value> {
     containers.iter().find(|container| text(container, "name") == name)
+}
+
+fn variable<'v>(container: &'v Value, name: &str) -> Option<&'v str> {
+    let env = container.get("env")?.as_array()?;
+    env.iter().find(|variable| text(variable, "name") == name)?.get("value")?.as_str()
 }
 
 fn text<'v>(object: &'v Value, field: &str) -> &'v str {

@@ -7,14 +7,14 @@ use super::explanation::{
     Explanation, InitImage, Mount, OtherContainer, Overrides, Sidecar, Task, TaskHook, launched_command,
     match_reason, scheduler,
 };
-use super::hook::{Hook, is_launcher};
+use super::hook::{Hook, hook_names, is_launcher};
 use crate::command_error::CommandError;
 use bootlace_core::identity::Schedulers;
 use bootlace_core::input::WaitSpec;
 use bootlace_core::names;
 use bootlace_core::output::SidecarConfig;
 use bootlace_core::plan::{BootSpec, EnvDelivery, InjectedAnnotation};
-use bootlace_core::pod::{Container, Json, Pod, PostStart, WrongType};
+use bootlace_core::pod::{Container, Json, LifecycleHandler, Pod, WrongType};
 use bootlace_core::profile::spec::Layout;
 
 impl Explanation {
@@ -33,8 +33,7 @@ impl Explanation {
         let sidecar = match init_container(&pod, names::CONTAINER_PIPE) {
             Some(sidecar) => {
                 let config: SidecarConfig<'_> = parse(sidecar, names::ENV_PIPES)?;
-                let time_to_live_seconds = config.time_to_live_seconds;
-                Some(Sidecar { outputs: config.outputs, time_to_live_seconds })
+                Some(Sidecar::new(&config, variable(sidecar, names::ENV_HOOKS)))
             }
             None => None,
         };
@@ -116,7 +115,7 @@ fn task(
     config: &BootSpec<'_>,
 ) -> Result<Task, WrongType> {
     let hook = match &container.post_start {
-        Some(PostStart::Exec(words)) => Hook::parse(words.iter().copied()),
+        Some(LifecycleHandler::Exec(words)) => Hook::parse(words.iter().copied()),
         _ => None,
     };
     Ok(Task {
@@ -125,6 +124,11 @@ fn task(
         mounts: Mount::of_container(container).collect(),
         delivery: delivery(container, hook.as_ref(), annotation, config.layout)?,
         hook: TaskHook::new(hook, container, container.post_start.is_some()),
+        pre_launch: hook_names(container.command.iter().flatten().copied()),
+        pre_kill: match &container.pre_stop {
+            Some(LifecycleHandler::Exec(words)) => hook_names(words.iter().copied()),
+            _ => Vec::new(),
+        },
         overrides: Overrides::new(config, container.name),
     })
 }

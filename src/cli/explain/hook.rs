@@ -12,8 +12,8 @@ pub(super) struct Hook {
     /// The flag `--env`. `None` if the launcher or the kubelet sets the env of the process.
     pub(super) env: Option<String>,
     timeout_seconds: String,
-    /// The programs of `hook.commands`.
-    programs: Vec<String>,
+    /// The names of the `postLaunch` hooks.
+    post_launch: Vec<String>,
     /// The postStart handler of the pod.
     handler: Option<String>,
 }
@@ -38,7 +38,7 @@ impl Hook {
         Some(Self {
             env: value("--env="),
             timeout_seconds: value("--timeout=").unwrap_or_else(|| "?".to_owned()),
-            programs: values("--command=").map(str::to_owned).collect(),
+            post_launch: values("--hook=").map(name).collect(),
             handler: handler.or_else(|| value("--http=").map(|url| format!("GET {url}"))),
         })
     }
@@ -66,8 +66,8 @@ impl Hook {
             self.reason(when, delivery)
         );
         // Writing to a String cannot fail.
-        for program in &self.programs {
-            let _ = write!(text, ", then runs {program} of hook.commands");
+        for name in &self.post_launch {
+            let _ = write!(text, ", then runs the postLaunch hook {name}");
         }
         if let Some(handler) = &self.handler {
             let _ = write!(text, ", then runs the postStart handler of the pod: {handler}");
@@ -86,10 +86,25 @@ impl Hook {
             (HookWhen::Auto, _) if self.handler.is_some() => ", and the pod has a postStart handler",
             (HookWhen::Auto, EnvDelivery::None) => ", and nothing loads the env",
             (HookWhen::Auto, EnvDelivery::Launch | EnvDelivery::Sourced) => {
-                ", and the profile has hook.commands"
+                ", and the profile has hooks.postLaunch"
             }
         }
     }
+}
+
+/// The names of the hooks in a command of the launcher; empty if it is another command.
+pub(super) fn hook_names<'w>(words: impl IntoIterator<Item = &'w str>) -> Vec<String> {
+    let mut words = words.into_iter();
+    if !words.next().is_some_and(is_launcher) {
+        return Vec::new();
+    }
+    let flags = words.take_while(|word| *word != "--").filter_map(|word| word.strip_prefix("--hook="));
+    flags.map(name).collect()
+}
+
+/// The name in the value of a flag `--hook`.
+fn name(hook: &str) -> String {
+    hook.split(':').next().unwrap_or_default().to_owned()
 }
 
 /// Describes why a container has no hook.

@@ -104,7 +104,7 @@ fn boot(out: &mut Lines, pod: &Explanation) {
         &format!("contains the results of boot, in memory (limit {size}), read-only for the task"),
     );
     if pod.http_get {
-        out.detail("contains the launcher with TLS (1.7 MB), because a postStart handler is an httpGet");
+        out.detail("contains the launcher with TLS (1.7 MB), because a lifecycle handler is an httpGet");
     }
 }
 
@@ -116,6 +116,10 @@ fn image(image: &str) -> &str {
 /// Describes the sidecar and the outputs that it stores.
 fn sidecar(out: &mut Lines, pod: &Explanation) {
     let Some(sidecar) = &pod.sidecar else { return };
+    if sidecar.outputs.is_empty() {
+        out.part("sidecar", names::CONTAINER_PIPE, "runs hooks for the end of the task:");
+        return sidecar.hooks.iter().for_each(|hook| out.detail(hook));
+    }
     let text = format!(
         "sends the outputs of the task to the store, which keeps them for later tasks of the run, for {} if no object of the \
          run owns them:",
@@ -125,6 +129,7 @@ fn sidecar(out: &mut Lines, pod: &Explanation) {
     for output in &sidecar.outputs {
         out.detail(&describe_output(output));
     }
+    sidecar.hooks.iter().for_each(|hook| out.detail(hook));
 }
 
 fn describe_output(output: &DeclaredOutput) -> String {
@@ -174,6 +179,16 @@ fn task(out: &mut Lines, task: &Task, annotation: &InjectedAnnotation) {
         TaskHook::NotSupported => {
             out.detail("no postStart hook, because init containers cannot have one: the env is not verified");
         }
+    }
+    if !task.pre_launch.is_empty() {
+        out.detail(&format!(
+            "the launcher runs preLaunch hooks before the task: {}",
+            task.pre_launch.join(", ")
+        ));
+    }
+    if !task.pre_kill.is_empty() {
+        let names = task.pre_kill.join(", ");
+        out.detail(&format!("preStop handler: runs preKill hooks before the handler of the pod: {names}"));
     }
     let overrides = &task.overrides;
     if !overrides.kept.is_empty() {

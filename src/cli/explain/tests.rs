@@ -62,10 +62,13 @@ fn an_injected_pod_is_explained_like_its_plan() {
         {"name": "c", "http": {"url": "https://c", "file": "c", "client": {"proxy": "http://proxy:3128"}}},
     ]);
     let outputs = json!([{"key": "Report", "file": "/out/r.json", "kind": "Secret", "optional": true}]);
-    let commands = json!([["check", "--", "-v"]]);
+    let hooks = json!({
+        "preLaunch": [{"name": "warm", "exec": ["warm"]}], "preKill": [{"name": "drain", "exec": ["drain"]}],
+        "postLaunch": [{"name": "check", "exec": ["check", "--", "-v"]}],
+    });
     let profiles = [
         json!({}),
-        json!({"sources": sources, "boot": {"position": "First"}, "hook": {"commands": commands}}),
+        json!({"sources": sources, "boot": {"position": "First"}, "hooks": hooks}),
         json!({"sources": sources, "hook": {"when": "Auto"}, "pipes": {"outputs": outputs}}),
         json!({"sources": sources, "hook": {"when": "Auto"}, "assets": {"layout": "Optimus"}}),
         json!({"sources": sources, "env": {"mode": "Secret"}, "hook": {"when": "Never"}}),
@@ -194,11 +197,11 @@ fn each_container_is_explained_with_the_reason_for_its_hook() {
             ),
         ),
         (
-            with("Auto", json!({"hook": {"when": "Auto", "commands": [["check"]]}})),
+            with("Auto", json!({"hooks": {"postLaunch": [{"name": "check", "exec": ["check"]}]}})),
             &known,
             format!(
-                "postStart hook (hook.when is Auto, and the profile has hook.commands): {verifies}, then runs \
-                 check of hook.commands"
+                "postStart hook (hook.when is Auto, and the profile has hooks.postLaunch): {verifies}, then runs \
+                 the postLaunch hook check"
             ),
         ),
         (

@@ -163,6 +163,7 @@ mod tests {
             ends: SidecarLifetime::default(),
             quota: Quota::default(),
             run_owners: vec!["batch/Job".to_owned()],
+            supervised: Vec::new(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Why a profile cannot be applied to a pod.
 
+mod hooks;
 mod init_image;
 
+pub use hooks::HooksError;
 pub use init_image::InitImageError;
 
 use super::{PipesError, Version};
@@ -232,12 +234,14 @@ pub enum PlanError {
     WrongType(#[from] WrongType),
     /// The hook does not support the postStart handler.
     #[error(
-        "container {container:?} has a postStart handler of type {handler}, which the Bootlace hook cannot run: use exec, \
-         sleep or httpGet"
+        "container {container:?} has a {field} handler of type {handler}, which the Bootlace hook cannot run: use exec, sleep \
+         or httpGet"
     )]
     Handler {
         /// The container.
         container: String,
+        /// `postStart` or `preStop`.
+        field: &'static str,
         /// Kind of the handler.
         handler: &'static str,
     },
@@ -285,6 +289,9 @@ pub enum PlanError {
     /// The pod cannot store its outputs or wait for inputs.
     #[error(transparent)]
     Pipes(#[from] PipesError),
+    /// The hooks of the profile cannot run in the pod.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
     /// The configuration of boot is too large.
     #[error(
         "the boot configuration has {size} bytes, the limit is {limit}: move inline sources of BootProfile {profile:?} to a \

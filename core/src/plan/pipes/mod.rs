@@ -1,5 +1,6 @@
 //! The changes to a pod that stores outputs or waits for outputs of earlier tasks. The launcher of each task
-//! passes its outputs to a native sidecar, which sends them to the store, and waits for the result.
+//! passes its outputs to a native sidecar, which sends them to the store, and waits for the result. The same
+//! sidecar runs the hooks for the end of a task.
 //!
 //! | module | content |
 //! |---|---|
@@ -26,20 +27,27 @@ pub(super) use outputs::Outputs;
 pub(super) use sidecar::{Sidecar, TaskOutputs, run_owners};
 pub(super) use store_container::StoreContainer;
 
+use super::hooks;
 use super::task_mounts::HANDOVER;
 use crate::names;
+use crate::pod::Container;
 use crate::profile::BootProfileSpec;
 use crate::profile::pipes::OnFailure;
 
-/// The flags of the launcher of `container` for its outputs; empty if it has no outputs.
-pub(super) fn flags(outputs: &Outputs, container: &str, profile: &BootProfileSpec) -> Vec<String> {
-    let outputs: Vec<_> = outputs.of_container(container).collect();
-    if outputs.is_empty() {
+/// The flags of the launcher of `container` for its outputs, and for the hooks that run when it ends; empty if
+/// there are neither.
+pub(super) fn flags(outputs: &Outputs, container: &Container<'_>, profile: &BootProfileSpec) -> Vec<String> {
+    let outputs: Vec<_> = outputs.of_container(container.name).collect();
+    let is_supervised = hooks::is_supervised(container, &profile.hooks);
+    if outputs.is_empty() && !is_supervised {
         return Vec::new();
     }
     let settings = &profile.pipes;
     let mut words =
         vec![format!("--handover={}", names::MOUNT_RUN), format!("--deadline={}", settings.deadline_seconds)];
+    if is_supervised {
+        words.push("--ending=publish".to_owned());
+    }
     if settings.on_failure == OnFailure::Store {
         words.push("--on-failure=store".to_owned());
     }

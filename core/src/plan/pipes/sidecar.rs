@@ -1,4 +1,4 @@
-//! The native sidecar that sends the outputs of a pod to the store.
+//! The native sidecar that sends the outputs of a pod to the store, and runs the hooks for the end of its tasks.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,24 +9,29 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
 use super::shared_volumes::SharedVolumes;
+use super::store_container::{env_of_field, env_var};
 use super::{Outputs, PipesError, StoreContainer, unguarded_output_warning};
+use crate::abort::HooksConfig;
 use crate::identity::spec::{OwnerKind, group_and_kind};
 use crate::identity::{Identity, Scheduler};
+use crate::injected_config::StoreEndpoint;
 use crate::names;
 use crate::output::sidecar_config::{DEFAULT_RUN_OWNER, default_run_owners};
 use crate::output::{DeclaredOutput, SidecarConfig, SidecarLifetime};
 use crate::plan::container_parts::{json, read_only_mount, writable_mount};
-use crate::plan::{PlanError, Version};
+use crate::plan::{HooksError, PlanError, Version, env_json, hooks, mounts, prestop};
 use crate::pod::{Container, Pod};
+use crate::profile::BootProfileSpec;
 
 /// Seconds at the end of the grace period of the pod that the sidecar does not use. The kubelet kills
 /// containers that have not exited by then, and schedulers treat a killed sidecar as a failed one.
 const MARGIN_SECONDS: u32 = 2;
-/// Default of `terminationGracePeriodSeconds` in the API server.
-const GRACE_SECONDS: u32 = 30;
 /// Bytes of the volume for each task container, in addition to its outputs: for the outputs of the previous
 /// attempt, which are removed after the next one has started, and for the files of the protocol.
 const OVERHEAD_BYTES: u64 = MAX_BYTES + 512 * 1024;
+/// Bytes of the volume for each task container without outputs: a few small files for each of its starts, of
+/// which a container that is restarted has many.
+const SUPERVISED_BYTES: u64 = 1024 * 1024;
 
 /// The additions to a pod with outputs.
 #[derive(Debug)]
@@ -35,8 +40,8 @@ pub(in crate::plan) struct Sidecar<'r> {
     pub(in crate::plan) container: Value,
     /// Its configuration.
     pub(in crate::plan) config: SidecarConfig<'r>,
-    /// The volume in which launchers pass outputs; `None` if the launcher starts no task.
-    pub(in crate::plan) volume: Option<Value>,
+    /// Its volumes: the one that it shares with launchers, if they start a task, and those of hooks.
+    pub(in crate::plan) volumes: Vec<Value>,
     /// Warnings for the author of the pod.
     pub(in crate::plan) warnings: Vec<String>,
 }
@@ -50,7 +55,7 @@ pub(in crate::plan) struct TaskOutputs<'c, 'a> {
 }
 
 impl<'r> Sidecar<'r> {
-    /// The sidecar of a pod with `outputs`; `None` if there are no outputs.
+    /// The sidecar of a pod with `outputs`, or with hooks for the end of its tasks; `None` if there are neither.
     pub(in crate::plan) fn plan(
         pod: &Pod<'_>,
         tasks: &[TaskOutputs<'_, '_>],
@@ -58,18 +63,11 @@ impl<'r> Sidecar<'r> {
         task: &Identity,
         parts: &StoreContainer<'r>,
     ) -> Result<Option<Self>, PlanError> {
-        if outputs.is_empty() {
+        let supervised = supervised(tasks, parts.spec);
+        if outputs.is_empty() && supervised.is_empty() {
             return Ok(None);
         }
-        let Some(store) = parts.store else {
-            return Err(PipesError::NoStore { profile: parts.profile.name.clone() }.into());
-        };
-        if let Some(version) = parts.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS) {
-            return Err(PipesError::TooOld { version }.into());
-        }
-        if task.run.is_none() {
-            return Err(PipesError::NoRun.into());
-        }
+        let store = check(outputs, task, parts)?;
         let (mut shared, mut declared, mut warnings) = (SharedVolumes::default(), Vec::new(), Vec::new());
         for &TaskOutputs { container, unlaunched } in tasks {
             for output in outputs.of_container(container.name) {
@@ -90,18 +88,21 @@ impl<'r> Sidecar<'r> {
                 });
             }
         }
+        let has_outputs = |name: &str| outputs.of_container(name).next().is_some();
         let is_launched = |task: &&TaskOutputs<'_, '_>| {
-            task.unlaunched.is_none() && outputs.of_container(task.container.name).next().is_some()
+            let name = task.container.name;
+            task.unlaunched.is_none() && (has_outputs(name) || supervised.iter().any(|other| other == name))
         };
-        let launched = tasks.iter().filter(is_launched).fold(0, |count, _| count + 1);
+        let launched: Vec<_> = tasks.iter().filter(is_launched).collect();
         if parts.kubernetes.is_none() {
             warnings.push(format!(
-                "bootlace: outputs require native sidecars of Kubernetes {} or later, and the version of the cluster is unknown \
-                 here",
+                "bootlace: outputs, and hooks for the end of a task, require native sidecars of Kubernetes {} or later, and the \
+                 version of the cluster is unknown here",
                 Version::NATIVE_SIDECARS
             ));
         }
-        let volume = (launched > 0).then(|| volume(launched)).as_ref().map(json).transpose()?;
+        let bytes = launched.iter().map(|task| volume_bytes(has_outputs(task.container.name))).sum::<u64>();
+        let mut volumes: Vec<_> = (!launched.is_empty()).then(|| volume(bytes)).into_iter().collect();
         let pipes = &parts.spec.pipes;
         let config = SidecarConfig {
             task: task.clone(),
@@ -111,13 +112,88 @@ impl<'r> Sidecar<'r> {
             time_to_live_seconds: pipes.time_to_live_seconds.into(),
             deadline_seconds: pipes.deadline_seconds,
             grace_seconds: grace(pod),
-            ends: lifetime(pod, launched),
+            ends: lifetime(pod, launched.len()),
             quota: pipes.quota,
             run_owners: run_owners(pod, parts.scheduler),
+            supervised,
         };
-        let container = json(&container(&config, volume.is_some(), &shared, parts)?)?;
-        Ok(Some(Self { container, config, volume, warnings }))
+        let mut container = container(&config, !volumes.is_empty(), &shared, parts)?;
+        if !config.supervised.is_empty() {
+            volumes.extend(add_hooks(&mut container, parts)?);
+        }
+        let volumes = volumes.iter().map(json).collect::<Result<_, _>>()?;
+        Ok(Some(Self { container: json(&container)?, config, volumes, warnings }))
     }
+}
+
+/// The containers whose launcher tells the sidecar how the task ends.
+fn supervised(tasks: &[TaskOutputs<'_, '_>], profile: &BootProfileSpec) -> Vec<String> {
+    let supervised = tasks.iter().filter(|task| hooks::is_supervised(task.container, &profile.hooks));
+    supervised.map(|task| task.container.name.to_owned()).collect()
+}
+
+/// Checks that the sidecar can work, and returns the store.
+fn check<'r>(
+    outputs: &Outputs,
+    task: &Identity,
+    parts: &StoreContainer<'r>,
+) -> Result<&'r StoreEndpoint, PlanError> {
+    let profile = || parts.profile.name.clone();
+    let Some(store) = parts.store else {
+        return Err(match outputs.is_empty() {
+            true => HooksError::NoStore { profile: profile() }.into(),
+            false => PipesError::NoStore { profile: profile() }.into(),
+        });
+    };
+    if let Some(version) = parts.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS) {
+        return Err(match outputs.is_empty() {
+            true => HooksError::TooOld { profile: profile(), version }.into(),
+            false => PipesError::TooOld { version }.into(),
+        });
+    }
+    if task.run.is_none() && !outputs.is_empty() {
+        return Err(PipesError::NoRun.into());
+    }
+    Ok(store)
+}
+
+/// Adds the hooks to the sidecar, and the objects that they need. Returns their volumes.
+fn add_hooks(
+    container: &mut core::Container,
+    parts: &StoreContainer<'_>,
+) -> Result<Vec<core::Volume>, PlanError> {
+    let hooks = &parts.spec.hooks;
+    let config =
+        HooksConfig { post_kill: Cow::Borrowed(&hooks.post_kill), abort: Cow::Borrowed(&hooks.abort) };
+    let text = env_json::encode(&config)?;
+    if text.len() > env_json::MAX_VALUE_BYTES {
+        let (size, limit) = (text.len(), env_json::MAX_VALUE_BYTES);
+        return Err(HooksError::TooLarge { profile: parts.profile.name.clone(), size, limit }.into());
+    }
+    container.env.get_or_insert_default().extend([
+        env_var(names::ENV_HOOKS, text),
+        env_of_field(names::ENV_NAMESPACE, "metadata.namespace"),
+        env_of_field(names::ENV_POD, "metadata.name"),
+        env_of_field(names::ENV_POD_UID, "metadata.uid"),
+    ]);
+    if !hooks.abort.is_empty() {
+        // The first news of the end of the pod: the kubelet sends SIGTERM to a sidecar only after the tasks
+        // have ended.
+        let words = [names::IMAGE_BOOTLACE, "pipe", "--stopping"];
+        let command = words.iter().map(|&word| word.to_owned()).collect();
+        let exec = core::ExecAction { command: Some(command) };
+        let handler = core::LifecycleHandler { exec: Some(exec), ..core::LifecycleHandler::default() };
+        container.lifecycle = Some(core::Lifecycle { pre_stop: Some(handler), ..core::Lifecycle::default() });
+    }
+    let mut volumes = Vec::new();
+    for mount in mounts::hooks(parts.spec) {
+        container
+            .volume_mounts
+            .get_or_insert_default()
+            .push(read_only_mount(&mount.volume.name, &mount.path));
+        volumes.push(mount.volume);
+    }
+    Ok(volumes)
 }
 
 /// Kinds of objects that own the outputs of a pod of `scheduler` if one of them controls it, as `GROUP/KIND`.
@@ -134,9 +210,10 @@ pub(in crate::plan) fn run_owners(pod: &Pod<'_>, scheduler: Option<&Arc<Schedule
 
 /// When the sidecar exits. It can exit together with the tasks if all containers are tasks with outputs and
 /// none is restarted; otherwise the kubelet would restart the sidecar too.
-fn lifetime(pod: &Pod<'_>, launched: u64) -> SidecarLifetime {
-    let all_launched = u64::try_from(pod.containers.len()).is_ok_and(|all| all == launched);
-    if !all_launched || pod.containers.iter().any(|container| container.restart_policy.is_some()) {
+fn lifetime(pod: &Pod<'_>, launched: usize) -> SidecarLifetime {
+    if pod.containers.len() != launched
+        || pod.containers.iter().any(|container| container.restart_policy.is_some())
+    {
         return SidecarLifetime::WhenTold;
     }
     match pod.restart_policy {
@@ -148,14 +225,16 @@ fn lifetime(pod: &Pod<'_>, launched: u64) -> SidecarLifetime {
 
 /// Seconds that the sidecar can use after the tasks have ended.
 fn grace(pod: &Pod<'_>) -> u32 {
-    let seconds =
-        pod.grace_seconds.map_or(GRACE_SECONDS, |seconds| u32::try_from(seconds).unwrap_or_default());
-    seconds.saturating_sub(MARGIN_SECONDS).max(1)
+    prestop::grace_seconds(pod).saturating_sub(MARGIN_SECONDS).max(1)
 }
 
-/// The volume in which the launchers of `launched` containers pass outputs.
-fn volume(launched: u64) -> core::Volume {
-    let bytes = launched.saturating_mul(MAX_BYTES + OVERHEAD_BYTES);
+/// Bytes of the volume for one task container.
+fn volume_bytes(has_outputs: bool) -> u64 {
+    if has_outputs { MAX_BYTES + OVERHEAD_BYTES } else { SUPERVISED_BYTES }
+}
+
+/// The volume that launchers share with the sidecar.
+fn volume(bytes: u64) -> core::Volume {
     core::Volume {
         name: names::VOLUME_RUN.to_owned(),
         empty_dir: Some(core::EmptyDirVolumeSource {

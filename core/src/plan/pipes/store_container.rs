@@ -46,11 +46,7 @@ impl StoreContainer<'_> {
             image: boot_field("image"),
             image_pull_policy: boot_field("imagePullPolicy"),
             command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), verb.to_owned()]),
-            env: Some(vec![core::EnvVar {
-                name: env.to_owned(),
-                value: Some(encode(name, config)?),
-                ..core::EnvVar::default()
-            }]),
+            env: Some(vec![env_var(env, encode(name, config)?)]),
             volume_mounts: Some(vec![read_only_mount(names::VOLUME_STORE, names::MOUNT_STORE)]),
             security_context: Some(security_context(self.run_as_user)),
             ..core::Container::default()
@@ -66,4 +62,16 @@ fn encode(container: &'static str, config: &impl Serialize) -> Result<String, Pl
         return Err(PipesError::TooLarge { container, size, limit }.into());
     }
     Ok(json)
+}
+
+/// A variable with a value.
+pub(super) fn env_var(name: &str, value: String) -> core::EnvVar {
+    core::EnvVar { name: name.to_owned(), value: Some(value), ..core::EnvVar::default() }
+}
+
+/// A variable with the value of a field of the pod.
+pub(super) fn env_of_field(name: &str, field: &str) -> core::EnvVar {
+    let field_ref = core::ObjectFieldSelector { api_version: None, field_path: field.to_owned() };
+    let source = core::EnvVarSource { field_ref: Some(field_ref), ..core::EnvVarSource::default() };
+    core::EnvVar { name: name.to_owned(), value_from: Some(source), ..core::EnvVar::default() }
 }
