@@ -117,9 +117,14 @@ fn the_admission_policy_binds_the_store_by_the_names_that_the_code_writes() {
 
 #[test]
 fn the_examples_profiles_can_be_read() {
-    for folder in
-        ["examples", "examples/airflow", "examples/boot-image", "examples/optimus", "examples/schedulers"]
-    {
+    for folder in [
+        "examples",
+        "examples/airflow",
+        "examples/boot-image",
+        "examples/hooks",
+        "examples/optimus",
+        "examples/schedulers",
+    ] {
         let profiles = profile_files::read(std::path::Path::new(folder)).unwrap();
         assert!(profiles.iter().next().is_some(), "{folder}");
     }
@@ -189,6 +194,12 @@ fn the_reference_contains_every_name() {
         names::ENV_WAIT,
         names::MOUNT_AWAITED,
         names::EVENT_CONTROLLER_WAIT,
+        names::EVENT_CONTROLLER_HOOKS,
+        names::ENV_HOOKS,
+        names::ENV_POD_UID,
+        names::ENV_ABORT,
+        names::VOLUME_HOOK_PREFIX,
+        names::MOUNT_HOOKS,
     ] {
         assert!(reference.contains(name), "docs/reference.md does not hold {name}");
     }

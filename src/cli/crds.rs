@@ -5,6 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomR
 use kube::CustomResourceExt as _;
 use serde_json::Value;
 
+use bootlace_core::abort::Abort;
 use bootlace_core::output::Pipe;
 use bootlace_core::profile::{BootProfile, BootProfileSpec};
 
@@ -22,10 +23,11 @@ pub(super) struct CrdsArgs {
 pub(super) enum Resource {
     BootProfiles,
     Pipes,
+    Aborts,
 }
 
 pub(super) fn run(args: &CrdsArgs) -> anyhow::Result<()> {
-    let all = [Resource::BootProfiles, Resource::Pipes];
+    let all = [Resource::BootProfiles, Resource::Pipes, Resource::Aborts];
     let selected = all.into_iter().filter(|resource| args.resource.is_none_or(|name| name == *resource));
     let definitions = selected.map(yaml).collect::<Result<Vec<_>, _>>()?;
     print!("{}", definitions.join("---\n"));
@@ -40,6 +42,7 @@ fn definition(resource: Resource) -> anyhow::Result<CustomResourceDefinition> {
             Ok(with_optional_spec(BootProfile::crd(), &spec))
         }
         Resource::Pipes => Ok(Pipe::crd()),
+        Resource::Aborts => Ok(Abort::crd()),
     }
 }
 
@@ -78,7 +81,7 @@ mod tests {
 
     use super::{Resource, definition, yaml};
 
-    const ALL: [Resource; 2] = [Resource::BootProfiles, Resource::Pipes];
+    const ALL: [Resource; 3] = [Resource::BootProfiles, Resource::Pipes, Resource::Aborts];
 
     fn schema(resource: Resource) -> JSONSchemaProps {
         let version = definition(resource).unwrap().spec.versions.remove(0);
@@ -144,7 +147,7 @@ mod tests {
 
     #[test]
     fn conditions_have_the_type_of_kubernetes() {
-        for resource in ALL {
+        for resource in [Resource::BootProfiles, Resource::Pipes] {
             let schema = schema(resource);
             let status = &schema.properties.as_ref().unwrap()["status"];
             let conditions = &status.properties.as_ref().unwrap()["conditions"];
@@ -185,6 +188,8 @@ mod tests {
         assert!(chart == yaml(Resource::BootProfiles).unwrap(), "the CRD of core/src/profile {differs}");
         let chart = include_str!("../../charts/bootlace/crds/pipes.yaml");
         assert!(chart == yaml(Resource::Pipes).unwrap(), "the CRD of core/src/output/pipe.rs {differs}");
+        let chart = include_str!("../../charts/bootlace/crds/aborts.yaml");
+        assert!(chart == yaml(Resource::Aborts).unwrap(), "the CRD of core/src/abort/record.rs {differs}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::store::api_error::ApiError;
 use crate::store::caller::{Caller, PodIdentity};
 use crate::store::pipe::{persist, pipe_quota};
 use crate::store::request_quota::RequestQuota;
-use crate::store::{api, authorize, body, caller, env, pipe};
+use crate::store::{abort, api, authorize, body, caller, env, pipe};
 use crate::store_client::ClientError;
 use crate::store_client::protocol::{EnvRequest, MAX_ENV_BYTES};
 
@@ -131,6 +131,7 @@ fn pods() -> Vec<ApiError> {
         pipe::authorize::check_key(&sidecar, "Key").unwrap_err(),
         declared("other", ObjectKind::Secret),
         declared("base", ObjectKind::ConfigMap),
+        abort::check_container(&sidecar, "base").unwrap_err(),
     ]
 }
 
@@ -149,6 +150,8 @@ fn requests() -> Vec<ApiError> {
         api::unknown_path(StatusCode::NOT_FOUND, "NotFound"),
         api::invalid_data("Cert", &DataError::Empty),
         api::invalid_data("Cert", &DataError::TooLarge(1_048_577)),
+        abort::too_large(2000),
+        abort::quota_exceeded(),
         env("A B", b""),
         env("A", b"\0"),
         env("A", &vec![b'x'; MAX_ENV_BYTES]),

@@ -22,9 +22,11 @@ use kube::{Api, Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::warn;
 
+use super::abort::AbortRecorder;
 use super::api_error::ApiError;
+use super::audit::{Audit, NOT_YET};
 use super::body::{self, read_body};
 use super::caller::{Caller, CallerVerifier, PodIdentity};
 use super::event::EventQuota;
@@ -33,14 +35,15 @@ use super::pipe::awaited::AwaitedSearch;
 use super::pipe::{self, PipeWriter};
 use super::request_quota::{QuotaPermit, RequestQuota};
 use super::signing::VerificationKeys;
-use super::{authorize, env, event};
+use super::{abort, authorize, env, event};
 use crate::server::memory;
 use crate::server::metrics::Counted;
 use crate::server::sampler::Sampler;
 use crate::store_client::protocol::{
-    AwaitedResponse, EnvRequest, EnvStored, ErrorResponse, EventRequest, OutputRequest, OutputStored,
-    PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, REQUEST_TIMEOUT,
+    AbortRequest, AwaitedResponse, EnvRequest, EnvStored, ErrorResponse, EventRequest, OutputRequest,
+    OutputStored, PATH_ABORTS, PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, REQUEST_TIMEOUT,
 };
+use bootlace_core::abort::Abort;
 use bootlace_core::code::Code;
 use bootlace_core::json_error;
 use bootlace_core::output::{DataError, data, run_label};
@@ -61,6 +64,7 @@ pub struct StoreService {
     callers: CallerVerifier,
     keys: VerificationKeys,
     pipe_writer: PipeWriter,
+    abort_recorder: AbortRecorder,
     metrics: Arc<StoreMetrics>,
     slots: Semaphore,
     /// For bodies over [`body::LARGE_BODY_BYTES`], whose content needs several times their size.
@@ -79,6 +83,7 @@ impl StoreService {
             callers: CallerVerifier::new(client.clone()),
             keys,
             pipe_writer: PipeWriter::new(client.clone()),
+            abort_recorder: AbortRecorder::new(client.clone()),
             client,
             metrics,
             slots: Semaphore::new(MAX_CONCURRENT),
@@ -97,6 +102,10 @@ impl StoreService {
             .route(PATH_ENV, put(put_env).fallback(other_method))
             .route(&format!("{PATH_PIPES}{{key}}"), put(put_pipe).fallback(other_method))
             .route(&format!("{PATH_AWAITED}{{object}}"), get(get_awaited).fallback(other_method))
+            .route(
+                &format!("{PATH_ABORTS}{{container}}"),
+                put(put_abort).delete(delete_abort).fallback(other_method),
+            )
             .route(PATH_EVENTS, post(post_event).fallback(other_method))
             .fallback(async || error_response(&unknown_path(StatusCode::NOT_FOUND, "NotFound")))
             .with_state(self)
@@ -279,16 +288,50 @@ impl StoreService {
         Ok(Json(state).into_response())
     }
 
+    /// Records or removes what the abort of a container needs. A task is often ended by the deletion of its
+    /// pod.
+    async fn abort(
+        &self,
+        headers: &HeaderMap,
+        container: &str,
+        body: Option<Body>,
+        audit: &mut Audit,
+    ) -> Result<Response<Body>, ApiError> {
+        let (Caller { id, mut pod }, _permit) = self.caller_in_grace_period(headers, audit).await?;
+        let config = pipe::authorize::sidecar_config(&self.specs(&id, &pod)?)?;
+        drop_spec(&mut pod);
+        abort::check_container(&config, container)?;
+        audit.object = Abort::name_for(&id.uid, container);
+        audit.outcome = match body {
+            Some(body) => {
+                let (request, _slot): (AbortRequest, _) = self.parse(body).await?;
+                audit.size = format!("{} bytes", request.text.as_deref().unwrap_or_default().len());
+                let created = self.abort_recorder.record(&id, &config, container, request).await?;
+                if created { "created" } else { "changed" }
+            }
+            None => {
+                let _slot = self.slot().await?;
+                let removed = self.abort_recorder.remove(&id, container).await?;
+                if removed { "removed" } else { "does not exist" }
+            }
+        };
+        Ok(StatusCode::NO_CONTENT.into_response())
+    }
+
     async fn report(
         &self,
         headers: &HeaderMap,
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
-        let (Caller { id, mut pod }, _permit) = self.caller(headers, audit).await?;
-        self.specs(&id, &pod)?;
-        drop_spec(&mut pod);
+        let (mut caller, _permit) = self.caller_in_grace_period(headers, audit).await?;
+        self.specs(&caller.id, &caller.pod)?;
+        drop_spec(&mut caller.pod);
         let (report, _slot): (EventRequest, _) = self.parse(body).await?;
+        if !report.outcome.is_about_an_end() {
+            caller.check_not_deleted()?;
+        }
+        let Caller { id, pod } = caller;
         if !self.event_quota.may_send(&report, &id) {
             audit.outcome = "ignored: the pod has reached its limit of Events";
             return Ok(StatusCode::NO_CONTENT.into_response());
@@ -337,6 +380,26 @@ async fn get_awaited(
     service.process(&mut audit, async |audit| service.awaited(&headers, &object, audit).await).await
 }
 
+async fn put_abort(
+    State(service): State<Arc<StoreService>>,
+    Path(container): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
+    let mut audit = Audit::new("PUT /v1/aborts");
+    let work = async |audit: &mut Audit| service.abort(&headers, &container, Some(body), audit).await;
+    service.process(&mut audit, work).await
+}
+
+async fn delete_abort(
+    State(service): State<Arc<StoreService>>,
+    Path(container): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let mut audit = Audit::new("DELETE /v1/aborts");
+    service.process(&mut audit, async |audit| service.abort(&headers, &container, None, audit).await).await
+}
+
 async fn post_event(
     State(service): State<Arc<StoreService>>,
     headers: HeaderMap,
@@ -351,42 +414,6 @@ struct Slot<'a> {
     _slot: SemaphorePermit<'a>,
     _large_body: Option<SemaphorePermit<'a>>,
 }
-
-/// The content of the audit line.
-#[derive(Default)]
-struct Audit {
-    request: &'static str,
-    caller: Option<PodIdentity>,
-    object: String,
-    size: String,
-    outcome: &'static str,
-}
-
-impl Audit {
-    fn new(request: &'static str) -> Self {
-        Self { request, ..Self::default() }
-    }
-
-    fn write(&self, error: Option<&ApiError>) {
-        let Self { request, object, size, outcome, .. } = self;
-        let caller =
-            |part: fn(&PodIdentity) -> &String| self.caller.as_ref().map_or("", |caller| part(caller));
-        let (namespace, pod, uid) = (caller(|id| &id.namespace), caller(|id| &id.name), caller(|id| &id.uid));
-        match error {
-            // Every poll has this outcome.
-            None if *outcome == NOT_YET => debug!(request, namespace, pod, uid, object, "{outcome}"),
-            None => info!(request, namespace, pod, uid, object, size, "{outcome}"),
-            Some(error) => {
-                let status = error.status.as_u16();
-                let reason = format!("{error} [{}]", error.code);
-                warn!(request, namespace, pod, uid, object, size, code = status, reason, "denied");
-            }
-        }
-    }
-}
-
-/// The outcome of a poll for an output that is not stored yet.
-const NOT_YET: &str = "not stored yet";
 
 pub(crate) fn busy() -> ApiError {
     ApiError::new(Code::StoreBusy, "the store has too many requests in progress: retry")
@@ -406,7 +433,7 @@ pub(crate) fn invalid_data(key: &str, error: &DataError) -> ApiError {
 
 pub(crate) fn unknown_path(status: StatusCode, reason: &'static str) -> ApiError {
     let message = "the store does not serve this method and path: it serves PUT /v1/env, PUT /v1/pipes/{key}, \
-                   GET /v1/awaited/{object} and POST /v1/events; probes and metrics are on the status port";
+                   GET /v1/awaited/{object}, PUT and DELETE /v1/aborts/{container}, and POST /v1/events; probes and metrics are on the status port";
     ApiError { status, reason, ..ApiError::new(Code::RequestPathUnknown, message) }
 }
 
@@ -419,7 +446,9 @@ fn error_response(error: &ApiError) -> Response<Body> {
     let mut response = (error.status, Json(body)).into_response();
     let headers = response.headers_mut();
     match error.status {
-        StatusCode::METHOD_NOT_ALLOWED => headers.insert(ALLOW, HeaderValue::from_static("GET, PUT, POST")),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, PUT, POST, DELETE"))
+        }
         StatusCode::UNAUTHORIZED => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))

@@ -64,7 +64,9 @@ fn status(code: Code) -> (StatusCode, &'static str) {
         | Code::RequestNotAllowed
         | Code::StoreApiRefused
         | Code::PipeCrdOutdated => (StatusCode::FORBIDDEN, "Forbidden"),
-        Code::PipeQuotaExceeded | Code::ResourceQuotaExceeded => (StatusCode::FORBIDDEN, "QuotaExceeded"),
+        Code::PipeQuotaExceeded | Code::ResourceQuotaExceeded | Code::AbortQuotaExceeded => {
+            (StatusCode::FORBIDDEN, "QuotaExceeded")
+        }
         Code::RequestPathUnknown => (StatusCode::NOT_FOUND, "NotFound"),
         Code::RequestTooSlow => (StatusCode::REQUEST_TIMEOUT, "TooSlow"),
         Code::PipeConflict => (StatusCode::CONFLICT, "Conflict"),

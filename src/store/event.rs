@@ -1,4 +1,4 @@
-//! The Events about boot, wait and outputs. They are recorded on the pod, where `kubectl describe`, Airflow
+//! The Events about boot, wait, outputs and hooks. They are recorded on the pod, where `kubectl describe`, Airflow
 //! and others show them. Pure functions.
 
 use std::collections::{HashMap, VecDeque};
@@ -35,13 +35,20 @@ impl EventKind {
             Self::Failed => "BootFailed",
             Self::OutputsNotStored => "OutputsNotStored",
             Self::WaitFailed => "WaitFailed",
+            Self::Aborted => "Aborted",
+            Self::AbortFailed => "AbortFailed",
+            Self::HookFailed => "HookFailed",
         }
     }
 
     fn kind(self) -> &'static str {
         match self {
-            Self::Booted => "Normal",
-            Self::Failed | Self::OutputsNotStored | Self::WaitFailed => "Warning",
+            Self::Booted | Self::Aborted => "Normal",
+            Self::Failed
+            | Self::OutputsNotStored
+            | Self::WaitFailed
+            | Self::AbortFailed
+            | Self::HookFailed => "Warning",
         }
     }
 
@@ -51,6 +58,10 @@ impl EventKind {
             Self::Booted | Self::Failed => ("Boot", names::CONTAINER_BOOT, names::EVENT_CONTROLLER),
             Self::OutputsNotStored => ("StoreOutputs", names::CONTAINER_PIPE, names::EVENT_CONTROLLER_PIPE),
             Self::WaitFailed => ("Wait", names::CONTAINER_WAIT, names::EVENT_CONTROLLER_WAIT),
+            Self::Aborted | Self::AbortFailed => {
+                ("Abort", names::CONTAINER_PIPE, names::EVENT_CONTROLLER_HOOKS)
+            }
+            Self::HookFailed => ("RunHooks", names::CONTAINER_PIPE, names::EVENT_CONTROLLER_HOOKS),
         }
     }
 }
@@ -115,7 +126,7 @@ pub fn event(report: &EventRequest, id: &PodIdentity, pod: &Pod, now: Timestamp)
     let (action, container, controller) = outcome.action();
     let discriminator = match outcome {
         EventKind::Booted | EventKind::Failed => authorize::earlier_boots(pod).min(MAX_BOOTS).into(),
-        EventKind::OutputsNotStored | EventKind::WaitFailed => note_hash(note),
+        _ => note_hash(note),
     };
     Event {
         metadata: ObjectMeta {

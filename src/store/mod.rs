@@ -18,10 +18,12 @@
 //! | read | `body` | the request body, with limits on size and time |
 //! | create | [`mod@env`] | the Secret with the boot env of a pod (pure) |
 //! | | [`pipe`] | the Pipe of an output of a task, and the object that it owns |
-//! | | [`event`] | the Event about boot, wait or outputs (pure) |
-//! | respond | [`api`] | the routes, and one audit line for each request |
+//! | | [`abort`] | the record of what the abort of a task needs |
+//! | | [`event`] | the Event about boot, wait, outputs or hooks (pure) |
+//! | respond | [`api`] | the routes |
+//! | | `audit` | one audit line for each request |
 //! | | [`api_error`] | error responses |
-//! | clean up | [`garbage_collector`] | removes expired Pipes, in one replica, which holds a Lease |
+//! | clean up | [`garbage_collector`] | removes expired Pipes and Aborts, in one replica, which holds a Lease |
 //!
 //! [`crate::store_client`] has the protocol and the client. [`args`], [`mod@run`] and [`metrics`] are the
 //! process.
@@ -29,9 +31,11 @@
 //! Every request is idempotent: the name of an object is determined before the object is created, and an
 //! object that exists already is not an error. So a client can retry, with any replica.
 
+pub mod abort;
 pub mod api;
 pub mod api_error;
 pub mod args;
+mod audit;
 pub mod authorize;
 pub(crate) mod body;
 pub mod caller;

@@ -5,6 +5,8 @@
 //! | `PUT /v1/env` | boot | [`EnvRequest`] | 200 [`EnvStored`] |
 //! | `PUT /v1/pipes/{key}` | the sidecar | [`OutputRequest`] | 200 [`OutputStored`] |
 //! | `GET /v1/awaited/{object}` | the containers that wait | | 200 [`AwaitedResponse`] |
+//! | `PUT /v1/aborts/{container}` | the sidecar | [`AbortRequest`] | 204 |
+//! | `DELETE /v1/aborts/{container}` | the sidecar | | 204 |
 //! | `POST /v1/events` | all of them | [`EventRequest`] | 204 |
 //!
 //! Any other response is an [`ErrorResponse`]. A client retries after 408, 429 and 5xx, and if there is no
@@ -34,6 +36,8 @@ pub const PATH_PIPES: &str = "/v1/pipes/";
 /// Gets the state of an output that the calling pod waits for; the name of the object in the spec of the pod
 /// follows.
 pub const PATH_AWAITED: &str = "/v1/awaited/";
+/// Records what the abort of a container of the calling pod needs; the name of the container follows.
+pub const PATH_ABORTS: &str = "/v1/aborts/";
 /// Reports an Event of the calling pod.
 pub const PATH_EVENTS: &str = "/v1/events";
 
@@ -180,6 +184,16 @@ pub enum AwaitedResponse {
     },
 }
 
+/// Body of `PUT /v1/aborts/{container}`. The rest of the record is in the signed configuration of the pod.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct AbortRequest {
+    /// Number of the start of the container.
+    pub start: u32,
+    /// What the task left for its abort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
 /// Body of `POST /v1/events`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct EventRequest {
@@ -200,6 +214,20 @@ pub enum EventKind {
     OutputsNotStored,
     /// An output that the pod waits for is not available.
     WaitFailed,
+    /// A task was ended by others, and its `abort` hooks were sent.
+    Aborted,
+    /// An `abort` hook was not sent.
+    AbortFailed,
+    /// A `postKill` hook was not sent.
+    HookFailed,
+}
+
+impl EventKind {
+    /// Whether it is about the end of a task, which often comes with the deletion of the pod.
+    #[must_use]
+    pub fn is_about_an_end(self) -> bool {
+        matches!(self, Self::Aborted | Self::AbortFailed | Self::HookFailed)
+    }
 }
 
 /// Body of error responses.

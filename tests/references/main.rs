@@ -51,6 +51,11 @@ fn pipe_page_matches_the_crd() {
 }
 
 #[test]
+fn abort_page_matches_the_crd() {
+    check("abort.md", &resources::page("Abort", "aborts"));
+}
+
+#[test]
 fn metrics_page_matches_the_registries() {
     check("metrics.md", &metrics::page());
 }

@@ -67,10 +67,24 @@ fn every_exit_code_is_documented() {
 #[test]
 fn every_event_reason_is_documented() {
     let reference = read("docs/reference.md");
-    for kind in [EventKind::Booted, EventKind::Failed, EventKind::OutputsNotStored, EventKind::WaitFailed] {
+    for kind in [
+        EventKind::Booted,
+        EventKind::Failed,
+        EventKind::OutputsNotStored,
+        EventKind::WaitFailed,
+        EventKind::Aborted,
+        EventKind::AbortFailed,
+        EventKind::HookFailed,
+    ] {
         // A new kind does not compile here until the list contains it.
         match kind {
-            EventKind::Booted | EventKind::Failed | EventKind::OutputsNotStored | EventKind::WaitFailed => {}
+            EventKind::Booted
+            | EventKind::Failed
+            | EventKind::OutputsNotStored
+            | EventKind::WaitFailed
+            | EventKind::Aborted
+            | EventKind::AbortFailed
+            | EventKind::HookFailed => {}
         }
         assert!(reference.contains(&format!("| `{}` |", kind.reason())), "{kind:?}");
     }

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking; clippy.toml covers test functions, not the helpers beside them"
 )]
 
+mod aborts;
 mod awaited;
 #[path = "../webhook/client.rs"]
 #[allow(dead_code, reason = "the webhook's tests use more of it")]

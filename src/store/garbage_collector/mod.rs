@@ -2,8 +2,9 @@
 //! objects.
 //!
 //! One replica does it, elected by a [`lease`]. A deletion requires that the Pipe is unchanged, so a Pipe
-//! that was stored or updated in the meantime is kept.
+//! that was stored or updated in the meantime is kept. It also removes Aborts that are left ([`aborts`]).
 
+pub mod aborts;
 pub mod lease;
 
 use std::ops::ControlFlow;
@@ -15,6 +16,7 @@ use kube::{Api, Client, ResourceExt as _};
 use tracing::{info, warn};
 
 use self::lease::LeaderLease;
+use super::abort;
 use super::metrics::{RemovalReason, StoreMetrics};
 use super::pipe::{self, persist::exactly};
 use crate::server::liveness::{self, Heartbeat};
@@ -39,10 +41,17 @@ pub struct Collector<'m> {
 impl Collector<'_> {
     /// Runs until the process ends.
     pub async fn run(mut self) {
+        let mut sweeps = 0_u32;
         loop {
             self.wait().await;
             if let Err(error) = self.sweep(Timestamp::now()).await {
                 warn!("{}; retrying", pipe::describe("failed to remove expired Pipes", &error));
+            }
+            sweeps = sweeps.wrapping_add(1);
+            if sweeps % aborts::EVERY == 0
+                && let Err(error) = self.sweep_aborts(Timestamp::now()).await
+            {
+                warn!("{}; retrying", abort::describe("failed to remove Aborts that are left", &error));
             }
         }
     }
@@ -87,6 +96,17 @@ impl Collector<'_> {
                 return Ok(removed);
             }
         }
+    }
+
+    /// Removes the Aborts that are left at `now`, if this replica holds the Lease, and returns their number.
+    ///
+    /// # Errors
+    /// The API server refuses a request or does not answer.
+    pub async fn sweep_aborts(&mut self, now: Timestamp) -> Result<usize, kube::Error> {
+        if !self.lease.try_acquire().await? {
+            return Ok(0);
+        }
+        aborts::sweep(&self.client, &self.heartbeat, now).await
     }
 
     async fn remove(&self, pipe: &Pipe, reason: RemovalReason) -> Result<bool, kube::Error> {
