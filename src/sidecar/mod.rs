@@ -1,4 +1,5 @@
-//! The sidecar. It sends the outputs that the launchers of a pod provide to the store.
+//! The sidecar. It sends the outputs that the launchers of a pod provide to the store, and runs the hooks for
+//! the end of a task.
 //!
 //! ```text
 //! handover folder → manifest → files, checked → store → result, which the launcher waits for
@@ -10,6 +11,7 @@
 //! | store | [`OutputStore`] | stores an output; the sidecar itself has no permissions in the API |
 //! | | `remote_store` | the store over the network |
 //! | without a launcher | `shared_volume` | outputs that a task wrote to a volume of the pod, which the sidecar mounts too |
+//! | hooks | [`hooks`] | the hooks of the profile for the end of a task |
 //! | errors | [`OutputError`] | the message and code of an output that is not stored |
 //! | run | [`mod@run`] | the process: its configuration, and when it ends |
 //!
@@ -20,6 +22,7 @@
 //! the exit codes of sidecars. The result for the launcher and the Event contain the error.
 
 pub(crate) mod handover_watcher;
+pub mod hooks;
 mod output_error;
 mod output_store;
 pub(crate) mod remote_store;

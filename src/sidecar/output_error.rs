@@ -1,4 +1,4 @@
-//! A failure to store an output, as the launcher and the owner of the task get it.
+//! A failure to store an output or to send a hook, as the launcher and the owner of the task get it.
 
 use std::fmt;
 
@@ -28,6 +28,12 @@ impl OutputError {
     #[must_use]
     pub fn of_output(self, key: &str) -> Self {
         Self { message: format!("output {key:?}: {}", self.message), ..self }
+    }
+
+    /// The same error, with the name of the hook in the message.
+    #[must_use]
+    pub(crate) fn of_hook(self, list: &str, name: &str) -> Self {
+        Self { message: format!("{list} hook {name:?}: {}", self.message), ..self }
     }
 
     /// The message with its code, for the launcher, the Event and the log.

@@ -8,11 +8,13 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::time::timeout;
 
+use super::hooks::{self, PodHooks, RemoteServices};
 use super::remote_store::RemoteStore;
-use super::{serve, shared_volume};
+use super::{SidecarError, serve, shared_volume};
 use crate::process::logs::{self, LogArgs};
 use crate::process::{self, Termination};
-use crate::store_client::token_file;
+use crate::store_client::{StoreClient, token_file};
+use bootlace_core::abort::{HookEvent, HooksConfig};
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::output::SidecarConfig;
 use bootlace_core::{json_error, names};
@@ -27,6 +29,12 @@ pub struct SidecarArgs {
     /// Folder with the volumes of the pod, for tasks that are not started by a launcher.
     #[arg(long, default_value = names::MOUNT_SHARED, value_name = "DIR")]
     shared: PathBuf,
+    /// Folder with the Secrets and ConfigMaps of hooks.
+    #[arg(long, default_value = names::MOUNT_HOOKS, value_name = "DIR")]
+    hooks: PathBuf,
+    /// Tell the running sidecar that the pod is being stopped, and exit. The preStop handler of the sidecar.
+    #[arg(long)]
+    stopping: bool,
     /// File with the token that identifies the pod to the store.
     #[arg(long, default_value_os_t = token_file(), value_name = "FILE")]
     store_token: PathBuf,
@@ -34,17 +42,33 @@ pub struct SidecarArgs {
     logs: LogArgs,
 }
 
-/// Stores the outputs of the pod until SIGTERM, or until no more outputs can follow. The exit code is always
+/// Stores the outputs of the pod and runs its hooks until SIGTERM, or until no more can follow. The exit code is always
 /// 0, because schedulers evaluate exit codes of sidecars like those of tasks. The launcher and an Event
 /// report errors.
 #[must_use]
 pub fn run(args: &SidecarArgs) -> ExitCode {
     logs::start(&args.logs);
+    if args.stopping {
+        return tell_stopping(args);
+    }
     let config = parse_config(std::env::var(names::ENV_PIPES).ok().as_deref());
     if let Err(error) = process::runtime().and_then(|runtime| runtime.block_on(sidecar(args, config))) {
         log_error(&StartError::Process(error));
     }
     ExitCode::SUCCESS
+}
+
+/// Tells the running sidecar that the pod is being stopped, by a file outside of the folders of the tasks. It
+/// returns at once: waiting for the hooks here would not give them more time, because the kubelet does not stop
+/// the sidecar before the tasks have ended.
+fn tell_stopping(args: &SidecarArgs) -> ExitCode {
+    match std::fs::write(args.root.join(names::FILE_STOPPING), "") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log_error(&SidecarError { path: args.root.join(names::FILE_STOPPING), error });
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn sidecar(
@@ -91,11 +115,17 @@ async fn store(
 
     let from_launchers = async {
         if launched.is_empty() {
-            return false;
+            return true;
         }
         let served =
             serve(&args.root, &launched, config.ends, &store, termination.clone(), grace_period).await;
         served.inspect_err(log_error).unwrap_or_default()
+    };
+    let hooks = async {
+        if config.supervised.is_empty() {
+            return true;
+        }
+        run_hooks(args, config, termination.clone()).await
     };
     let from_shared_volumes = async {
         if config.outputs.iter().all(|output| output.shared_file.is_none()) {
@@ -107,8 +137,53 @@ async fn store(
             tracing::warn!("{}", not_stored_in_time(grace_period));
         }
     };
-    let (has_ended, ()) = tokio::join!(from_launchers, from_shared_volumes);
-    has_ended
+    let (outputs, hooks, ()) = tokio::join!(from_launchers, hooks, from_shared_volumes);
+    let is_supervisor = !launched.is_empty() || !config.supervised.is_empty();
+    is_supervisor && outputs && hooks
+}
+
+/// Runs the hooks of the pod. Returns whether no more can follow.
+async fn run_hooks(
+    args: &SidecarArgs,
+    config: &SidecarConfig<'_>,
+    termination: impl Future<Output = ()>,
+) -> bool {
+    let hooks = match parse_hooks(|name| std::env::var(name).ok()) {
+        Ok(hooks) => hooks,
+        Err(error) => {
+            log_error(&error);
+            return false;
+        }
+    };
+    let HooksEnv { config: hooks_config, namespace, pod, pod_uid } = hooks;
+    let hooks = PodHooks {
+        config: &hooks_config,
+        event: HookEvent { task: config.task.clone(), namespace, pod, pod_uid, ..HookEvent::default() },
+        grace_period: Duration::from_secs(config.grace_seconds.into()),
+    };
+    let services = RemoteServices::new(StoreClient::new(&config.store, &args.store_token), &args.hooks);
+    let served =
+        hooks::serve(&args.root, &config.supervised, config.ends, &hooks, &services, termination).await;
+    served.inspect_err(log_error).unwrap_or_default()
+}
+
+/// The hooks in the env, and the pod.
+struct HooksEnv {
+    config: HooksConfig<'static>,
+    namespace: String,
+    pod: String,
+    pod_uid: String,
+}
+
+fn parse_hooks(env: impl Fn(&str) -> Option<String>) -> Result<HooksEnv, StartError> {
+    let variable = |name: &'static str| env(name).ok_or(StartError::NoHooks(name));
+    Ok(HooksEnv {
+        config: serde_json::from_str(&variable(names::ENV_HOOKS)?)
+            .map_err(|error| StartError::InvalidHooks(json_error::describe(&error)))?,
+        namespace: variable(names::ENV_NAMESPACE)?,
+        pod: variable(names::ENV_POD)?,
+        pod_uid: variable(names::ENV_POD_UID)?,
+    })
 }
 
 fn log_error(error: &(impl std::fmt::Display + Coded)) {
@@ -139,6 +214,13 @@ pub(crate) enum StartError {
         name = names::ENV_PIPES
     )]
     InvalidConfig(String),
+    #[error("{0} is not set: run the sidecar that the webhook injects")]
+    NoHooks(&'static str),
+    #[error(
+        "{name} is invalid: {0}; use an image of the same version as the webhook",
+        name = names::ENV_HOOKS
+    )]
+    InvalidHooks(String),
     #[error("failed to start the sidecar: {0:#}")]
     Process(anyhow::Error),
 }
@@ -146,7 +228,9 @@ pub(crate) enum StartError {
 impl Coded for StartError {
     fn code(&self) -> Code {
         match self {
-            Self::NoConfig | Self::InvalidConfig(_) => Code::SidecarConfigInvalid,
+            Self::NoConfig | Self::InvalidConfig(_) | Self::NoHooks(_) | Self::InvalidHooks(_) => {
+                Code::SidecarConfigInvalid
+            }
             Self::Process(_) => Code::SidecarNotStarted,
         }
     }

@@ -7,6 +7,7 @@
 )]
 
 mod handed_over;
+mod hooks;
 #[path = "../boot/http/server.rs"]
 #[allow(dead_code, reason = "boot's tests need more of it")]
 mod server;
