@@ -122,6 +122,7 @@ fn the_examples_profiles_can_be_read() {
         "examples/airflow",
         "examples/boot-image",
         "examples/hooks",
+        "examples/links",
         "examples/optimus",
         "examples/schedulers",
     ] {

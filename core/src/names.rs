@@ -45,6 +45,10 @@ pub const ANNOTATION_INIT_IMAGE: &str = "bootlace.dev/init-image";
 /// Pod annotation: names of the optional overlays of the profile that are applied to the pod, in this order,
 /// separated by commas.
 pub const ANNOTATION_OVERLAYS: &str = "bootlace.dev/overlays";
+/// Prefix of pod annotations with links of the profile. The name of a link follows.
+pub const ANNOTATION_LINK_PREFIX: &str = "bootlace.dev/link.";
+/// Pod annotation, written by the store: the last line of the progress of the task.
+pub const ANNOTATION_PROGRESS: &str = "bootlace.dev/progress";
 /// Annotation of Kubernetes that names the main container of a pod.
 pub const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 

@@ -164,10 +164,16 @@ pub fn signature(signature: String, pod: &Pod<'_>) -> Option<Operation> {
 
 fn annotate(patch: &mut Patch, plan: &Plan<'_>, pod: &Pod<'_>) -> Result<(), PatchError> {
     let value = serde_json::to_string(&plan.injected)?;
+    let links = plan.links.iter();
+    let links = links.map(|(name, link)| (format!("{}{name}", names::ANNOTATION_LINK_PREFIX), link.clone()));
+    let added = std::iter::once((names::ANNOTATION_INJECTED.to_owned(), value)).chain(links);
     if pod.annotations.is_present() {
-        patch.add(ANNOTATIONS.with_trailing_token(names::ANNOTATION_INJECTED), value);
+        for (name, value) in added {
+            patch.add(ANNOTATIONS.with_trailing_token(name.as_str()), value);
+        }
     } else {
-        patch.add(ANNOTATIONS.to_buf(), json!({ names::ANNOTATION_INJECTED: value }));
+        let added = added.map(|(name, value)| (name, Value::String(value)));
+        patch.add(ANNOTATIONS.to_buf(), Value::Object(added.collect()));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Writes the result of boot to the volume.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
@@ -67,10 +67,13 @@ impl Volume {
         struct Task<'a> {
             task: &'a Identity,
             profile: &'a ProfileRef,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            info: &'a BTreeMap<String, String>,
         }
         let target = self.at(names::FILE_TASK);
-        let mut json = serde_json::to_vec(&Task { task: &spec.task, profile: &spec.profile })
-            .map_err(|error| self.failed(&target)(error.into()))?;
+        let mut json =
+            serde_json::to_vec(&Task { task: &spec.task, profile: &spec.profile, info: &spec.info })
+                .map_err(|error| self.failed(&target)(error.into()))?;
         json.push(b'\n');
         Ok(self.write_file(&target, &json)?)
     }

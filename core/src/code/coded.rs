@@ -5,6 +5,7 @@ use crate::input::InputError;
 use crate::overlay::{OverlayError, OverlayProblem};
 use crate::plan::{HooksError, InitImageError, PipesError, PlanError};
 use crate::profile::NoProfile;
+use crate::profile::links::LinkLeftOut;
 
 /// An error with a code.
 pub trait Coded {
@@ -45,7 +46,7 @@ impl Coded for PlanError {
             Self::InitImage(error) => error.code(),
             Self::Pipes(error) => error.code(),
             Self::Hooks(error) => error.code(),
-            Self::Template { .. } => Code::TemplateNotRendered,
+            Self::Template { .. } | Self::TaskInfo { .. } => Code::TemplateNotRendered,
             Self::InvalidTemplate(_) => Code::TemplateInvalid,
             Self::InvalidOverlay(_) => Code::OverlayInvalid,
             Self::Serialization(_) => Code::InternalError,
@@ -135,6 +136,12 @@ impl Coded for OverlayError {
             OverlayProblem::TestFailed { .. } => Code::OverlayTestFailed,
             OverlayProblem::TooLarge { .. } => Code::OverlaysTooLarge,
         }
+    }
+}
+
+impl Coded for LinkLeftOut {
+    fn code(&self) -> Code {
+        Code::LinkLeftOut
     }
 }
 

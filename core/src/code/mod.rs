@@ -30,6 +30,8 @@ bootlace_launch::codes_with_launcher! {
     TemplateInvalid = "BL1104",
     /// A template of a BootProfile cannot be rendered for the pod.
     TemplateNotRendered = "BL1105",
+    /// A link of a BootProfile is left out, because it cannot be rendered for the pod.
+    LinkLeftOut = "BL1106",
     /// The pod has no containers.
     NoContainers = "BL1201",
     /// The pod has too many containers.

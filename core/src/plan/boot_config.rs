@@ -40,6 +40,7 @@ pub(super) fn spec<'a>(
     let by_file = tasks.iter().any(|task| task.delivery == EnvDelivery::File);
     BootSpec {
         task,
+        info: BTreeMap::new(),
         profile: prepared.reference(),
         timeout_seconds: prepared.profile.spec.boot.timeout_seconds,
         store: prepared.store.as_deref().map(Cow::Borrowed),

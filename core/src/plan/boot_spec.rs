@@ -26,6 +26,9 @@ use crate::profile::{Inline, Item, SourceTarget};
 pub struct BootSpec<'a> {
     /// Identity of the task.
     pub task: Identity,
+    /// Information about the task from the profile, for `task.json`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub info: BTreeMap<String, String>,
     /// The profile.
     pub profile: ProfileRef,
     /// Timeout of all sources together, in seconds.
@@ -92,6 +95,7 @@ impl BootSpec<'static> {
     pub fn minimal(task: Identity, profile: ProfileRef, timeout_seconds: u32) -> Self {
         Self {
             task,
+            info: BTreeMap::new(),
             profile,
             timeout_seconds,
             store: None,

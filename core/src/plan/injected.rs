@@ -41,13 +41,17 @@ pub struct InjectedAnnotation {
     /// The overlays that were applied, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overlays: Vec<String>,
+    /// Names of the links that Bootlace has added as annotations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// Which task containers have the postStart hook.
     #[serde(default, skip_serializing_if = "HookWhen::is_always")]
     pub hook_when: HookWhen,
 }
 
 impl InjectedAnnotation {
-    /// The annotation without the parts that depend on the Secret, the boot image, inputs and overlays.
+    /// The annotation without the parts that depend on the Secret, the boot image, inputs, overlays and
+    /// links.
     pub(super) fn new(profile: &Profile, tasks: &[TaskContainer]) -> Self {
         let weakest = tasks.iter().max_by_key(|task| task.delivery);
         Self {
@@ -62,6 +66,7 @@ impl InjectedAnnotation {
             position: profile.spec.boot.position,
             awaits: Vec::new(),
             overlays: Vec::new(),
+            links: Vec::new(),
             hook_when: profile.spec.hook.when,
         }
     }

@@ -18,6 +18,7 @@
 //! | `init_image`, `init_container` | boot images that pods select |
 //! | `pipes` | outputs, and the wait for outputs of earlier tasks |
 //! | `container_parts`, `env_json`, `resources`, `pull_secrets` | common parts of injected containers |
+//! | `links` | links to the task |
 //! | `injected`, `signed` | the annotation and the signature of an injected pod |
 //! | `error` | the errors |
 
@@ -41,6 +42,7 @@ mod init_container;
 mod init_image;
 mod injected;
 mod launcher;
+mod links;
 mod mount_conflicts;
 mod mounts;
 mod pipes;

@@ -1,5 +1,6 @@
 //! The steps of planning a pod. Each returns a value that the next steps read.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::entrypoint::{self, ContainerCommand, EntrypointAnnotation};
 use super::env_from::{self, EnvFromMirror};
 use super::env_mode::RequestedMode;
 use super::init_image::ChosenInitImage;
+use super::links::{self, Links};
 use super::mount_conflicts::{self, Volumes};
 use super::pipes::{self, Outputs, Sidecar, StoreContainer, TaskOutputs};
 use super::resources::{self, PodLimits};
@@ -40,6 +42,8 @@ pub(super) struct Planner<'p, 'a> {
     outputs: Outputs,
     /// The volumes of the pod.
     volumes: Volumes<'a>,
+    /// The variables of templates. Most profiles need none.
+    context: OnceCell<Context>,
 }
 
 /// The commands of the task containers, in order.
@@ -93,6 +97,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             mode,
             outputs,
             volumes: mount_conflicts::volumes(pod),
+            context: OnceCell::new(),
         })
     }
 
@@ -148,9 +153,16 @@ impl<'p, 'a> Planner<'p, 'a> {
             spec.env_secret = Some(env_secret::secret_name(self.origin, reason)?);
         }
         if !prepared.templated.is_empty() {
-            let container = self.containers.first().copied();
-            let context = Context::new(pod, self.origin.namespace, container, self.scheduler);
-            sources::render(spec.sources.to_mut(), &prepared.templated, &prepared.profile, &context)?;
+            let sources = spec.sources.to_mut();
+            sources::render(sources, &prepared.templated, &prepared.profile, self.context())?;
+        }
+        let profile = &prepared.profile;
+        if !profile.spec.task.is_empty() {
+            spec.info = profile
+                .spec
+                .task
+                .render(self.context())
+                .map_err(|error| PlanError::TaskInfo { profile: profile.name.clone(), error })?;
         }
         let mut volumes = sources::InputVolumes::default();
         if !inputs.sources.is_empty() {
@@ -160,6 +172,14 @@ impl<'p, 'a> Planner<'p, 'a> {
             chosen.set_in(&mut spec);
         }
         Ok(BootConfig { spec, mirror, inputs: volumes })
+    }
+
+    /// The variables of templates.
+    fn context(&self) -> &Context {
+        self.context.get_or_init(|| {
+            let container = self.containers.first().copied();
+            Context::new(self.pod, self.origin.namespace, container, self.scheduler)
+        })
     }
 
     /// The env of the task containers that boot gets to find the names of their variables; empty if the
@@ -300,6 +320,8 @@ impl<'p, 'a> Planner<'p, 'a> {
             .extend(self.scheduler.and_then(|found| found.warning()).map(|text| format!("bootlace: {text}")));
         let init_mounts = task::init_mounts(self.pod, &self.volumes, &tasks, profile, &mut warnings)?;
         warnings.extend(added.warnings);
+        let Links { links, warnings: left_out } = links::plan(self.pod, profile, || self.context());
+        warnings.extend(left_out);
         Ok(Plan {
             boot: added.boot,
             wait: added.wait,
@@ -313,8 +335,10 @@ impl<'p, 'a> Planner<'p, 'a> {
                 env_secret: spec.env_secret.clone(),
                 init_image: self.init_image.as_ref().map(ChosenInitImage::image),
                 awaits: inputs.awaits.iter().map(AwaitedPipe::from).collect(),
+                links: links.keys().cloned().collect(),
                 ..InjectedAnnotation::new(profile, &tasks)
             },
+            links,
             env_from: spec.env_secret.as_deref().map(env_secret::env_from),
             warnings,
             config: spec,

@@ -1,5 +1,6 @@
 //! The changes to a pod, as the result of planning.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -42,6 +43,8 @@ pub struct Plan<'p> {
     pub init_mounts: Vec<InitContainerMounts>,
     /// The first entry of `envFrom` of task containers that read the boot env from a Secret.
     pub env_from: Option<Value>,
+    /// The links to add as annotations, by their names.
+    pub links: BTreeMap<String, String>,
     /// Content of the annotation `bootlace.dev/injected`.
     pub injected: InjectedAnnotation,
     /// Warnings for the author of the pod.

@@ -6,6 +6,7 @@
 //! | `source` | a source, and its kinds: `inline`, `mounted`, [`remote`], [`object_store`], [`oci`], [`pipes`] |
 //! | [`overlay`] | changes to the pods of tasks |
 //! | [`hooks`] | commands and requests at points in the life of a task |
+//! | [`links`], [`task_info`] | links to a task, and information that its `task.json` contains |
 //! | [`mod@env`], [`hook`], [`init_image`], `resources`, [`run_as_user`] | its other parts |
 //! | `rule`, `targets` | rules in CEL and in Rust, which are next to their types |
 //! | [`rules`], `entries`, [`templates`] | what is checked when a profile is read |
@@ -22,6 +23,7 @@ pub mod hooks;
 pub mod image;
 pub mod init_image;
 mod inline;
+pub mod links;
 mod mounted;
 pub mod object_store;
 pub mod oci;
@@ -38,6 +40,7 @@ mod source;
 pub mod spec;
 mod status;
 mod targets;
+pub mod task_info;
 pub mod templates;
 mod validity;
 

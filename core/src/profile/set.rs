@@ -6,9 +6,11 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::entries;
+use super::links::{self, InvalidLink};
 use super::rule::BrokenRule;
 use super::rules;
 use super::spec::{BootProfile, BootProfileSpec};
+use super::task_info::InvalidTaskInfo;
 use super::templates::{self, InvalidTemplate};
 use crate::overlay::{InvalidOverlay, Overlays};
 use crate::quote::quoted;
@@ -39,6 +41,8 @@ impl Profile {
         templates::check_hooks(&spec.hooks)?;
         entries::check(&spec)?;
         Overlays::new(&spec.overlays)?;
+        links::check(&spec.links)?;
+        spec.task.check()?;
         Ok(Self { name: name.into(), generation, spec })
     }
 }
@@ -61,6 +65,10 @@ pub enum InvalidProfile {
     Template(#[from] InvalidTemplate),
     /// An overlay cannot work for any pod.
     Overlay(#[from] InvalidOverlay),
+    /// A link cannot work for any pod.
+    Link(#[from] InvalidLink),
+    /// An entry of `task.info` cannot work for any pod.
+    TaskInfo(#[from] InvalidTaskInfo),
 }
 
 /// All active profiles, and the problems of the others, by name.

@@ -4,6 +4,7 @@
 //! server refuses what the schema and the CEL rules can detect, with the messages below.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -19,6 +20,7 @@ use super::resources::ContainerResources;
 use super::rule::{self, CelRule, Validated};
 use super::run_as_user::{self, RunAsUser};
 use super::source::Source;
+use super::task_info::TaskInfo;
 use crate::quantity::Quantity;
 use crate::{crd, entry, names};
 
@@ -55,6 +57,15 @@ pub struct BootProfileSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub overlays: Vec<Overlay>,
+    /// Links to what else shows a task, by name: its logs, a dashboard, the page of a remote job. Each is a
+    /// URL whose path, query and fragment can be templates, and becomes the annotation
+    /// `bootlace.dev/link.NAME` of the pod. At most 16.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub links: BTreeMap<String, String>,
+    /// The description of the task in `task.json`.
+    #[serde(skip_serializing_if = "TaskInfo::is_empty")]
+    pub task: TaskInfo,
     /// Where the task finds its files.
     pub assets: Assets,
     /// The volume that contains the files and the env that boot fetched.

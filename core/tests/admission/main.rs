@@ -15,6 +15,7 @@ mod init_image;
 mod init_tasks;
 mod installation;
 mod layout;
+mod links;
 mod modes;
 mod mounts;
 mod overlay_examples;

@@ -23,6 +23,8 @@ use bootlace_core::overlay::{InvalidOverlay, OverlayError, OverlayProblem};
 use bootlace_core::plan::{HooksError, InitImageError, PipesError, PlanError, Version};
 use bootlace_core::pod::{Image, Json, Pod};
 use bootlace_core::profile::NoProfile;
+use bootlace_core::profile::links::{LinkLeftOut, LinkProblem};
+use bootlace_core::profile::task_info::InvalidTaskInfo;
 use bootlace_core::profile::templates::{FieldError, InvalidTemplate};
 use bootlace_core::quantity::Quantity;
 use bootlace_core::template::{InvalidTemplateSyntax, RenderError, VARIABLES};
@@ -49,6 +51,19 @@ fn template(error: impl Into<FieldError>) -> InvalidTemplate {
         field: text("inline.env.DAY"),
         error: Box::new(error.into()),
     }
+}
+
+fn undefined_label() -> RenderError {
+    RenderError::Undefined {
+        variable: text("labels[\"team\"]"),
+        reason: text("looked in metadata.labels"),
+        remedy: text("set it there"),
+    }
+}
+
+fn left_out_links() -> Vec<LinkLeftOut> {
+    let left_out = |problem| LinkLeftOut { profile: text("default"), name: text("logs"), problem };
+    [LinkProblem::Render(undefined_label()), LinkProblem::TooLong { size: 3000 }].map(left_out).into()
 }
 
 fn plan_errors() -> Vec<PlanError> {
@@ -145,6 +160,10 @@ fn plan_errors() -> Vec<PlanError> {
                 ),
                 remedy: text("set annotation bootlace.dev/run of the pod"),
             }),
+        },
+        PlanError::TaskInfo {
+            profile: text("default"),
+            error: InvalidTaskInfo { name: text("owner"), problem: undefined_label().into() },
         },
         PlanError::InvalidTemplate(template(InvalidTemplateSyntax::UnknownVariable {
             name: text("rnu"),
@@ -324,6 +343,7 @@ fn collect() -> (BTreeSet<String>, BTreeSet<Code>) {
     add(&input_errors(), &mut lines, &mut codes);
     add(&[invalid_overlay()], &mut lines, &mut codes);
     add(&overlay_errors(), &mut lines, &mut codes);
+    add(&left_out_links(), &mut lines, &mut codes);
     add(&profile_errors(), &mut lines, &mut codes);
     (lines, codes)
 }

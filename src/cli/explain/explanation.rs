@@ -1,5 +1,7 @@
 //! What `explain` shows of an injected pod, whether it is known from the plan or from the pod itself.
 
+use std::collections::BTreeMap;
+
 use super::hook::Hook;
 use super::steps::OverlaySummary;
 use bootlace_core::abort::HooksConfig;
@@ -23,6 +25,8 @@ pub(super) struct Explanation {
     pub(super) reason: MatchReason,
     /// The annotation that Bootlace adds to the pod.
     pub(super) annotation: InjectedAnnotation,
+    /// The links of the profile, by name.
+    pub(super) links: BTreeMap<String, String>,
     /// The outputs of earlier tasks that the pod waits for.
     pub(super) awaits: Vec<AwaitedOutput>,
     /// Whether it also waits for its volumes.

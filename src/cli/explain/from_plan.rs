@@ -39,6 +39,7 @@ impl Explanation {
             task: config.task.clone(),
             reason: match_reason(pod, schedulers),
             annotation: plan.injected.clone(),
+            links: plan.links.clone(),
             awaits: plan.awaits.to_vec(),
             waits_for_volumes: named(&plan.wait, names::CONTAINER_VOLUME_WAIT).is_some(),
             init_image,

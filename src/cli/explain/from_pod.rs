@@ -1,6 +1,8 @@
 //! The explanation of a pod that was injected before, from the pod itself. It contains everything that the
 //! injected containers are configured with.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::explanation::{
@@ -15,6 +17,7 @@ use bootlace_core::names;
 use bootlace_core::output::SidecarConfig;
 use bootlace_core::plan::{BootSpec, EnvDelivery, InjectedAnnotation};
 use bootlace_core::pod::{Container, Json, LifecycleHandler, Pod, WrongType};
+use bootlace_core::profile::links;
 use bootlace_core::profile::spec::Layout;
 
 impl Explanation {
@@ -45,6 +48,7 @@ impl Explanation {
         let tasks = tasks.filter_map(|name| pod.all_containers().find(|container| container.name == name));
         let tasks = tasks.map(|container| task(container, &annotation, &config));
         Ok(Self {
+            links: written_links(&pod, &annotation),
             scheduler: scheduler(&pod, schedulers),
             reason: match_reason(&pod, schedulers),
             awaits,
@@ -65,6 +69,15 @@ impl Explanation {
             annotation,
         })
     }
+}
+
+/// The links that Bootlace has added. Others can have changed the annotations since.
+fn written_links(pod: &Pod<'_>, injected: &InjectedAnnotation) -> BTreeMap<String, String> {
+    let link = |name: &String| {
+        let link = pod.annotations.get(&format!("{}{name}", names::ANNOTATION_LINK_PREFIX))?;
+        links::check_written(link).ok().map(|()| (name.clone(), link.to_owned()))
+    };
+    injected.links.iter().filter_map(link).collect()
 }
 
 fn annotation(pod: &Pod<'_>) -> Result<InjectedAnnotation, CommandError> {

@@ -56,6 +56,9 @@ fn summary(out: &mut Lines, pod: &Explanation) {
     if !overlays.is_empty() {
         out.line("overlays", &overlays.join(", "));
     }
+    for (name, link) in &pod.links {
+        out.line("link", &format!("{name}: {link}"));
+    }
     if !reason.is_empty() {
         out.line("env mode", &format!("{}: {reason}", env_mode.as_str()));
     }

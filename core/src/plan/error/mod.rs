@@ -11,6 +11,7 @@ use crate::names;
 use crate::overlay::InvalidOverlay;
 use crate::pod::WrongType;
 use crate::profile::env::EnvMode;
+use crate::profile::task_info::{InvalidTaskInfo, TaskInfoProblem};
 use crate::profile::templates::{FieldError, InvalidTemplate};
 use crate::quantity::Quantity;
 use crate::quote::quoted;
@@ -328,6 +329,14 @@ pub enum PlanError {
         /// The field and the reason.
         error: InvalidTemplate,
     },
+    /// An entry of `task.info` cannot be rendered for the pod.
+    #[error("BootProfile {profile:?}, {error}")]
+    TaskInfo {
+        /// The profile.
+        profile: String,
+        /// The entry and the reason.
+        error: InvalidTaskInfo,
+    },
     /// A template is invalid for every pod.
     #[error(transparent)]
     InvalidTemplate(#[from] InvalidTemplate),
@@ -346,6 +355,10 @@ impl PlanError {
         match self {
             Self::Template { error: InvalidTemplate { error, .. }, .. } => match &**error {
                 FieldError::Render(RenderError::Undefined { variable, .. }) => Some(variable),
+                _ => None,
+            },
+            Self::TaskInfo { error: InvalidTaskInfo { problem, .. }, .. } => match problem {
+                TaskInfoProblem::Render(RenderError::Undefined { variable, .. }) => Some(variable),
                 _ => None,
             },
             _ => None,
