@@ -10,6 +10,7 @@ use kube::config::InferConfigError;
 use crate::profile_files::FolderError;
 use crate::server::tls::certificate::CertificateError;
 use crate::server::tls::files::FilesError;
+use crate::text::error_chain;
 
 /// An error with which a subcommand ends.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,16 @@ pub(crate) enum CommandError {
         error: anyhow::Error,
         /// Another remedy, or nothing.
         alternative: &'static str,
+    },
+    /// The API server did not return objects of a cluster.
+    #[error("failed to {action} in {place}: {reason}{remedy}")]
+    ClusterRequest {
+        action: &'static str,
+        /// The namespace, or all.
+        place: String,
+        reason: String,
+        /// What to do, or nothing.
+        remedy: &'static str,
     },
     /// A manifest starts like JSON, but is not JSON.
     #[error("the manifest is invalid: {0}: must be JSON, because it starts with `{{`")]
@@ -109,6 +120,28 @@ pub(crate) enum CommandError {
 }
 
 impl CommandError {
+    /// The error for a request of a person to `action` in a namespace, or in all.
+    pub(crate) fn cluster_request(
+        action: &'static str,
+        namespace: Option<&str>,
+        error: &kube::Error,
+    ) -> Self {
+        let place =
+            namespace.map_or_else(|| "all namespaces".to_owned(), |name| format!("namespace {name:?}"));
+        let (reason, remedy) = match error {
+            kube::Error::Api(status) if status.code == 403 && namespace.is_none() => (
+                status.message.clone(),
+                ": ask for the ClusterRole view, or select a namespace with --namespace",
+            ),
+            kube::Error::Api(status) if status.code == 403 => {
+                (status.message.clone(), ": ask for the ClusterRole view in the namespace")
+            }
+            kube::Error::Api(status) => (status.message.clone(), ""),
+            other => (error_chain(other), ""),
+        };
+        Self::ClusterRequest { action, place, reason, remedy }
+    }
+
     /// The error for a refused pod. `message` is the message of the refusal without its code.
     pub(crate) fn refused(place: &str, refusal: &Refusal, message: String) -> Self {
         Self::Refused { place: place.to_owned(), code: refusal.message_code, message }
@@ -121,6 +154,7 @@ impl Coded for CommandError {
             Self::ReadFile { .. } | Self::ReadInput(_) => Code::FileUnreadable,
             Self::WriteFile { .. } | Self::WriteOutput(_) => Code::FileNotWritable,
             Self::Cluster { .. } => Code::ClusterUnreachable,
+            Self::ClusterRequest { .. } => Code::ClusterRequestRefused,
             Self::ManifestJson(_) | Self::ManifestYaml { .. } => Code::ManifestInvalid,
             Self::NoPod => Code::ManifestWithoutPod,
             Self::Profiles(error) => error.code(),

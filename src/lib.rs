@@ -7,7 +7,7 @@
 //! | boot | [`boot`] | fetches the sources of a profile, in an init container |
 //! | wait | [`wait`] | waits until an earlier task has stored an output, in an init container |
 //! | sidecar | [`sidecar`] | stores the outputs of a task, in a native sidecar |
-//! | command line | [`cli`] | starts the other roles; `inject`, `explain`, `certs` and `crds` |
+//! | command line | [`cli`] | starts the other roles; `inject`, `explain`, `tasks`, `certs` and `crds` |
 //!
 //! The roles share these modules:
 //!

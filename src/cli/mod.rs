@@ -1,4 +1,4 @@
-//! The command line: a subcommand for each role, and the offline tools.
+//! The command line: a subcommand for each role, the offline tools, and the list of tasks.
 
 mod certs;
 mod crds;
@@ -6,6 +6,7 @@ mod explain;
 mod inject;
 mod manifest;
 mod offline;
+mod tasks;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Create, show and renew serving certificates.
     Certs(certs::CertsArgs),
+    /// List the tasks of a cluster, and where each of them stands.
+    Tasks(tasks::TasksArgs),
     /// Print the custom resource definitions.
     Crds(crds::CrdsArgs),
 }
@@ -56,6 +59,7 @@ impl Cli {
             Command::Certs(args) => certs::run(&args),
             Command::Inject(args) => inject::run(&args),
             Command::Explain(args) => explain::run(&args),
+            Command::Tasks(args) => tasks::run(&args),
             Command::Crds(args) => crds::run(&args),
         };
         match result {

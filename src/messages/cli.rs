@@ -68,6 +68,12 @@ fn command_errors() -> Vec<CommandError> {
         CommandError::WriteOutput(Error::from_raw_os_error(32)),
         cluster(""),
         cluster(", or use --profiles to run without a cluster"),
+        CommandError::ClusterRequest {
+            action: "list pods",
+            place: "namespace \"etl\"".to_owned(),
+            reason: "pods is forbidden: User \"ada\" cannot list resource \"pods\"".to_owned(),
+            remedy: ": ask for the ClusterRole view in the namespace",
+        },
         CommandError::ManifestJson(json),
         CommandError::ManifestYaml { document: 2, error: "line 3: unexpected end".to_owned() },
         CommandError::NoPod,

@@ -361,6 +361,8 @@ bootlace_launch::codes_with_launcher! {
     FileNotWritable = "BL6003",
     /// The cluster cannot be reached.
     ClusterUnreachable = "BL6004",
+    /// The API server did not return what the command needs.
+    ClusterRequestRefused = "BL6005",
     /// The manifest cannot be parsed.
     ManifestInvalid = "BL6101",
     /// The manifest contains no pod.

@@ -46,7 +46,8 @@ pub(crate) struct Change {
 /// Which objects of a collection a request selects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Selector {
-    name: Option<String>,
+    /// The fields, by their paths, and the values that they must have.
+    fields: Vec<(String, String)>,
     /// The labels that must exist, and their values if these must be equal.
     labels: Vec<(String, Option<String>)>,
 }
@@ -54,15 +55,17 @@ pub(crate) struct Selector {
 impl Selector {
     /// Parses the parameters of a request.
     pub(crate) fn parse(query: &BTreeMap<String, String>) -> Self {
-        let name = query
-            .get("fieldSelector")
-            .map(|selector| selector.strip_prefix("metadata.name=").expect("a selector by name").to_owned());
+        let field = |field: &str| {
+            let (path, value) = field.split_once('=').expect("a selector of equal values");
+            (path.to_owned(), value.to_owned())
+        };
+        let fields = query.get("fieldSelector").map(|fields| fields.split(',').map(field).collect());
         let label = |label: &str| match label.split_once('=') {
             Some((label, value)) => (label.to_owned(), Some(value.to_owned())),
             None => (label.to_owned(), None),
         };
         let labels = query.get("labelSelector").map(|labels| labels.split(',').map(label).collect());
-        Self { name, labels: labels.unwrap_or_default() }
+        Self { fields: fields.unwrap_or_default(), labels: labels.unwrap_or_default() }
     }
 
     /// Whether it selects an object.
@@ -72,7 +75,10 @@ impl Selector {
             let found = metadata["labels"].get(label).and_then(Value::as_str);
             found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
         };
-        self.name.as_ref().is_none_or(|name| metadata["name"] == **name) && self.labels.iter().all(has_label)
+        let has_field = |(path, value): &(String, String)| {
+            path.split('.').fold(object, |object, field| &object[field]) == value.as_str()
+        };
+        self.fields.iter().all(has_field) && self.labels.iter().all(has_label)
     }
 }
 

@@ -61,5 +61,6 @@ mod schedulers;
 mod servers;
 mod sources;
 mod store;
+mod tasks;
 mod unknown_command;
 mod unlabelled;
