@@ -44,6 +44,7 @@ pub mod patch;
 pub mod plan;
 pub mod pod;
 pub mod profile;
+pub mod progress;
 pub mod quantity;
 pub mod quote;
 pub mod review;

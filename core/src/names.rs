@@ -209,7 +209,13 @@ pub const ANNOTATION_WORKFLOW: &str = "bootlace.dev/workflow";
 pub const VOLUME_PIPE_PREFIX: &str = "bootlace-pipe-";
 /// Mount path in [`CONTAINER_PIPE`] of the volumes of the pod from which it reads outputs. A number follows.
 pub const MOUNT_SHARED: &str = "/bootlace-shared";
-/// The native sidecar that sends the outputs of the tasks to the store.
+/// The emptyDir in which tasks report their progress.
+pub const VOLUME_PROGRESS: &str = "bootlace-progress";
+/// Mount path of [`VOLUME_PROGRESS`], in task containers and in [`CONTAINER_PIPE`].
+pub const MOUNT_PROGRESS: &str = "/bootlace-progress";
+/// Env of a task container: the path of the file in which it reports its progress.
+pub const ENV_PROGRESS: &str = "BOOTLACE_PROGRESS";
+/// The native sidecar that sends the outputs and the progress of the tasks to the store.
 pub const CONTAINER_PIPE: &str = "bootlace-pipe";
 /// The emptyDir in which the launchers pass outputs to [`CONTAINER_PIPE`].
 pub const VOLUME_RUN: &str = "bootlace-run";

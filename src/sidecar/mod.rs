@@ -1,5 +1,5 @@
-//! The sidecar. It sends the outputs that the launchers of a pod provide to the store, and runs the hooks for
-//! the end of a task.
+//! The sidecar. It sends the outputs that the launchers of a pod provide, and the progress of its tasks, to
+//! the store, and runs the hooks for the end of a task.
 //!
 //! ```text
 //! handover folder → manifest → files, checked → store → result, which the launcher waits for
@@ -12,6 +12,7 @@
 //! | | `remote_store` | the store over the network |
 //! | without a launcher | `shared_volume` | outputs that a task wrote to a volume of the pod, which the sidecar mounts too |
 //! | hooks | [`hooks`] | the hooks of the profile for the end of a task |
+//! | progress | `progress` | passes lines that tasks write to files to the store, beside all of this |
 //! | errors | [`OutputError`] | the message and code of an output that is not stored |
 //! | run | [`mod@run`] | the process: its configuration, and when it ends |
 //!
@@ -25,6 +26,7 @@ pub(crate) mod handover_watcher;
 pub mod hooks;
 mod output_error;
 mod output_store;
+mod progress;
 pub(crate) mod remote_store;
 pub mod run;
 pub(crate) mod shared_volume;

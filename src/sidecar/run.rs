@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::hooks::{self, PodHooks, RemoteServices};
 use super::remote_store::RemoteStore;
-use super::{SidecarError, serve, shared_volume};
+use super::{SidecarError, progress, serve, shared_volume};
 use crate::process::logs::{self, LogArgs};
 use crate::process::{self, Termination};
 use crate::store_client::{StoreClient, token_file};
@@ -42,9 +42,9 @@ pub struct SidecarArgs {
     logs: LogArgs,
 }
 
-/// Stores the outputs of the pod and runs its hooks until SIGTERM, or until no more can follow. The exit code is always
-/// 0, because schedulers evaluate exit codes of sidecars like those of tasks. The launcher and an Event
-/// report errors.
+/// Stores the outputs and the progress of the pod and runs its hooks until SIGTERM, or until no more can
+/// follow. The exit code is always 0, because schedulers evaluate exit codes of sidecars like those of tasks.
+/// The launcher and an Event report errors.
 #[must_use]
 pub fn run(args: &SidecarArgs) -> ExitCode {
     logs::start(&args.logs);
@@ -137,9 +137,17 @@ async fn store(
             tracing::warn!("{}", not_stored_in_time(grace_period));
         }
     };
-    let (outputs, hooks, ()) = tokio::join!(from_launchers, hooks, from_shared_volumes);
-    let is_supervisor = !launched.is_empty() || !config.supervised.is_empty();
-    is_supervisor && outputs && hooks
+    let work = async {
+        if config.outputs.is_empty() && config.supervised.is_empty() {
+            // Only progress, until the kubelet has stopped the tasks.
+            termination.clone().await;
+            return false;
+        }
+        let (outputs, hooks, ()) = tokio::join!(from_launchers, hooks, from_shared_volumes);
+        let is_supervisor = !launched.is_empty() || !config.supervised.is_empty();
+        is_supervisor && outputs && hooks
+    };
+    progress::beside(config, &args.store_token, work).await
 }
 
 /// Runs the hooks of the pod. Returns whether no more can follow.

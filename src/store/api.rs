@@ -33,6 +33,7 @@ use super::event::EventQuota;
 use super::metrics::StoreMetrics;
 use super::pipe::awaited::AwaitedSearch;
 use super::pipe::{self, PipeWriter};
+use super::progress::ProgressWriter;
 use super::request_quota::{QuotaPermit, RequestQuota};
 use super::signing::VerificationKeys;
 use super::{abort, authorize, env, event};
@@ -41,7 +42,8 @@ use crate::server::metrics::Counted;
 use crate::server::sampler::Sampler;
 use crate::store_client::protocol::{
     AbortRequest, AwaitedResponse, EnvRequest, EnvStored, ErrorResponse, EventRequest, OutputRequest,
-    OutputStored, PATH_ABORTS, PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, REQUEST_TIMEOUT,
+    OutputStored, PATH_ABORTS, PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, PATH_PROGRESS,
+    ProgressRequest, REQUEST_TIMEOUT,
 };
 use bootlace_core::abort::Abort;
 use bootlace_core::code::Code;
@@ -65,6 +67,7 @@ pub struct StoreService {
     keys: VerificationKeys,
     pipe_writer: PipeWriter,
     abort_recorder: AbortRecorder,
+    progress: ProgressWriter,
     metrics: Arc<StoreMetrics>,
     slots: Semaphore,
     /// For bodies over [`body::LARGE_BODY_BYTES`], whose content needs several times their size.
@@ -76,10 +79,16 @@ pub struct StoreService {
 
 impl StoreService {
     /// Processes requests with the permissions of `client`, for pods whose configuration is signed with one
-    /// of `keys`.
+    /// of `keys`. `progress` decides whether pods may report their progress.
     #[must_use]
-    pub fn new(client: Client, metrics: Arc<StoreMetrics>, keys: VerificationKeys) -> Arc<Self> {
+    pub fn new(
+        client: Client,
+        metrics: Arc<StoreMetrics>,
+        keys: VerificationKeys,
+        progress: ProgressWriter,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            progress,
             callers: CallerVerifier::new(client.clone()),
             keys,
             pipe_writer: PipeWriter::new(client.clone()),
@@ -106,6 +115,7 @@ impl StoreService {
                 &format!("{PATH_ABORTS}{{container}}"),
                 put(put_abort).delete(delete_abort).fallback(other_method),
             )
+            .route(PATH_PROGRESS, put(put_progress).fallback(other_method))
             .route(PATH_EVENTS, post(post_event).fallback(other_method))
             .fallback(async || error_response(&unknown_path(StatusCode::NOT_FOUND, "NotFound")))
             .with_state(self)
@@ -318,6 +328,20 @@ impl StoreService {
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 
+    async fn store_progress(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        audit: &mut Audit,
+    ) -> Result<Response<Body>, ApiError> {
+        let (Caller { id, pod }, _permit) = self.caller_in_grace_period(headers, audit).await?;
+        self.progress.authorize(&self.specs(&id, &pod)?)?;
+        drop(pod);
+        let (ProgressRequest { line }, _slot) = self.parse(body).await?;
+        audit.outcome = self.progress.write(self.client.clone(), &id, &line).await?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    }
+
     async fn report(
         &self,
         headers: &HeaderMap,
@@ -400,6 +424,15 @@ async fn delete_abort(
     service.process(&mut audit, async |audit| service.abort(&headers, &container, None, audit).await).await
 }
 
+async fn put_progress(
+    State(service): State<Arc<StoreService>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
+    let mut audit = Audit::new("PUT /v1/progress");
+    service.process(&mut audit, async |audit| service.store_progress(&headers, body, audit).await).await
+}
+
 async fn post_event(
     State(service): State<Arc<StoreService>>,
     headers: HeaderMap,
@@ -433,7 +466,8 @@ pub(crate) fn invalid_data(key: &str, error: &DataError) -> ApiError {
 
 pub(crate) fn unknown_path(status: StatusCode, reason: &'static str) -> ApiError {
     let message = "the store does not serve this method and path: it serves PUT /v1/env, PUT /v1/pipes/{key}, \
-                   GET /v1/awaited/{object}, PUT and DELETE /v1/aborts/{container}, and POST /v1/events; probes and metrics are on the status port";
+                   GET /v1/awaited/{object}, PUT and DELETE /v1/aborts/{container}, PUT /v1/progress, and POST /v1/events; probes and \
+                   metrics are on the status port";
     ApiError { status, reason, ..ApiError::new(Code::RequestPathUnknown, message) }
 }
 

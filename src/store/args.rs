@@ -49,6 +49,9 @@ pub struct StoreArgs {
     /// was killed.
     #[arg(long, env = "BOOTLACE_PATIENCE", value_name = "SECONDS", value_parser = seconds, default_value = "300")]
     pub(super) patience: Duration,
+    /// Write the progress that tasks report to their pods. Requires the verb patch for pods/status.
+    #[arg(long, env = "BOOTLACE_ALLOW_PROGRESS")]
+    pub(super) allow_progress: bool,
     #[command(flatten)]
     pub(super) logs: LogArgs,
 }

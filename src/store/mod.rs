@@ -20,6 +20,7 @@
 //! | | [`pipe`] | the Pipe of an output of a task, and the object that it owns |
 //! | | [`abort`] | the record of what the abort of a task needs |
 //! | | [`event`] | the Event about boot, wait, outputs or hooks (pure) |
+//! | | [`progress`] | the annotation with the progress of a task |
 //! | respond | [`api`] | the routes |
 //! | | `audit` | one audit line for each request |
 //! | | [`api_error`] | error responses |
@@ -45,6 +46,7 @@ pub mod garbage_collector;
 pub mod metrics;
 pub mod pipe;
 mod pods;
+pub mod progress;
 pub(crate) mod request_quota;
 pub mod run;
 pub mod signing;

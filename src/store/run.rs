@@ -13,6 +13,7 @@ use super::args::StoreArgs;
 use super::garbage_collector::Collector;
 use super::garbage_collector::lease::LeaderLease;
 use super::metrics::StoreMetrics;
+use super::progress::ProgressWriter;
 use super::signing::VerificationKeys;
 use crate::process::{self, Termination, logs};
 use crate::server::api_client::{self, ServerVersion};
@@ -59,9 +60,10 @@ async fn store(args: &StoreArgs) -> anyhow::Result<()> {
     tokio::spawn(await_api_server(client.clone(), Arc::clone(&readiness)));
     let heartbeat = liveness.expect("expired Pipes");
     tokio::spawn(remove_expired(args.clone(), client.clone(), Arc::clone(&metrics), heartbeat));
+    let progress = ProgressWriter::new(args.allow_progress);
     let server = Server {
         transport: Transport::Tls(TlsAcceptor::from(Arc::new(resolver.config(None)?))),
-        app: StoreService::new(client, Arc::clone(&metrics), keys).router(),
+        app: StoreService::new(client, Arc::clone(&metrics), keys, progress).router(),
         limits: Limits::default(),
         metrics: metrics.server.clone(),
         stage: shutdown.follower(),

@@ -309,6 +309,12 @@ impl ClientError {
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Failed { .. })
     }
+
+    /// Whether the store has refused the request, so that no repetition of it can succeed.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
 }
 
 impl Coded for ClientError {

@@ -7,6 +7,7 @@
 //! | `GET /v1/awaited/{object}` | the containers that wait | | 200 [`AwaitedResponse`] |
 //! | `PUT /v1/aborts/{container}` | the sidecar | [`AbortRequest`] | 204 |
 //! | `DELETE /v1/aborts/{container}` | the sidecar | | 204 |
+//! | `PUT /v1/progress` | the sidecar | [`ProgressRequest`] | 204 |
 //! | `POST /v1/events` | all of them | [`EventRequest`] | 204 |
 //!
 //! Any other response is an [`ErrorResponse`]. A client retries after 408, 429 and 5xx, and if there is no
@@ -38,6 +39,8 @@ pub const PATH_PIPES: &str = "/v1/pipes/";
 pub const PATH_AWAITED: &str = "/v1/awaited/";
 /// Records what the abort of a container of the calling pod needs; the name of the container follows.
 pub const PATH_ABORTS: &str = "/v1/aborts/";
+/// Writes the progress of the calling pod.
+pub const PATH_PROGRESS: &str = "/v1/progress";
 /// Reports an Event of the calling pod.
 pub const PATH_EVENTS: &str = "/v1/events";
 
@@ -192,6 +195,14 @@ pub struct AbortRequest {
     /// What the task left for its abort.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+}
+
+/// Body of `PUT /v1/progress`.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct ProgressRequest {
+    /// The line, without line break. The store truncates it to
+    /// [`bootlace_core::progress::MAX_LINE_BYTES`].
+    pub line: String,
 }
 
 /// Body of `POST /v1/events`.

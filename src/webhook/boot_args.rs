@@ -35,6 +35,9 @@ pub struct BootArgs {
         default_value_t
     )]
     run_as_user: RunAsUser,
+    /// Let tasks report their progress if their profile enables it. The store also needs --allow-progress.
+    #[arg(long, env = "BOOTLACE_ALLOW_PROGRESS")]
+    allow_progress: bool,
     /// File with more schedulers, as in the chart value schedulers.extra. Pods are compared with these before
     /// the built-in ones.
     #[arg(long, env = "BOOTLACE_SCHEDULERS", value_name = "FILE", value_parser = schedulers)]
@@ -45,12 +48,14 @@ impl BootArgs {
     /// The settings in these arguments. All others have their defaults.
     #[must_use]
     pub fn settings(&self) -> InstallationSettings {
-        let Self { image, image_pull_policy, image_pull_secrets, run_as_user, schedulers } = self.clone();
+        let Self { image, image_pull_policy, image_pull_secrets, run_as_user, allow_progress, schedulers } =
+            self.clone();
         InstallationSettings {
             boot_image: image,
             boot_image_pull_policy: image_pull_policy,
             boot_image_pull_secrets: image_pull_secrets,
             boot_run_as_user: run_as_user,
+            allows_progress: allow_progress,
             schedulers: schedulers.unwrap_or_else(Schedulers::built_in),
             ..InstallationSettings::default()
         }
@@ -113,6 +118,7 @@ mod tests {
             "--boot-image-pull-policy=Never",
             "--boot-image-pull-secrets=a,b.c-d",
             "--boot-run-as-user=platform",
+            "--allow-progress",
         ])
         .unwrap();
         let expected = InstallationSettings {
@@ -120,6 +126,7 @@ mod tests {
             boot_image_pull_policy: Some(PullPolicy::Never),
             boot_image_pull_secrets: vec!["a".to_owned(), "b.c-d".to_owned()],
             boot_run_as_user: RunAsUser::Platform,
+            allows_progress: true,
             ..InstallationSettings::default()
         };
         assert_eq!(settings, expected);

@@ -19,6 +19,7 @@ mod killed;
 #[path = "../limited/mod.rs"]
 mod limited;
 mod outputs;
+mod progress;
 mod requests;
 mod shares;
 mod support;

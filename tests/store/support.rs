@@ -6,6 +6,7 @@ use bootlace::store::api::StoreService;
 use bootlace::store::api_error::ApiError;
 use bootlace::store::metrics::StoreMetrics;
 use bootlace::store::pipe::{PipeWriter, objects};
+use bootlace::store::progress::ProgressWriter;
 use bootlace::store::signing::VerificationKeys;
 use bootlace_core::output::{ObjectData, ObjectKind, Pipe, Quota, SidecarConfig};
 use bootlace_core::signature::{self, PodName, SigningKeys, Specs};
@@ -84,7 +85,8 @@ pub(crate) fn keys() -> SigningKeys {
 }
 
 pub(crate) fn service(cluster: &ApiServer) -> Arc<StoreService> {
-    StoreService::new(cluster.client(), Arc::<StoreMetrics>::default(), VerificationKeys::with(keys()))
+    let (metrics, keys) = (Arc::<StoreMetrics>::default(), VerificationKeys::with(keys()));
+    StoreService::new(cluster.client(), metrics, keys, ProgressWriter::default())
 }
 
 /// A pod with these init containers, as the webhook admits it to `namespace`.

@@ -45,6 +45,7 @@ async fn ask(cluster: &ApiServer, keys: SigningKeys, method: &str, path: &str, b
         cluster.client(),
         std::sync::Arc::<StoreMetrics>::default(),
         VerificationKeys::with(keys),
+        bootlace::store::progress::ProgressWriter::default(),
     );
     let request = Request::builder().method(method).uri(path).header("authorization", "Bearer task");
     let response =

@@ -21,4 +21,4 @@ pub use awaited::Awaited;
 pub use data::{DataError, ObjectData};
 pub use name::{ContentHash, OutputIdentity};
 pub use pipe::{AwaitedStatus, Pipe, PipeSpec, run_label};
-pub use sidecar_config::{DeclaredOutput, ObjectKind, Quota, SidecarConfig, SidecarLifetime};
+pub use sidecar_config::{DeclaredOutput, ObjectKind, ProgressFile, Quota, SidecarConfig, SidecarLifetime};

@@ -25,6 +25,9 @@ pub struct SidecarConfig<'a> {
     pub store: Cow<'a, StoreEndpoint>,
     /// Declared outputs of the tasks of the pod.
     pub outputs: Vec<DeclaredOutput>,
+    /// The files in which the tasks report their progress; empty if they report none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub progress: Vec<ProgressFile>,
     /// Retention of outputs that nothing else owns, in seconds.
     pub time_to_live_seconds: u64,
     /// Timeout of the launcher for storing the outputs after the task has ended, in seconds.
@@ -106,6 +109,19 @@ pub struct DeclaredOutput {
     /// Whether it is also stored under a name that pods can wait for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
+}
+
+/// A file in which a task reports its progress.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProgressFile {
+    /// Path of a mounted volume in the sidecar.
+    pub folder: String,
+    /// Path of the file in this volume.
+    pub name: String,
+    /// Whether only lines such as `40/100` are progress, as in the file of Argo Workflows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counts_only: bool,
 }
 
 /// Kind of an object that contains files by key.

@@ -17,6 +17,7 @@
 //! | `env_secret` | the Secret with the boot env, and the token for the store |
 //! | `init_image`, `init_container` | boot images that pods select |
 //! | `pipes` | outputs, and the wait for outputs of earlier tasks |
+//! | `progress` | the progress that tasks report |
 //! | `container_parts`, `env_json`, `resources`, `pull_secrets` | common parts of injected containers |
 //! | `links` | links to the task |
 //! | `injected`, `signed` | the annotation and the signature of an injected pod |
@@ -50,6 +51,7 @@ mod planner;
 mod pod_plan;
 mod prepared;
 mod prestop;
+mod progress;
 mod pull_secrets;
 mod references;
 mod reserved_names;

@@ -18,7 +18,7 @@ use super::task::TaskPod;
 use super::{
     AdmissionContext, AwaitedPipe, BootSpec, EnvDelivery, ImageConfigs, ImageQuery, InjectedAnnotation, Plan,
     PlanError, PreparedProfile, SelectedTask, TaskContainer, boot_config, container_parts, containers,
-    env_secret, hooks, prestop, signed, sources, task,
+    env_secret, hooks, prestop, progress, signed, sources, task,
 };
 use crate::identity::{self, Scheduler};
 use crate::input::BootInputs;
@@ -268,7 +268,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         let outputs: Vec<_> = outputs.collect();
         let (profile, namespace) = (&self.prepared.profile, self.origin.namespace);
         hooks::check_templates(profile, &config.spec.task, namespace, self.scheduler)?;
-        Sidecar::plan(self.pod, &outputs, &self.outputs, &config.spec.task, store)
+        Sidecar::plan(self.pod, &outputs, &self.outputs, &config.spec.task, self.prepared, store)
     }
 
     /// Sets the resources of the containers that are added.
@@ -322,6 +322,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         warnings.extend(added.warnings);
         let Links { links, warnings: left_out } = links::plan(self.pod, profile, || self.context());
         warnings.extend(left_out);
+        warnings.extend(progress::warning(self.prepared));
         Ok(Plan {
             boot: added.boot,
             wait: added.wait,

@@ -44,6 +44,8 @@ pub struct PreparedProfile {
     pub(super) sources: Vec<BootSource>,
     /// The store, if it is installed.
     pub(super) store: Option<Arc<StoreEndpoint>>,
+    /// Whether tasks can report their progress.
+    pub(super) allows_progress: bool,
     /// The keys that sign the configuration of pods for the store.
     pub(super) keys: Option<Arc<SigningKeys>>,
     /// The env names that the sources can provide.
@@ -78,6 +80,7 @@ impl PreparedProfile {
             run_as_user: run_as_user(&spec.boot, settings),
             mounts: mounts.iter().map(shared_json).collect::<Result<_, _>>()?,
             store: settings.store.clone().map(Arc::new),
+            allows_progress: settings.allows_progress,
             keys: settings.keys.clone(),
             env_names: BootEnvNames::new(&sources),
             sources,

@@ -16,7 +16,7 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
     }
     let data = profile.assets.writable().is_some();
     let is_reserved = |name: &str| {
-        [names::VOLUME, names::VOLUME_RUN, names::VOLUME_STORE].contains(&name)
+        [names::VOLUME, names::VOLUME_PROGRESS, names::VOLUME_RUN, names::VOLUME_STORE].contains(&name)
             || (data && name == names::VOLUME_DATA)
             || mounts::is_source_volume(profile, name)
             || mounts::is_init_image_volume(name)

@@ -22,6 +22,8 @@ pub struct InstallationSettings {
     pub boot_run_as_user: RunAsUser,
     /// The store, if it is installed.
     pub store: Option<StoreEndpoint>,
+    /// Whether tasks can report their progress.
+    pub allows_progress: bool,
     /// Keys that sign the configuration of pods for the store; `None` if nothing is signed, as on the command
     /// line.
     pub keys: Option<Arc<SigningKeys>>,
@@ -40,6 +42,7 @@ impl Default for InstallationSettings {
             boot_image_pull_secrets: Vec::new(),
             boot_run_as_user: RunAsUser::default(),
             store: None,
+            allows_progress: false,
             keys: None,
             kubernetes: None,
             schedulers: Schedulers::built_in(),

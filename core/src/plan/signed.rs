@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::pipes::{self, Outputs};
-use super::{AdmissionContext, PlanError, PreparedProfile, containers, hooks};
+use super::{AdmissionContext, PlanError, PreparedProfile, containers, hooks, progress};
 use crate::identity;
 use crate::input::{AwaitedOutput, WaitSpec};
 use crate::names;
@@ -135,6 +135,10 @@ fn check_pipes(text: &str, pod: &Pod<'_>, prepared: &PreparedProfile) -> Result<
     if spec.quota != pipes.quota {
         let json = |quota| serde_json::to_string(quota).unwrap_or_default();
         return Err(differs("the quota of the outputs", &json(&spec.quota), &json(&pipes.quota)));
+    }
+    // A pod that came injected can report less than its profile allows, but not more.
+    if !spec.progress.is_empty() && !progress::is_available(prepared) {
+        return Err(differs("the progress of the task", &"reported", &"not reported"));
     }
     let owners = pipes::run_owners(pod, scheduler);
     if spec.run_owners != owners {

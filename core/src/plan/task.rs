@@ -14,6 +14,7 @@ use super::references::{self, Text};
 use super::task_mounts::{self, AddedMount};
 use super::{
     EnvDelivery, PlanError, PreparedProfile, Version, container_parts, hook, hooks, launcher, prestop,
+    progress,
 };
 use crate::names;
 use crate::pod::{Container, List, Pod};
@@ -139,9 +140,9 @@ pub(super) fn plan(
         _ => Vec::new(),
     };
     let has_handover = !handover.is_empty();
-    let added: Vec<_> = task_mounts::task_mounts(&profile.spec)
-        .chain(has_handover.then_some(task_mounts::HANDOVER))
-        .collect();
+    let reports = progress::reports(container, prepared);
+    let added = [has_handover.then_some(task_mounts::HANDOVER), reports.then_some(progress::MOUNT)];
+    let added: Vec<_> = task_mounts::task_mounts(&profile.spec).chain(added.into_iter().flatten()).collect();
     let checked = mount_conflicts::check(container, &added, pod.volumes, &profile.name);
     let mut warnings = checked.map_err(|conflict| conflict.into_error(container))?;
     let hook = if container.ends_before_tasks() {
@@ -170,12 +171,11 @@ pub(super) fn plan(
             stop_handler: container.pre_stop.is_some(),
         },
         command,
-        mounts: if has_handover { vec![pipes::mount(container.name)] } else { Vec::new() },
-        env: if delivery == EnvDelivery::File {
-            file_keys(container, &profile.spec.env.file.keys)
-        } else {
-            Vec::new()
-        },
+        mounts: [has_handover.then(|| pipes::mount(container.name)), reports.then(progress::mount)]
+            .into_iter()
+            .flatten()
+            .collect(),
+        env: env(container, delivery, reports, prepared),
         hook,
         prestop: prestop.map(|prestop| prestop.command),
         warnings,
@@ -203,6 +203,21 @@ fn launched_command(
         }
         _ => TaskCommand::Prefixed(launcher.iter().map(|word| expansion::escape(word)).collect()),
     }
+}
+
+/// The entries that are added to `env` of the container.
+fn env(
+    container: &Container<'_>,
+    delivery: EnvDelivery,
+    reports: bool,
+    prepared: &PreparedProfile,
+) -> Vec<Value> {
+    let mut env = Vec::new();
+    if delivery == EnvDelivery::File {
+        env = file_keys(container, &prepared.profile.spec.env.file.keys);
+    }
+    env.extend(reports.then(|| progress::variable(container)));
+    env
 }
 
 /// Kubernetes runs no hooks in init containers, except native sidecars. The launcher starts no task without

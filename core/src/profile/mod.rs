@@ -7,7 +7,7 @@
 //! | [`overlay`] | changes to the pods of tasks |
 //! | [`hooks`] | commands and requests at points in the life of a task |
 //! | [`links`], [`task_info`] | links to a task, and information that its `task.json` contains |
-//! | [`mod@env`], [`hook`], [`init_image`], `resources`, [`run_as_user`] | its other parts |
+//! | [`mod@env`], [`hook`], [`init_image`], `progress`, `resources`, [`run_as_user`] | its other parts |
 //! | `rule`, `targets` | rules in CEL and in Rust, which are next to their types |
 //! | [`rules`], `entries`, [`templates`] | what is checked when a profile is read |
 //! | [`address`], [`image`], [`size`] | the formats of values |
@@ -29,6 +29,7 @@ pub mod object_store;
 pub mod oci;
 pub mod overlay;
 pub mod pipes;
+mod progress;
 pub mod remote;
 mod resources;
 mod rule;
@@ -48,6 +49,7 @@ pub use defaults::NamespaceDefaults;
 pub use entries::{MAX_SPEC_BYTES, is_object_key};
 pub use inline::Inline;
 pub use mounted::{Item, Mounted, SourceTarget};
+pub use progress::Progress;
 pub use resources::ContainerResources;
 pub use rule::BrokenRule;
 pub use set::{InvalidProfile, NoProfile, Profile, Profiles};

@@ -16,6 +16,7 @@ use super::hooks::Hooks;
 use super::init_image::InitImage;
 use super::overlay::Overlay;
 use super::pipes::Pipes;
+use super::progress::Progress;
 use super::resources::ContainerResources;
 use super::rule::{self, CelRule, Validated};
 use super::run_as_user::{self, RunAsUser};
@@ -79,6 +80,8 @@ pub struct BootProfileSpec {
     pub hooks: Hooks,
     /// Outputs of the tasks, which later tasks of the run can use.
     pub pipes: Pipes,
+    /// The progress that tasks report.
+    pub progress: Progress,
 }
 
 /// Memory that boot needs in addition to the content of the volume. The CEL rule contains the same value.

@@ -26,6 +26,7 @@ mod pipes_in;
 mod pipes_out;
 mod pipes_wait;
 mod pods;
+mod progress;
 mod refused;
 mod resources;
 mod scheduler_pods;

@@ -157,6 +157,7 @@ mod tests {
             profile: ProfileRef { name: "default".to_owned(), generation: 1 },
             store: Cow::Owned(StoreEndpoint { url: String::new(), ca: String::new() }),
             outputs: Vec::new(),
+            progress: Vec::new(),
             time_to_live_seconds: seconds,
             deadline_seconds: 60,
             grace_seconds: 20,

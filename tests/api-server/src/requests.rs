@@ -116,9 +116,10 @@ impl State {
         match head.headers["content-type"].to_str().unwrap() {
             "application/apply-patch+yaml" => apply(&mut object, change),
             "application/merge-patch+json" => {
-                // The subresource only changes the status, and the main resource everything else.
+                // The subresource changes the status and metadata, and the main resource all but the status.
                 let mut change = change.clone();
-                change.as_object_mut().unwrap().retain(|field, _| (field == "status") == is_status);
+                let is_reached = |field: &str| field == "metadata" || (field == "status") == is_status;
+                change.as_object_mut().unwrap().retain(|field, _| is_reached(field));
                 json_patch::merge(&mut object, &change);
             }
             other => panic!("{other} is not supported"),

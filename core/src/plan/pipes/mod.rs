@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 
 pub use error::PipesError;
 pub(super) use outputs::Outputs;
+pub(super) use shared_volumes::SharedVolumes;
 pub(super) use sidecar::{Sidecar, TaskOutputs, run_owners};
 pub(super) use store_container::StoreContainer;
 

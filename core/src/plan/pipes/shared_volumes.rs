@@ -1,5 +1,5 @@
-//! Outputs of tasks that the launcher does not start: the sidecar reads the file in a volume that it shares
-//! with the task.
+//! Files that the sidecar reads in a volume that it shares with a task: outputs of tasks that the launcher
+//! does not start, and the progress in files of schedulers.
 
 use super::PipesError;
 use crate::names;
@@ -8,7 +8,7 @@ use crate::profile::pipes::Output;
 
 /// The volumes that the sidecar shares with tasks.
 #[derive(Debug, Default)]
-pub(super) struct SharedVolumes<'a>(Vec<(&'a str, Option<&'a str>)>);
+pub(in crate::plan) struct SharedVolumes<'a>(Vec<(&'a str, Option<&'a str>)>);
 
 impl<'a> SharedVolumes<'a> {
     /// The path of the file of `output` in the sidecar. `reason` is why the launcher does not start
@@ -35,12 +35,30 @@ impl<'a> SharedVolumes<'a> {
                 volume: mount.volume.to_owned(),
             });
         }
+        Ok(format!("{}{rest}", self.add(mount)))
+    }
+
+    /// The volume that contains a file of `container`, as a path in the sidecar, and the path of the file in
+    /// it; `None` if the sidecar cannot share it.
+    pub(in crate::plan) fn find(
+        &mut self,
+        container: &Container<'a>,
+        file: &str,
+    ) -> Option<(String, String)> {
+        let (mount, rest) = find_mount(container, file).filter(|(mount, _)| !mount.sub_path_expr)?;
+        let name = rest.trim_start_matches('/');
+        let is_below = name.split('/').all(|part| !["", ".", ".."].contains(&part));
+        is_below.then(|| (self.add(mount), name.to_owned()))
+    }
+
+    /// Shares a volume. Returns its path in the sidecar.
+    fn add(&mut self, mount: &Mount<'a>) -> String {
         let volume = (mount.volume, mount.sub_path);
         let index = self.0.iter().position(|known| *known == volume).unwrap_or_else(|| {
             self.0.push(volume);
             self.0.len() - 1
         });
-        Ok(format!("{}{rest}", path(index)))
+        path(index)
     }
 
     /// The volumes, each with its `subPath` and its mount path in the sidecar.

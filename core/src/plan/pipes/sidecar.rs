@@ -1,4 +1,5 @@
-//! The native sidecar that sends the outputs of a pod to the store, and runs the hooks for the end of its tasks.
+//! The native sidecar that sends the outputs and the progress of a pod to the store, and runs the hooks for the
+//! end of its tasks.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use crate::names;
 use crate::output::sidecar_config::{DEFAULT_RUN_OWNER, default_run_owners};
 use crate::output::{DeclaredOutput, SidecarConfig, SidecarLifetime};
 use crate::plan::container_parts::{json, read_only_mount, writable_mount};
-use crate::plan::{HooksError, PlanError, Version, env_json, hooks, mounts, prestop};
+use crate::plan::{
+    HooksError, PlanError, PreparedProfile, Version, env_json, hooks, mounts, prestop, progress,
+};
 use crate::pod::{Container, Pod};
 use crate::profile::BootProfileSpec;
 
@@ -33,14 +36,14 @@ const OVERHEAD_BYTES: u64 = MAX_BYTES + 512 * 1024;
 /// which a container that is restarted has many.
 const SUPERVISED_BYTES: u64 = 1024 * 1024;
 
-/// The additions to a pod with outputs.
+/// The additions to a pod with outputs or progress.
 #[derive(Debug)]
 pub(in crate::plan) struct Sidecar<'r> {
     /// The container, which is an entry of `initContainers`.
     pub(in crate::plan) container: Value,
     /// Its configuration.
     pub(in crate::plan) config: SidecarConfig<'r>,
-    /// Its volumes: the one that it shares with launchers, if they start a task, and those of hooks.
+    /// Its volumes: those that it shares with launchers and tasks, and those of hooks.
     pub(in crate::plan) volumes: Vec<Value>,
     /// Warnings for the author of the pod.
     pub(in crate::plan) warnings: Vec<String>,
@@ -55,20 +58,24 @@ pub(in crate::plan) struct TaskOutputs<'c, 'a> {
 }
 
 impl<'r> Sidecar<'r> {
-    /// The sidecar of a pod with `outputs`, or with hooks for the end of its tasks; `None` if there are neither.
+    /// The sidecar of a pod with `outputs`, with hooks for the end of its tasks, or with tasks that report their
+    /// progress; `None` if there is nothing to do for it.
     pub(in crate::plan) fn plan(
         pod: &Pod<'_>,
         tasks: &[TaskOutputs<'_, '_>],
         outputs: &Outputs,
         task: &Identity,
+        prepared: &PreparedProfile,
         parts: &StoreContainer<'r>,
     ) -> Result<Option<Self>, PlanError> {
         let supervised = supervised(tasks, parts.spec);
-        if outputs.is_empty() && supervised.is_empty() {
+        let mut shared = SharedVolumes::default();
+        let reporting = progress::files(tasks.iter().map(|task| task.container), prepared, &mut shared);
+        if outputs.is_empty() && supervised.is_empty() && reporting.is_empty() {
             return Ok(None);
         }
         let store = check(outputs, task, parts)?;
-        let (mut shared, mut declared, mut warnings) = (SharedVolumes::default(), Vec::new(), Vec::new());
+        let (mut declared, mut warnings) = (Vec::new(), Vec::new());
         for &TaskOutputs { container, unlaunched } in tasks {
             for output in outputs.of_container(container.name) {
                 let shared_file = match unlaunched {
@@ -96,8 +103,8 @@ impl<'r> Sidecar<'r> {
         let launched: Vec<_> = tasks.iter().filter(is_launched).collect();
         if parts.kubernetes.is_none() {
             warnings.push(format!(
-                "bootlace: outputs, and hooks for the end of a task, require native sidecars of Kubernetes {} or later, and the \
-                 version of the cluster is unknown here",
+                "bootlace: outputs, progress, and hooks for the end of a task, require native sidecars of Kubernetes {} or later, and \
+                 the version of the cluster is unknown here",
                 Version::NATIVE_SIDECARS
             ));
         }
@@ -109,6 +116,7 @@ impl<'r> Sidecar<'r> {
             profile: parts.profile.clone(),
             store: Cow::Borrowed(store),
             outputs: declared,
+            progress: reporting,
             time_to_live_seconds: pipes.time_to_live_seconds.into(),
             deadline_seconds: pipes.deadline_seconds,
             grace_seconds: grace(pod),
@@ -118,6 +126,7 @@ impl<'r> Sidecar<'r> {
             supervised,
         };
         let mut container = container(&config, !volumes.is_empty(), &shared, parts)?;
+        volumes.extend((!config.progress.is_empty()).then(progress::volume));
         if !config.supervised.is_empty() {
             volumes.extend(add_hooks(&mut container, parts)?);
         }
@@ -254,13 +263,15 @@ fn container(
     parts: &StoreContainer<'_>,
 ) -> Result<core::Container, PlanError> {
     let handover = launched.then(|| writable_mount(names::VOLUME_RUN, names::MOUNT_RUN));
+    let has_progress = !spec.progress.is_empty();
+    let progress = has_progress.then(|| progress::MOUNT.to_volume_mount());
     let shared = shared.mounts().map(|(volume, sub_path, path)| core::VolumeMount {
         sub_path: sub_path.map(str::to_owned),
         ..read_only_mount(volume, &path)
     });
     let mut sidecar = parts.container(names::CONTAINER_PIPE, "pipe", (names::ENV_PIPES, spec))?;
     sidecar.restart_policy = Some("Always".to_owned());
-    sidecar.volume_mounts.get_or_insert_default().extend(handover.into_iter().chain(shared));
+    sidecar.volume_mounts.get_or_insert_default().extend(handover.into_iter().chain(progress).chain(shared));
     Ok(sidecar)
 }
 

@@ -50,6 +50,7 @@ mod pod_level;
 mod post_start;
 mod previous;
 mod profile_change;
+mod progress;
 mod refused;
 mod resources;
 mod restricted;

@@ -6,7 +6,7 @@ use bootlace_cluster::install;
 use bootlace_cluster::scenario::{Namespace, kubeconfig, scenario};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -59,6 +59,8 @@ async fn every_verb_but_those_it_needs_is_denied() -> Result<()> {
                 "create /secrets/",
                 "create /configmaps/",
                 "get /pods/",
+                // With progress.enabled.
+                "patch /pods/status",
                 "create events.k8s.io/events/",
                 "create authentication.k8s.io/tokenreviews/",
                 "get bootlace.dev/pipes/",
@@ -116,6 +118,45 @@ async fn client_of_store(namespace: &Namespace) -> Result<Client> {
     config.auth_info =
         kube::config::AuthInfo { token: Some(token.into()), ..kube::config::AuthInfo::default() };
     Ok(Client::try_from(config)?)
+}
+
+#[tokio::test]
+async fn of_pods_it_changes_only_the_progress() -> Result<()> {
+    scenario("store-policy-progress")
+        .run(async |namespace| {
+            let pod = json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": "task", "labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["example.com/e"]},
+                // Without a kubelet that could change it meanwhile.
+                "spec": {"nodeSelector": {"no": "node"}, "containers": [{"name": "main", "image": "a"}]},
+            });
+            namespace.create(&pod.to_string()).await?;
+            let pods: Api<Pod> = Api::namespaced(client_of_store(namespace).await?, namespace.name());
+            let params = PatchParams::default();
+            let patch = async |change: Value| pods.patch_status("task", &params, &Patch::Merge(change)).await;
+            let annotations = |key: &str, value: Value| json!({"metadata": {"annotations": {key: value}}});
+            let changed = patch(annotations("bootlace.dev/progress", json!("1/2"))).await?;
+            assert_eq!(changed.metadata.annotations.unwrap_or_default()["bootlace.dev/progress"], "1/2");
+            for (change, message) in [
+                (annotations("c", json!("x")), "annotations of pods other than"),
+                (annotations("c", Value::Null), "annotations of pods other than"),
+                (annotations("new", json!("x")), "annotations of pods other than"),
+                (annotations("bootlace.dev/progress", json!("x".repeat(257))), "256 characters"),
+                (json!({"metadata": {"labels": {"a": "x"}}}), "labels or finalizers"),
+                (json!({"metadata": {"labels": {"new": "x"}}}), "labels or finalizers"),
+                (json!({"metadata": {"finalizers": []}}), "labels or finalizers"),
+                (json!({"status": {"phase": "Failed"}}), "the status of pods"),
+                (json!({"status": {"reason": "Evicted"}}), "the status of pods"),
+            ] {
+                let error = patch(change.clone()).await.err().with_context(|| format!("{change} is allowed"))?;
+                assert!(error.to_string().contains(message), "{change}: {error}");
+            }
+            // The garbage of this scenario.
+            let clean = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+            namespace.api::<Pod>().patch("task", &params, &clean).await?;
+            Ok(())
+        })
+        .await
 }
 
 const NAME: &str = "bootlace-env-0123456789abcdef0123456789abcdef";
