@@ -123,6 +123,7 @@ fn the_examples_profiles_can_be_read() {
         "examples/boot-image",
         "examples/hooks",
         "examples/links",
+        "examples/monitor",
         "examples/optimus",
         "examples/schedulers",
     ] {

@@ -28,6 +28,23 @@ pub const SCHEDULERS_ENABLED: &str = "enabled";
 /// Namespace label: the profile of task pods in the namespace that name none.
 pub const LABEL_PROFILE: &str = "bootlace.dev/profile";
 
+/// Pod label, written by Bootlace: the monitor watches the pod. See [`MONITOR_LAUNCH`] and
+/// [`MONITOR_SIDECARS`].
+pub const LABEL_MONITOR: &str = "bootlace.dev/monitor";
+/// Value of [`LABEL_MONITOR`] on pods that are watched until their tasks have started.
+pub const MONITOR_LAUNCH: &str = "launch";
+/// Value of [`LABEL_MONITOR`] on pods that are watched until their tasks have ended.
+pub const MONITOR_SIDECARS: &str = "sidecars";
+/// Pod annotation, written by the monitor: what it saw when it failed the pod, as JSON. Also the label of the
+/// `ConfigMap` that keeps it, with the namespace of the pod as its value.
+pub const ANNOTATION_DIAGNOSIS: &str = "bootlace.dev/diagnosis";
+/// Annotation of such a `ConfigMap`: when the monitor deletes it.
+pub const ANNOTATION_EXPIRES: &str = "bootlace.dev/expires";
+/// Condition of a pod that the monitor failed because its tasks have not started in time: `False`.
+pub const CONDITION_LAUNCHED: &str = "bootlace.dev/Launched";
+/// Condition of a pod that the monitor failed because another container has failed: `True`.
+pub const CONDITION_SIDECAR_FAILED: &str = "bootlace.dev/SidecarFailed";
+
 /// Pod annotation, written by Bootlace: what was injected, as JSON (see `plan::InjectedAnnotation`).
 pub const ANNOTATION_INJECTED: &str = "bootlace.dev/injected";
 /// Part of the value of [`ANNOTATION_INJECTED`] if boot runs before the init containers of the pod. The API
@@ -148,6 +165,8 @@ pub const EVENT_CONTROLLER: &str = "bootlace.dev/boot";
 pub const EVENT_CONTROLLER_PIPE: &str = "bootlace.dev/pipe";
 /// Reporting controller of Events about hooks.
 pub const EVENT_CONTROLLER_HOOKS: &str = "bootlace.dev/hooks";
+/// Reporting controller of Events of the monitor.
+pub const EVENT_CONTROLLER_MONITOR: &str = "bootlace.dev/monitor";
 /// Reporting controller of Events about pods that wait for inputs.
 pub const EVENT_CONTROLLER_WAIT: &str = "bootlace.dev/wait";
 

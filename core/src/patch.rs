@@ -18,6 +18,7 @@ use crate::plan::{EnvDelivery, ExistingFields, Plan, TaskCommand, TaskContainer}
 use crate::pod::{Container, FieldPath, List, Op, Operation, PathStep, Pod};
 use crate::profile::spec::Position;
 
+const LABELS: &Pointer = Pointer::from_static("/metadata/labels");
 const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
 const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 const PULL_SECRETS: &Pointer = Pointer::from_static("/spec/imagePullSecrets");
@@ -174,6 +175,13 @@ fn annotate(patch: &mut Patch, plan: &Plan<'_>, pod: &Pod<'_>) -> Result<(), Pat
     } else {
         let added = added.map(|(name, value)| (name, Value::String(value)));
         patch.add(ANNOTATIONS.to_buf(), Value::Object(added.collect()));
+    }
+    if let Some(label) = plan.injected.monitor_label() {
+        if pod.labels.is_present() {
+            patch.add(LABELS.with_trailing_token(names::LABEL_MONITOR), label);
+        } else {
+            patch.add(LABELS.to_buf(), json!({ names::LABEL_MONITOR: label }));
+        }
     }
     Ok(())
 }

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{EnvDelivery, TaskContainer};
 use crate::input::AwaitedOutput;
+use crate::names;
 use crate::profile::Profile;
 use crate::profile::hook::HookWhen;
+use crate::profile::launch::{Launch, OnSidecarFailure};
 use crate::profile::spec::Position;
 
 /// The content of the annotation `bootlace.dev/injected`.
@@ -47,6 +49,12 @@ pub struct InjectedAnnotation {
     /// Which task containers have the postStart hook.
     #[serde(default, skip_serializing_if = "HookWhen::is_always")]
     pub hook_when: HookWhen,
+    /// Limits on the launch of the tasks, for the monitor.
+    #[serde(default, skip_serializing_if = "Launch::is_default")]
+    pub launch: Launch,
+    /// What the monitor does when another container has failed.
+    #[serde(default, skip_serializing_if = "OnSidecarFailure::is_ignore")]
+    pub on_sidecar_failure: OnSidecarFailure,
 }
 
 impl InjectedAnnotation {
@@ -68,6 +76,17 @@ impl InjectedAnnotation {
             overlays: Vec::new(),
             links: Vec::new(),
             hook_when: profile.spec.hook.when,
+            launch: profile.spec.launch.clone(),
+            on_sidecar_failure: profile.spec.on_sidecar_failure,
+        }
+    }
+
+    /// The value of the label by which the monitor selects the pod; `None` if it need not watch the pod.
+    #[must_use]
+    pub fn monitor_label(&self) -> Option<&'static str> {
+        match self.on_sidecar_failure {
+            OnSidecarFailure::Fail => Some(names::MONITOR_SIDECARS),
+            OnSidecarFailure::Ignore => self.launch.has_limit().then_some(names::MONITOR_LAUNCH),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! | [`overlay`] | changes to the pods of tasks |
 //! | [`hooks`] | commands and requests at points in the life of a task |
 //! | [`links`], [`task_info`] | links to a task, and information that its `task.json` contains |
-//! | [`mod@env`], [`hook`], [`init_image`], `progress`, `resources`, [`run_as_user`] | its other parts |
+//! | [`mod@env`], [`hook`], [`init_image`], [`launch`], `progress`, `resources`, [`run_as_user`] | its other parts |
 //! | `rule`, `targets` | rules in CEL and in Rust, which are next to their types |
 //! | [`rules`], `entries`, [`templates`] | what is checked when a profile is read |
 //! | [`address`], [`image`], [`size`] | the formats of values |
@@ -23,6 +23,7 @@ pub mod hooks;
 pub mod image;
 pub mod init_image;
 mod inline;
+pub mod launch;
 pub mod links;
 mod mounted;
 pub mod object_store;

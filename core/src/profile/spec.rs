@@ -14,6 +14,7 @@ use super::env::Env;
 use super::hook::{Hook, HookWhen};
 use super::hooks::Hooks;
 use super::init_image::InitImage;
+use super::launch::{Launch, OnSidecarFailure};
 use super::overlay::Overlay;
 use super::pipes::Pipes;
 use super::progress::Progress;
@@ -82,6 +83,13 @@ pub struct BootProfileSpec {
     pub pipes: Pipes,
     /// The progress that tasks report.
     pub progress: Progress,
+    /// Limits on the launch of the tasks. The monitor enforces them, if it is installed.
+    #[serde(skip_serializing_if = "Launch::is_default")]
+    pub launch: Launch,
+    /// What the monitor, if it is installed, does when another container of the pod has failed while a task
+    /// has not ended: `Fail` or `Ignore`. Defaults to `Ignore`.
+    #[serde(skip_serializing_if = "OnSidecarFailure::is_ignore")]
+    pub on_sidecar_failure: OnSidecarFailure,
 }
 
 /// Memory that boot needs in addition to the content of the volume. The CEL rule contains the same value.

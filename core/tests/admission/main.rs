@@ -17,6 +17,7 @@ mod installation;
 mod layout;
 mod links;
 mod modes;
+mod monitor;
 mod mounts;
 mod overlay_examples;
 mod overlay_properties;

@@ -10,6 +10,7 @@ use bootlace_core::names;
 use bootlace_core::output::DeclaredOutput;
 use bootlace_core::plan::{EnvDelivery, InjectedAnnotation};
 use bootlace_core::pod::List;
+use bootlace_core::profile::launch::OnSidecarFailure;
 
 /// Describes each injected part of a pod.
 pub(super) fn describe(pod: &Explanation) -> String {
@@ -62,6 +63,22 @@ fn summary(out: &mut Lines, pod: &Explanation) {
     if !reason.is_empty() {
         out.line("env mode", &format!("{}: {reason}", env_mode.as_str()));
     }
+    for limit in limits(&pod.annotation) {
+        out.line("monitor", &limit);
+    }
+}
+
+/// When the monitor fails the pod.
+fn limits(annotation: &InjectedAnnotation) -> Vec<String> {
+    let InjectedAnnotation { launch, on_sidecar_failure, .. } = annotation;
+    let schedule =
+        launch.schedule_seconds.map(|seconds| format!("fails the pod if it has no node after {seconds} s"));
+    let start = launch.start_seconds.map(|seconds| {
+        format!("fails the pod if a task has not started {seconds} s after the pod got its node")
+    });
+    let sidecar = (*on_sidecar_failure == OnSidecarFailure::Fail)
+        .then(|| "fails the pod if another container fails before the tasks have ended".to_owned());
+    [schedule, start, sidecar].into_iter().flatten().collect()
 }
 
 /// Describes the containers that wait for outputs of earlier tasks.
