@@ -5,6 +5,7 @@
 //! after 15 minutes or never.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,7 +20,9 @@ use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use tokio::time::{Sleep, sleep, timeout};
 use tower::{BoxError, Layer, Service};
+use tracing::warn;
 
+use super::readiness::{Part, Readiness};
 use super::watch_errors;
 
 /// Timeout of a request, until its response is read. A busy API server lets a request wait for up to a
@@ -67,6 +70,20 @@ pub async fn version(client: &Client) -> ServerVersion {
             }
         }
     }
+}
+
+/// The delay between two attempts of [`await_answer`].
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+
+/// Sets [`Part::ApiServer`] in place when the API server has answered, for a process that cannot do anything
+/// without it.
+pub(crate) async fn await_answer(client: Client, readiness: Arc<Readiness>) {
+    while let ServerVersion::None(reason) = version(&client).await {
+        warn!("{reason}");
+        readiness.missing(Part::ApiServer, reason);
+        tokio::time::sleep(RETRY_DELAY).await;
+    }
+    readiness.in_place(Part::ApiServer);
 }
 
 /// Sends a request and reads the response; `None` if it has more than `limit` bytes. Users decide how large

@@ -57,7 +57,7 @@ impl Liveness {
 }
 
 /// A loop shows with this that it runs. Dropping it changes nothing, because a loop that ended has stopped
-/// too.
+/// too, unless it was meant to end ([`Heartbeat::end`]).
 #[derive(Debug)]
 pub struct Heartbeat {
     liveness: Arc<Liveness>,
@@ -68,6 +68,11 @@ impl Heartbeat {
     /// Records a heartbeat.
     pub fn now(&self) {
         self.liveness.beats.lock().insert(self.name, Instant::now());
+    }
+
+    /// The loop has ended as intended, and need not run any more.
+    pub fn end(self) {
+        self.liveness.beats.lock().remove(self.name);
     }
 }
 

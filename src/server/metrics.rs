@@ -47,8 +47,7 @@ impl Drop for Counted {
 impl ServerMetrics {
     /// Registers these metrics and the version of the program.
     pub fn register(&self, registry: &mut Registry) {
-        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version of the program", build);
+        register_build(registry);
         registry.register(
             "connections",
             "Open connections, including those with a handshake in progress",
@@ -83,6 +82,12 @@ impl ServerMetrics {
     pub fn certificate_expires(&self, unix_seconds: i64) {
         self.certificate_expiry.set(unix_seconds);
     }
+}
+
+/// Registers the version of the program.
+pub fn register_build(registry: &mut Registry) {
+    let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "The version of the program", build);
 }
 
 /// The metrics of a registry as text.

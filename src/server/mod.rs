@@ -1,4 +1,5 @@
-//! Common parts of the roles that serve requests: [`crate::webhook`] and [`crate::store`].
+//! Common parts of the roles that run as a Deployment: [`crate::webhook`], [`crate::store`] and
+//! [`crate::monitor`].
 //!
 //! | module | content |
 //! |---|---|
@@ -7,6 +8,7 @@
 //! | [`listener`] | the accept loop: handshakes, limits, keep-alive, drain |
 //! | `body` | the beginning of a request body |
 //! | [`memory`] | limits on memory, and their sum |
+//! | [`lease`], [`leadership`] | the replica that does what only one should do |
 //! | [`pipe_pages`] | lists of Pipes, page by page |
 //! | [`tls`] | certificates: issued, stored in Secrets, read from files, replaced while serving |
 //! | [`status`] | the status port: `/healthz`, `/readyz`, `/metrics` |
@@ -20,6 +22,8 @@
 
 pub mod api_client;
 pub(crate) mod body;
+pub mod leadership;
+pub mod lease;
 pub mod lifecycle;
 pub mod listener;
 pub mod liveness;

@@ -1,31 +1,27 @@
 //! The process of the store: bind, read the certificate, serve, drain.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::Client;
 use tokio_rustls::TlsAcceptor;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::api::StoreService;
 use super::args::StoreArgs;
 use super::garbage_collector::Collector;
-use super::garbage_collector::lease::LeaderLease;
 use super::metrics::StoreMetrics;
 use super::progress::ProgressWriter;
 use super::signing::VerificationKeys;
 use crate::process::{self, Termination, logs};
-use crate::server::api_client::{self, ServerVersion};
+use crate::server::api_client;
+use crate::server::lease::LeaderLease;
 use crate::server::lifecycle::{self, Drain};
 use crate::server::listener::{Limits, Server, ShutdownController, Transport};
 use crate::server::liveness::{Heartbeat, Liveness};
 use crate::server::readiness::{Part, Readiness};
 use crate::server::status;
 use crate::server::tls::{CertResolver, Certificate, files};
-
-/// The delay between two attempts to connect to the API server at startup.
-const API_SERVER_RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Serves pods until SIGTERM or SIGINT, and drains.
 ///
@@ -57,7 +53,7 @@ async fn store(args: &StoreArgs) -> anyhow::Result<()> {
     let client = api_client::connect()
         .await
         .context("failed to find the configuration of a cluster: run in a pod, or set KUBECONFIG")?;
-    tokio::spawn(await_api_server(client.clone(), Arc::clone(&readiness)));
+    tokio::spawn(api_client::await_answer(client.clone(), Arc::clone(&readiness)));
     let heartbeat = liveness.expect("expired Pipes");
     tokio::spawn(remove_expired(args.clone(), client.clone(), Arc::clone(&metrics), heartbeat));
     let progress = ProgressWriter::new(args.allow_progress);
@@ -78,16 +74,6 @@ async fn store(args: &StoreArgs) -> anyhow::Result<()> {
     let drain = Drain { delay: args.drain_delay, timeout: args.drain_timeout, requests: "requests" };
     drain.run(termination, &shutdown, &readiness, serving).await;
     Ok(())
-}
-
-/// Becomes ready when the API server has answered, because the store cannot do anything without it.
-async fn await_api_server(client: Client, readiness: Arc<Readiness>) {
-    while let ServerVersion::None(reason) = api_client::version(&client).await {
-        warn!("{reason}");
-        readiness.missing(Part::ApiServer, reason);
-        tokio::time::sleep(API_SERVER_RETRY_DELAY).await;
-    }
-    readiness.in_place(Part::ApiServer);
 }
 
 /// Removes expired Pipes until the process ends.

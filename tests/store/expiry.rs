@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bootlace::server::api_client::{API_REQUEST_TIMEOUT, TimeoutLayer};
+use bootlace::server::lease::LeaderLease;
 use bootlace::server::liveness::Liveness;
 use bootlace::store::garbage_collector::Collector;
-use bootlace::store::garbage_collector::lease::LeaderLease;
 use bootlace::store::metrics::StoreMetrics;
 use bootlace_test_api_server::ApiServer;
 use kube::Client;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bootlace::server::lease::LeaderLease;
 use bootlace::server::liveness::Liveness;
 use bootlace::store::garbage_collector::Collector;
-use bootlace::store::garbage_collector::lease::LeaderLease;
 use bootlace::store::metrics::StoreMetrics;
 use bootlace_core::code::Code;
 use bootlace_test_api_server::{ApiServer, Cut};

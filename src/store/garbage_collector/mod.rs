@@ -1,11 +1,11 @@
 //! Removes Pipes that have expired, and Pipes that were never completed. The API server removes their
 //! objects.
 //!
-//! One replica does it, elected by a [`lease`]. A deletion requires that the Pipe is unchanged, so a Pipe
-//! that was stored or updated in the meantime is kept. It also removes Aborts that are left ([`aborts`]).
+//! One replica does it, elected by a [`lease`](crate::server::lease). A deletion requires that the Pipe is
+//! unchanged, so a Pipe that was stored or updated in the meantime is kept. It also removes Aborts that are
+//! left ([`aborts`]).
 
 pub mod aborts;
-pub mod lease;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use kube::api::DeleteParams;
 use kube::{Api, Client, ResourceExt as _};
 use tracing::{info, warn};
 
-use self::lease::LeaderLease;
 use super::abort;
 use super::metrics::{RemovalReason, StoreMetrics};
 use super::pipe::{self, persist::exactly};
+use crate::server::lease::LeaderLease;
 use crate::server::liveness::{self, Heartbeat};
 use bootlace_core::output::Pipe;
 

@@ -1,4 +1,4 @@
-//! Elects the replica that collects garbage, by a Lease.
+//! Elects the replica that does what only one should do, by a Lease.
 //!
 //! Implemented here, because the crates for this need another client or a background task for a few lines of
 //! code. Correctness does not depend on a single holder: at worst, two replicas do the same work.
@@ -51,6 +51,24 @@ impl LeaderLease {
             // Another process was faster.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the Lease up, if this process holds it, so that another one can acquire it at once.
+    ///
+    /// # Errors
+    /// The API server refuses the request or does not answer.
+    pub async fn release(&mut self) -> Result<(), kube::Error> {
+        let Some(mut lease) = self.leases.get_opt(&self.name).await? else { return Ok(()) };
+        let Some(spec) = lease.spec.as_mut() else { return Ok(()) };
+        if spec.holder_identity.as_ref() != Some(&self.holder) {
+            return Ok(());
+        }
+        spec.holder_identity = None;
+        match self.leases.replace(&self.name, &PostParams::default(), &lease).await {
+            // Another process has acquired it.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            result => result.map(drop),
         }
     }
 
