@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | admission | [`webhook`] | responds to the reviews of the API server |
 //! | store | [`store`] | creates the `Secret`s, `ConfigMap`s and `Event`s that task pods cannot create |
+//! | monitor | [`monitor`] | fails pods whose tasks do not start in time |
 //! | boot | [`boot`] | fetches the sources of a profile, in an init container |
 //! | wait | [`wait`] | waits until an earlier task has stored an output, in an init container |
 //! | sidecar | [`sidecar`] | stores the outputs of a task, in a native sidecar |
@@ -14,7 +15,7 @@
 //! | module | content | used by |
 //! |---|---|---|
 //! | [`process`] | event loop, signals, logging | all |
-//! | [`server`] | listener, TLS, certificates, shutdown | webhook, store |
+//! | [`server`] | listener, TLS, certificates, shutdown | webhook, store, monitor |
 //! | [`store_client`] | the protocol of the store, and its client | store, boot, wait, sidecar |
 //! | [`registry`] | OCI registries | webhook, boot |
 //! | `http` | requests to servers that a profile or a pod names; TLS of clients | webhook, boot, store client |
@@ -29,6 +30,7 @@ mod command_error;
 mod http;
 #[cfg(test)]
 mod messages;
+pub mod monitor;
 pub mod process;
 pub mod profile_files;
 pub mod registry;

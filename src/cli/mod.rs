@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{boot, command_error, sidecar, store, wait, webhook};
+use crate::{boot, command_error, monitor, sidecar, store, wait, webhook};
 
 /// Injects a boot process into task pods.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ enum Command {
     Webhook(Box<webhook::WebhookArgs>),
     /// Run the store, which creates objects that task pods cannot create.
     Store(store::StoreArgs),
+    /// Run the monitor, which fails task pods that do not start in time.
+    Monitor(monitor::MonitorArgs),
     /// Inject manifests without a cluster, with the engine of the webhook.
     Inject(inject::InjectArgs),
     /// Explain why a pod is injected or not, and the purpose of each part.
@@ -56,6 +58,7 @@ impl Cli {
             Command::Pipe(args) => return sidecar::run(&args),
             Command::Webhook(args) => webhook::run(&args),
             Command::Store(args) => store::run(&args),
+            Command::Monitor(args) => monitor::run(&args),
             Command::Certs(args) => certs::run(&args),
             Command::Inject(args) => inject::run(&args),
             Command::Explain(args) => explain::run(&args),

@@ -7,6 +7,7 @@
 
 mod boot;
 mod cli;
+mod monitor;
 mod sidecar;
 #[path = "../../tests/messages/snapshot.rs"]
 mod snapshot;
@@ -27,7 +28,7 @@ fn programs() -> [(char, Messages); 5] {
         ('3', wait::messages()),
         ('4', sidecar::messages()),
         ('5', store::messages()),
-        ('6', cli::messages()),
+        ('6', [cli::messages(), monitor::messages()].concat()),
     ]
 }
 

@@ -19,6 +19,14 @@
 //! | Pipes of a run | [`PAGES`] × 3 × [`PAGE_BYTES`] | if a page is larger, a smaller one is requested; others wait. A growing page needs twice its size, and one parsed Pipe is in memory in addition to it |
 //! | calling pods | [`PODS`] × 2 × [`POD_BYTES`] | larger pods are refused; others wait. Afterwards, only a small part of a pod is kept |
 //!
+//! The monitor:
+//!
+//! | content | bytes | limit |
+//! |---|---:|---|
+//! | the program and connections | [`IDLE_STORE`] | connections as above |
+//! | pods that have not started | [`MONITORED_PODS`] × [`MONITORED_POD`] | others are left out until there is space |
+//! | a page of pods | [`MONITOR_PAGE`] × 4 × [`STORED_POD_BYTES`] | a growing page needs twice its size, and its parsed pods about as much |
+//!
 //! `tests/webhook/hostile` and `tests/store/hostile` test this with the worst known cases, under a memory
 //! limit of the kernel that is equal to that of the chart.
 
@@ -64,6 +72,27 @@ pub const PODS: usize = 2;
 
 /// Maximum size of a pod. The webhook refuses larger ones.
 pub const POD_BYTES: usize = MAX_BYTES;
+
+/// The memory limit of the monitor in the default values of the chart.
+pub const MONITOR_LIMIT: usize = 192 << 20;
+
+/// Pods that the monitor watches at the same time.
+pub const MONITORED_PODS: usize = 100_000;
+
+/// The memory of one of them: its namespace, name, UID and times, in two collections.
+pub const MONITORED_POD: usize = 400;
+
+/// Pods in a page when the monitor lists pods.
+pub const MONITOR_PAGE: u32 = 20;
+
+/// Maximum size of a stored pod: etcd limits an object to 1.5 MiB.
+pub const STORED_POD_BYTES: usize = 3 << 19;
+
+const _: () = assert!(
+    IDLE_STORE + MONITORED_PODS * MONITORED_POD + MONITOR_PAGE as usize * 4 * STORED_POD_BYTES
+        <= MONITOR_LIMIT,
+    "the chart's memory limit is too low for the monitor"
+);
 
 const _: () = assert!(
     IDLE_STORE + 2 * BODIES + LARGE_BODIES * LARGE_BODY + PAGES * 3 * PAGE_BYTES + PODS * 2 * POD_BYTES

@@ -1,4 +1,4 @@
-//! The page for the metrics of webhook and store: name, type, labels and meaning.
+//! The page for the metrics of webhook, store and monitor: name, type, labels and meaning.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ struct Metric {
 /// The page.
 pub(crate) fn page() -> String {
     let mut page = head("Metrics", "the registries");
-    page += "Webhook and store serve metrics in the OpenMetrics text format at `/metrics` on port 8080.\n\n";
+    page += "Webhook, store and monitor serve metrics in the OpenMetrics text format at `/metrics` on port 8080.\n\n";
     let webhook = bootlace::webhook::metrics::WebhookMetrics::with_examples();
     let store = bootlace::store::metrics::StoreMetrics::with_examples();
     let (webhook, store) = (metrics(webhook.as_ref()), metrics(store.as_ref()));
@@ -29,6 +29,10 @@ pub(crate) fn page() -> String {
         "Store",
         store.iter().filter(|metric| !webhook.iter().any(|other| other.name == metric.name)),
     );
+    let monitor = bootlace::monitor::metrics::MonitorMetrics::with_examples();
+    let monitor = metrics(monitor.as_ref());
+    let is_own = |metric: &&Metric| !webhook.iter().any(|other| other.name == metric.name);
+    section(&mut page, "Monitor", monitor.iter().filter(is_own));
     page.truncate(page.trim_end().len());
     page.push('\n');
     page

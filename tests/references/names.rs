@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use bootlace::monitor::launch::verdict::Failure;
 use bootlace::store_client::protocol::EventKind;
 
 fn read(path: &str) -> String {
@@ -61,6 +62,21 @@ fn every_exit_code_is_documented() {
                 "exit code {code} ({name} of {source}) is not documented"
             );
         }
+    }
+}
+
+#[test]
+fn every_reason_and_condition_of_the_monitor_is_documented() {
+    let (reference, page) = (read("docs/reference.md"), read("docs/monitor.md"));
+    for failure in [
+        Failure::Schedule { seconds: 1 },
+        Failure::Start { seconds: 1 },
+        Failure::Sidecar { container: String::new() },
+    ] {
+        let (type_, status) = failure.condition();
+        assert!(reference.contains(&format!("| `{}` |", failure.reason())), "{failure:?}");
+        assert!(reference.contains(&format!("`{type_}`")), "{failure:?}");
+        assert!(page.contains(&format!("| `{}` | `{type_}={status}` |", failure.reason())), "{failure:?}");
     }
 }
 

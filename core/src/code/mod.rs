@@ -352,7 +352,7 @@ bootlace_launch::codes_with_launcher! {
     PipeChanged = "BL5405",
 
     // The command line and the webhook process: files and the cluster (60xx), manifests and profiles (61xx),
-    // certificates (62xx), the start of the webhook (63xx).
+    // certificates (62xx), the start of the webhook (63xx), the monitor (64xx).
     /// The command failed.
     CommandFailed = "BL6001",
     /// A file cannot be read.
@@ -393,6 +393,12 @@ bootlace_launch::codes_with_launcher! {
     ServingCertificateInvalid = "BL6302",
     /// A file of certificate authorities cannot be loaded.
     CaFileInvalid = "BL6303",
+    /// A pod did not get a node in time.
+    ScheduleTimeout = "BL6401",
+    /// The tasks of a pod did not start in time.
+    StartTimeout = "BL6402",
+    /// Another container failed while a task had not ended.
+    SidecarFailed = "BL6403",
 }
 
 impl Code {

@@ -1,4 +1,4 @@
-//! An API server in memory, as the tests of the webhook and the store need it.
+//! An API server in memory, as the tests of the webhook, the store and the monitor need it.
 //!
 //! | module | content |
 //! |---|---|
@@ -9,8 +9,9 @@
 //! | `clients` | clients, also those that are cut off, and the server on a port |
 //! | `responses` | bodies and statuses |
 //!
-//! It supports get, list (label selectors, pages), watch, create, replace with optimistic concurrency, merge
-//! patch, server-side apply, delete with preconditions, the subresource `status` and token reviews. Tests can
+//! It supports get, list (selectors by labels and by a field, pages), watch, create, replace with optimistic
+//! concurrency, merge patch, server-side apply, delete with preconditions, the subresource `status` and token
+//! reviews. Tests can
 //! make it fail, be silent or slow, drop fields, and see the requests that it received. Authorization, field
 //! ownership and validation are tested on a cluster.
 #![allow(

@@ -122,6 +122,15 @@ impl State {
                 change.as_object_mut().unwrap().retain(|field, _| is_reached(field));
                 json_patch::merge(&mut object, &change);
             }
+            "application/strategic-merge-patch+json" => {
+                let is_pod = ResourcePath::parse(path).is_some_and(|path| path.resource == "pods");
+                assert!(
+                    is_status && is_pod,
+                    "a strategic merge patch is only supported for the status of pods"
+                );
+                // The status of a pod also changes its annotations.
+                strategic_merge(&mut object, change);
+            }
             other => panic!("{other} is not supported"),
         }
         self.written(path, object)
@@ -131,6 +140,26 @@ impl State {
     fn written(&mut self, path: &str, object: Value) -> Response {
         *self.writes.entry(path.to_owned()).or_default() += 1;
         success(&self.write(path, object))
+    }
+}
+
+/// A strategic merge patch of a pod, whose conditions are merged by type.
+fn strategic_merge(object: &mut Value, patch: &Value) {
+    match (object, patch) {
+        (Value::Object(object), Value::Object(patch)) => {
+            for (field, value) in patch {
+                strategic_merge(object.entry(field).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(elements), Value::Array(patch)) => {
+            for value in patch {
+                match elements.iter_mut().find(|element| element["type"] == value["type"]) {
+                    Some(element) => strategic_merge(element, value),
+                    None => elements.push(value.clone()),
+                }
+            }
+        }
+        (object, patch) => *object = patch.clone(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The objects, and the settings of a test.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -42,6 +43,7 @@ pub(crate) struct Change {
     /// The object after the change; `None` if it was deleted.
     pub(crate) after: Option<Arc<Value>>,
 }
+
 
 /// Which objects of a collection a request selects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -166,16 +168,17 @@ impl State {
     pub(crate) fn list(&self, collection: &ResourcePath<'_>, query: &BTreeMap<String, String>) -> Value {
         let selector = Selector::parse(query);
         let is_in = |path: &str| ResourcePath::parse(path).is_some_and(|object| collection.contains(&object));
-        let items = self.objects.iter().filter(|(path, object)| is_in(path) && selector.matches(object));
         let from = query.get("continue").map_or("", String::as_str);
-        let items: Vec<_> = items.filter(|(path, _)| path.as_str() > from).collect();
+        let after = (Bound::Excluded(from), Bound::Unbounded);
+        let items = self.objects.range::<str, _>(after);
+        let mut items = items.filter(|(path, object)| is_in(path) && selector.matches(object)).peekable();
         let limit = query.get("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
-        let (page, rest) = items.split_at(items.len().min(limit));
+        let page: Vec<_> = items.by_ref().take(limit).collect();
         let mut metadata = json!({"resourceVersion": self.changes.len().to_string()});
-        if let (Some((last, _)), false) = (page.last(), rest.is_empty()) {
+        if let (Some((last, _)), Some(_)) = (page.last(), items.peek()) {
             metadata["continue"] = json!(last);
             if selector == Selector::default() {
-                metadata["remainingItemCount"] = json!(rest.len());
+                metadata["remainingItemCount"] = json!(items.count());
             }
         }
         let page: Vec<_> = page.iter().map(|(_, object)| &***object).collect();
