@@ -103,6 +103,8 @@ OBJECTS = {
     "resources.limits",
     "store.resources.requests",
     "store.resources.limits",
+    "monitor.resources.requests",
+    "monitor.resources.limits",
     "podSecurityContext",
     "securityContext",
 }

@@ -36,6 +36,18 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "bootlace.monitorName" -}}
+{{- printf "%s-monitor" (include "bootlace.fullname" .) -}}
+{{- end -}}
+
+{{- define "bootlace.monitorServiceAccountName" -}}
+{{- if .Values.monitor.serviceAccount.create -}}
+{{- .Values.monitor.serviceAccount.name | default (include "bootlace.monitorName" .) -}}
+{{- else -}}
+{{- required "monitor.serviceAccount.name: set the name of an existing ServiceAccount, or set monitor.serviceAccount.create to true" .Values.monitor.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Metadata */}}
 
 {{- define "bootlace.selectorLabels" -}}
@@ -50,10 +62,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: store
 {{- end -}}
 
-{{- /* Labels and annotations of one object. Call with (dict "root" $ "labels" … "annotations" …), and for the store with
-       "component" "store". */ -}}
+{{- define "bootlace.monitorSelectorLabels" -}}
+app.kubernetes.io/name: {{ include "bootlace.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: monitor
+{{- end -}}
+
+{{- /* Labels and annotations of one object. Call with (dict "root" $ "labels" … "annotations" …), and for store and monitor
+       with "component" "store" or "component" "monitor". */ -}}
 {{- define "bootlace.metadata" -}}
-{{- $selector := eq (.component | default "webhook") "store" | ternary "bootlace.storeSelectorLabels" "bootlace.selectorLabels" -}}
+{{- $selector := get (dict "webhook" "bootlace.selectorLabels" "store" "bootlace.storeSelectorLabels" "monitor" "bootlace.monitorSelectorLabels") (.component | default "webhook") -}}
 labels:
   helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
   {{- include $selector .root | nindent 2 }}
