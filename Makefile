@@ -87,7 +87,7 @@ coverage: ## Share of the code that the tests execute, without the cluster's sce
 	@hack/stage -v "coverage" hack/coverage $(COVERAGE_VERSION)
 
 .PHONY: references
-references: ## Write the generated reference pages (docs/bootprofile.md, pipe.md, metrics.md, cli.md)
+references: ## Write the generated reference pages (docs/bootprofile.md, pipe.md, abort.md, metrics.md, cli.md)
 	@hack/machine rust
 	@UPDATE_REFERENCES=1 cargo test --workspace --quiet --test references
 
@@ -121,6 +121,11 @@ kill: ## Run 200 tasks with outputs, kill the processes that store them, and che
 	$(call harness,$(OWN))
 	@$(HARNESS) kill
 
+.PHONY: abort
+abort: ## Run 200 tasks that submit a job, end each at a random moment, and check which jobs are cancelled
+	$(call harness,$(OWN))
+	@$(HARNESS) abort
+
 .PHONY: bench
 bench: ## Run the benchmarks, and write docs/figures.md
 	$(call harness,$(OWN) docker-registry npm rclone unzip)
@@ -134,7 +139,7 @@ image: ## Build the image as an OCI archive, dist/bootlace.tar
 .PHONY: manifests
 manifests: ## Write the CRDs, and render the manifests
 	$(call harness,rust go)
-	@for crd in bootprofiles pipes; do cargo run --quiet -- crds $$crd > charts/bootlace/crds/$$crd.yaml; done
+	@for crd in bootprofiles pipes aborts; do cargo run --quiet -- crds $$crd > charts/bootlace/crds/$$crd.yaml; done
 	@HELM=$$($(HARNESS) tool helm) manifests/render
 
 .PHONY: prerequisites

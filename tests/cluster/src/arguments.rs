@@ -85,6 +85,9 @@ pub(crate) enum Arguments {
     /// Start a cluster with Bootlace, run tasks with outputs on it, kill one process during each, and print
     /// the results.
     Kill(Kill),
+    /// Start a cluster with Bootlace, run tasks that submit a job to a remote system on it, end each at a
+    /// random moment, and print which jobs were cancelled.
+    Abort(Kill),
     /// Start a cluster with Bootlace, and measure the cost of outputs and of the hook for docs/figures.md.
     Bench(Bench),
     /// Internal: run the pods of `bench`, inside the network of the cluster.
@@ -93,6 +96,9 @@ pub(crate) enum Arguments {
     /// Internal: run the tasks of `kill`, inside the network of the cluster.
     #[command(hide = true)]
     Killings(Kill),
+    /// Internal: run the tasks of `abort`, inside the network of the cluster.
+    #[command(hide = true)]
+    Aborts(Kill),
     /// Internal: run the chapters of the demo, inside the network of the cluster.
     #[command(hide = true)]
     Story {
@@ -154,10 +160,10 @@ pub(crate) struct Inside {
     pub(crate) revive: bool,
 }
 
-/// The amount of work of `kill`.
+/// The amount of work of `kill` and `abort`.
 #[derive(Args)]
 pub(crate) struct Kill {
-    /// The number of tasks. One process is killed during each.
+    /// The number of tasks.
     #[arg(long, default_value_t = 200)]
     pub(crate) runs: u32,
     /// The number of tasks that run at the same time.

@@ -17,11 +17,13 @@
 //! - [`demo`]: `make demo`.
 //! - [`scenario`]: the environment of a test: a separate namespace, and a report if it fails.
 //! - [`kill`]: runs tasks with outputs, and kills one process during each.
+//! - [`abort`]: runs tasks that submit a job, and ends each of them in some way.
 //! - [`mod@bench`]: measures the cost of outputs and of the hook.
 //! - [`node`]: the processes inside the namespaces of the cluster.
 //!
 //! Small helpers: [`command`], [`interrupt`], [`manifest`], `processes`, [`stage`], [`wait`].
 
+pub mod abort;
 pub mod airflow;
 pub mod bench;
 pub mod builds;

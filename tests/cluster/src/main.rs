@@ -18,7 +18,7 @@ use bootlace_cluster::scenario::{needs, scenario};
 use bootlace_cluster::stage::{self, progressing, stage};
 use bootlace_cluster::tools::{self, Kubernetes};
 use bootlace_cluster::{
-    airflow, bench, clients, demo, images, install, interrupt, keeper, kill, machine, node, store,
+    abort, airflow, bench, clients, demo, images, install, interrupt, keeper, kill, machine, node, store,
 };
 use bootlace_image::product;
 use clap::{Parser as _, ValueEnum};
@@ -75,6 +75,17 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             return run_inside(true, arguments.into_iter().chain(seed)).await;
         }
         Arguments::Killings(kill) => run_kill_test(&kill).await?,
+        Arguments::Abort(Kill { runs, at_once, seed }) => {
+            let seed = seed.map(|seed| format!("--seed={seed}"));
+            let arguments = ["aborts".to_owned(), format!("--runs={runs}"), format!("--at-once={at_once}")];
+            return run_inside(false, arguments.into_iter().chain(seed)).await;
+        }
+        Arguments::Aborts(Kill { runs, at_once, seed }) => {
+            let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+            println!("{runs} tasks, {at_once} at a time, --seed={seed}");
+            let options = abort::Options { runs, at_once, seed };
+            scenario("abort").run(async |namespace| abort::run(namespace, options).await).await?;
+        }
         Arguments::Demo { on, scheduler } => run_demo(on, &scheduler).await?,
         Arguments::Story { scheduler: None } => demo::present().await?,
         Arguments::Story { scheduler: Some(name) } => demo::present_workflow(demo_client(&name)?).await?,

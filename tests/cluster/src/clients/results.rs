@@ -54,7 +54,7 @@ impl Row {
 }
 
 /// The page with the results of the newest run of each client.
-pub const PAGE: &str = "docs/schedulers/results.md";
+pub const PAGE: &str = "docs/scheduler-results.md";
 const HEAD: &str =
     "| scheduler | workflow | ends | with Bootlace | without | date |\n|---|---|---|---:|---:|---|\n";
 

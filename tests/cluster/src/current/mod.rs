@@ -210,7 +210,7 @@ impl Current {
         )));
         commands.push(words(&format!("kubectl delete namespace bootlace {quiet}")));
         commands.push(words(&format!(
-            "kubectl delete customresourcedefinitions bootprofiles.bootlace.dev pipes.bootlace.dev {quiet}"
+            "kubectl delete customresourcedefinitions bootprofiles.bootlace.dev pipes.bootlace.dev aborts.bootlace.dev {quiet}"
         )));
         commands
     }

@@ -24,7 +24,11 @@ pub async fn run(namespace: &Namespace) -> Result<()> {
     let profile = format!("{}-hook", namespace.name());
     let command = ["sh", "-c", "sleep 30; exit 0", MARKER];
     namespace
-        .profile_called(&profile, &json!({"hook": {"timeoutSeconds": 60, "commands": [command]}}).to_string())
+        .profile_called(
+            &profile,
+            &json!({"hooks": {"postLaunch": [{"name": "wait", "exec": command, "timeoutSeconds": 60}]}})
+                .to_string(),
+        )
         .await?;
     for victim in [Victim::Containerd, Victim::Kubelet] {
         let name = format!("hook-{victim}");

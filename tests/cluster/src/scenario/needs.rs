@@ -3,7 +3,7 @@
 
 /// Scenarios that need access to the node, by the start of their names, and the reason. On other clusters
 /// they are skipped and listed.
-pub const NODE: [(&str, &str); 10] = [
+pub const NODE: [(&str, &str); 11] = [
     ("airflow_sources::", "starts a registry on the address of the node"),
     (
         "callers::",
@@ -15,6 +15,7 @@ pub const NODE: [(&str, &str); 10] = [
         "starts a server on the address of the node",
     ),
     ("kill::", "kills processes of the node"),
+    ("monitor::a_leader_that_is_killed", "kills processes of the node"),
     ("oci_source::", "starts a registry on the address of the node"),
     ("rotation::a_replica_that_is_killed", "kills processes of the node"),
     (

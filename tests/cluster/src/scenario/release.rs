@@ -104,8 +104,9 @@ impl<'n> Release<'n> {
     async fn helm(&self, verb: &str, root: &Path, values: &str) -> Result<()> {
         let file = NamedTempFile::new().context("create a file for the values")?;
         let mut values: Map<String, Value> = serde_json::from_str(values).context("parse the values")?;
-        // The store has two more pods, which few scenarios need.
+        // Store and monitor have two more pods each, which few scenarios need.
         values.entry("store").or_insert_with(|| json!({"enabled": false}));
+        values.entry("monitor").or_insert_with(|| json!({"enabled": false}));
         // The profile `default` belongs to the shared release. This release gets an empty one with another
         // name.
         let profiles = values.entry("profiles").or_insert_with(|| json!({(self.name()): {}}));
@@ -223,6 +224,21 @@ impl<'n> Release<'n> {
         }
         Ok(reviews)
     }
+}
+
+/// Kills a process of Bootlace in a pod, with SIGKILL.
+///
+/// # Errors
+/// If the pod runs none.
+pub fn kill_one_process(pod: &Pod) -> Result<()> {
+    let uid = pod.uid().unwrap_or_default();
+    let is_bootlace = |process: &Process| {
+        let program = process.argv.first().and_then(|path| path.rsplit('/').next());
+        program == Some("bootlace") && process.is_in_pod(&uid)
+    };
+    let killed = Node::of_this_cluster()?.kill(0, is_bootlace);
+    ensure!(killed, "pod {} runs no process of Bootlace", pod.name_any());
+    Ok(())
 }
 
 /// The value `webhook` of the chart for a release that selects only these namespaces.

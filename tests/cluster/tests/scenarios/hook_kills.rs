@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 /// A profile whose hook runs `command`.
 fn profile(command: &[&str]) -> String {
     let sources = json!([{"name": "settings", "inline": {"env": {"GREETING": "hello"}}}]);
-    json!({"sources": sources, "hook": {"timeoutSeconds": 60, "commands": [command]}}).to_string()
+    let hook = json!({"name": "check", "exec": command, "timeoutSeconds": 60});
+    json!({"sources": sources, "hook": {"timeoutSeconds": 60}, "hooks": {"postLaunch": [hook]}}).to_string()
 }
 
 fn pod(name: &str, profile: &str, script: &str) -> Value {

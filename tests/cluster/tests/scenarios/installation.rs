@@ -26,7 +26,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::Mutex;
 
 const README: &str = include_str!("../../../../charts/bootlace/README.md");
-const CRDS: [&str; 2] = ["bootprofiles.bootlace.dev", "pipes.bootlace.dev"];
+const CRDS: [&str; 3] = ["bootprofiles.bootlace.dev", "pipes.bootlace.dev", "aborts.bootlace.dev"];
 /// Locked while a test upgrades or removes the CRDs, which belong to the release that upgraded them last.
 static CRDS_RELEASE: Mutex<()> = Mutex::const_new(());
 
@@ -127,7 +127,16 @@ async fn life(installation: &Installation<'_>) -> Result<()> {
     }
     installation.leaves(&before, &[]).await?;
     // Running this command would delete the profiles of all scenarios.
-    assert_eq!(crds, ["kubectl", "delete", "crd/bootprofiles.bootlace.dev", "crd/pipes.bootlace.dev"]);
+    assert_eq!(
+        crds,
+        [
+            "kubectl",
+            "delete",
+            "crd/bootprofiles.bootlace.dev",
+            "crd/pipes.bootlace.dev",
+            "crd/aborts.bootlace.dev"
+        ]
+    );
     Ok(())
 }
 

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking; the exemption of clippy does not include the helpers of tests"
 )]
 
+mod abort;
 mod airflow;
 mod airflow_sources;
 mod applied_again;
@@ -38,6 +39,7 @@ mod installation;
 mod job;
 mod kill;
 mod mesh;
+mod monitor;
 mod mounts;
 mod mutator;
 mod object_store;

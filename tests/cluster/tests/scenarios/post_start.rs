@@ -177,14 +177,16 @@ async fn http_get_over_tls_that_fails_says_where_it_went() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_profiles_own_commands_run_before_the_pods_handler_and_with_the_same_env() -> Result<()> {
+async fn the_profiles_hooks_run_before_the_pods_handler_and_with_the_same_env() -> Result<()> {
     scenario("post-start-commands")
         .run(async |namespace| {
             let echo = |name: &str| {
                 json!(["sh", "-c", format!("echo {name}: $GREETING $OWNER '$(GREETING)' >> /shared/said")])
             };
             let mut profile: Value = serde_saphyr::from_str(PROFILE)?;
-            profile["hook"]["commands"] = json!([echo("first"), echo("second")]);
+            profile["hooks"]["postLaunch"] = json!([
+                {"name": "first", "exec": echo("first")}, {"name": "second", "exec": echo("second")},
+            ]);
             namespace.profile(&profile.to_string()).await?;
             let mut handler = echo("the pod");
             let script = handler[2].as_str().unwrap_or_default().to_owned() + "; touch /shared/done";

@@ -232,3 +232,25 @@ async fn a_boot_that_fails_is_the_message_of_the_node() -> Result<()> {
         })
         .await
 }
+
+/// The monitor fails the pods of a task that cannot start. Argo tries again as its strategy says.
+#[tokio::test]
+async fn a_task_that_cannot_start_fails_with_the_cause_and_is_retried() -> Result<()> {
+    scenario("argo-launch")
+        .label("bootlace.dev/schedulers", "enabled")
+        .run(async |namespace| {
+            namespace.profile("{launch: {startSeconds: 20}}").await?;
+            namespace.default_profile(namespace.name()).await?;
+            let ended = controller(namespace).await?.run(namespace, "unpullable").await?;
+            assert_eq!(ended.phase, "Failed");
+            for attempt in ["(0)", "(1)"] {
+                let [phase, message] = &ended.nodes[attempt];
+                assert_eq!(phase, "Failed", "{message}");
+                for part in ["has not started 20 s after", "localhost/nowhere:1", "[BL6402]"] {
+                    assert!(message.contains(part), "{part:?} is not in {message:?}");
+                }
+            }
+            Ok(())
+        })
+        .await
+}
