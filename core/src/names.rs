@@ -260,13 +260,13 @@ pub const ENV_POD_UID: &str = "BOOTLACE_POD_UID";
 /// Env of a task whose profile has hooks for its end: the path of the file in which it leaves what its abort
 /// needs.
 pub const ENV_ABORT: &str = "BOOTLACE_ABORT";
-/// Prefix of the volumes that mount a Secret or `ConfigMap` of a hook into [`CONTAINER_PIPE`]. The position of
-/// the hook follows.
+/// Prefix of the volumes that mount a Secret or `ConfigMap` of a hook into [`CONTAINER_PIPE`]. The position
+/// of the hook follows.
 pub const VOLUME_HOOK_PREFIX: &str = "bootlace-hook-";
 /// Mount path of the volumes of a hook in [`CONTAINER_PIPE`]. The position of the hook follows.
 pub const MOUNT_HOOKS: &str = "/bootlace-hooks";
-/// In the volume [`VOLUME_RUN`], outside of the folders of the containers: exists from when the kubelet begins
-/// to stop the pod.
+/// In the volume [`VOLUME_RUN`], outside of the folders of the containers: exists from when the kubelet
+/// begins to stop the pod.
 pub const FILE_STOPPING: &str = ".stopping";
 
 /// Label of a `Pipe`: a hash of its scheduler, workflow and run, by which later tasks of the run find it.

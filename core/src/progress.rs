@@ -6,7 +6,7 @@
 /// Maximum bytes of a line. It is an annotation, which goes to every watcher of pods.
 pub const MAX_LINE_BYTES: usize = 256;
 
-/// The last line of `tail`, the end of a file, that is not empty; `None` if there is none.
+/// The last line of `tail`, the end of a file, that is not empty; `None` if all are.
 ///
 /// A task that overwrites its file while the file is emptied leaves NUL bytes at its beginning. They separate
 /// lines.

@@ -2,7 +2,7 @@
 //! bytes.
 #![no_main]
 
-use bootlace_launch::handover::{Manifest, StoreResult};
+use bootlace_launch::handover::{Ending, Manifest, StoreResult};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -11,5 +11,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(result) = StoreResult::parse(bytes) {
         assert_eq!(result.encode(), bytes);
+    }
+    if let Ok(ending) = Ending::parse(bytes) {
+        assert_eq!(ending.encode(), bytes);
     }
 });

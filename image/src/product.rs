@@ -18,9 +18,9 @@ const USER: &str = "65532:65532";
 
 /// The env of the image, in addition to `PATH`. Tests and benches that measure memory set it too.
 ///
-/// `MIMALLOC_PURGE_DELAY` is a setting of the allocator of `bootlace`: it returns freed pages to the kernel at
-/// once, and not after a second. Otherwise the pages of consecutive large reviews add up to the memory limit
-/// of the chart. It costs no CPU time that the benchmark `serve` can measure.
+/// `MIMALLOC_PURGE_DELAY` is a setting of the allocator of `bootlace`: it returns freed pages to the kernel
+/// at once, and not after a second. Otherwise the pages of consecutive large reviews add up to the memory
+/// limit of the chart. It costs no CPU time that the benchmark `serve` can measure.
 pub const ENV: [(&str, &str); 1] = [("MIMALLOC_PURGE_DELAY", "0")];
 
 /// The cargo profile of the launchers, also in test images, so that tests run the released launcher.

@@ -9,8 +9,8 @@ pub(crate) const HOOK_FAILED: u8 = 1;
 /// The arguments of the launcher are invalid (`EX_USAGE` in sysexits.h).
 pub(crate) const USAGE: u8 = 64;
 
-/// `exec` and `run`: a `preLaunch` hook failed, so the task was not started (`EX_UNAVAILABLE` in sysexits.h: a
-/// program that supports this one failed).
+/// `exec` and `run`: a `preLaunch` hook failed, so the task was not started (`EX_UNAVAILABLE` in sysexits.h:
+/// a program that supports this one failed).
 pub(crate) const PRE_LAUNCH_FAILED: u8 = 69;
 
 /// `run`: the kernel refused a system call of the launcher (`EX_OSERR` in sysexits.h).

@@ -1,6 +1,6 @@
 //! `hook`: the postStart handler of the container. It verifies that the task has the boot env (or writes it
-//! to a file for the task), then runs the `postLaunch` hooks of the profile, and the original postStart handler
-//! of the pod. The verification and the handler have one timeout, and each hook has its own.
+//! to a file for the task), then runs the `postLaunch` hooks of the profile, and the original postStart
+//! handler of the pod. The verification and the handler have one timeout, and each hook has its own.
 //!
 //! The kubelet has no timeout for hooks, and a hook that hangs blocks the deletion of the pod
 //! (kubernetes/kubernetes, `pkg/kubelet/lifecycle/handlers.go`). If a hook fails, the kubelet kills the

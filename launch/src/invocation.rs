@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::code::{Code, Coded};
 use crate::hook::handler::Handler;
-use crate::task_hook::TaskHook;
 
 /// Run the command of a boot image with a timeout.
 #[derive(Debug)]
@@ -56,6 +55,23 @@ pub(crate) struct PrestopInvocation {
     pub(crate) grace: Duration,
     pub(crate) hooks: Vec<TaskHook>,
     pub(crate) handler: Option<Handler>,
+}
+
+/// A hook of the BootProfile that runs in the container of the task.
+#[derive(Debug, PartialEq)]
+pub(crate) struct TaskHook {
+    pub(crate) name: String,
+    pub(crate) timeout: Duration,
+    pub(crate) on_failure: OnFailure,
+    /// Never empty.
+    pub(crate) argv: Vec<OsString>,
+}
+
+/// What a failure of a hook means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnFailure {
+    Fail,
+    Ignore,
 }
 
 /// The container that the launcher runs in.

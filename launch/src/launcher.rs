@@ -2,8 +2,8 @@
 //!
 //! - `exec` loads the boot env and executes the command of the task in the same process. Nothing of the
 //!   launcher stays in it.
-//! - `run` replaces `exec` if the task has outputs, or hooks for its end: the task is its child process, and it
-//!   exits like the task when the outputs are stored.
+//! - `run` replaces `exec` if the task has outputs, or hooks for its end: the task is its child process, and
+//!   it exits like the task when the outputs are stored.
 //! - `init` runs the command of a custom boot image, with a timeout.
 //! - `hook` is the postStart handler of the container: it verifies that the task has the boot env, then runs
 //!   the original postStart handler of the pod.

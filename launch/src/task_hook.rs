@@ -4,7 +4,6 @@
 //! killed with the processes that it started.
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +17,7 @@ use crate::child::{self, ChildError, Ended};
 use crate::code::{Code, Coded};
 use crate::deadline::Deadline;
 use crate::exit;
-use crate::invocation::Place;
+use crate::invocation::{OnFailure, Place, TaskHook};
 use crate::merge::Merged;
 use crate::program::StartError;
 use crate::report;
@@ -26,23 +25,6 @@ use crate::report;
 /// The standard error of the first process of the container, which is the log of the container. The output of
 /// a command that the kubelet executes is not in it.
 const LOG: &str = "/proc/1/fd/2";
-
-/// A hook.
-#[derive(Debug, PartialEq)]
-pub(crate) struct TaskHook {
-    pub(crate) name: String,
-    pub(crate) timeout: Duration,
-    pub(crate) on_failure: OnFailure,
-    /// Never empty.
-    pub(crate) argv: Vec<OsString>,
-}
-
-/// What a failure of a hook means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnFailure {
-    Fail,
-    Ignore,
-}
 
 /// When a hook runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -64,7 +64,7 @@ impl Volume {
 
     fn write_task(&self, spec: &BootSpec<'_>) -> Result<(), BootError> {
         #[derive(serde::Serialize)]
-        struct Task<'a> {
+        struct Description<'a> {
             task: &'a Identity,
             profile: &'a ProfileRef,
             #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -72,7 +72,7 @@ impl Volume {
         }
         let target = self.at(names::FILE_TASK);
         let mut json =
-            serde_json::to_vec(&Task { task: &spec.task, profile: &spec.profile, info: &spec.info })
+            serde_json::to_vec(&Description { task: &spec.task, profile: &spec.profile, info: &spec.info })
                 .map_err(|error| self.failed(&target)(error.into()))?;
         json.push(b'\n');
         Ok(self.write_file(&target, &json)?)

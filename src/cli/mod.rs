@@ -42,7 +42,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Create, show and renew serving certificates.
     Certs(certs::CertsArgs),
-    /// List the tasks of a cluster, and where each of them stands.
+    /// List the tasks of a cluster, and the state of each of them.
     Tasks(tasks::TasksArgs),
     /// Print the custom resource definitions.
     Crds(crds::CrdsArgs),

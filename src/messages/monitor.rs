@@ -26,7 +26,8 @@ pub(super) fn messages() -> Messages {
     let mount = [serde_json::from_value(mount).unwrap()];
     let done = json!({"terminated": {"exitCode": 0}});
     let crash = waiting("CrashLoopBackOff", "back-off 40s restarting failed container");
-    [
+    // On the heap, because each pod has several kilobytes.
+    let cases = vec![
         (schedule.clone(), pod(&unschedulable, &[]), &[][..]),
         (schedule, pod(&json!([]), &[]), &[]),
         (start(), pod(&json!([]), &[("main", pull)]), &[]),
@@ -40,10 +41,8 @@ pub(super) fn messages() -> Messages {
         (start(), pod(&json!([]), &[("first", json!({"terminated": {"exitCode": 3}}))]), &[]),
         (sidecar(), pod(&json!([]), &[("proxy", crash)]), &[]),
         (sidecar(), pod(&json!([]), &[("proxy", json!({"terminated": {"exitCode": 1}}))]), &[]),
-    ]
-    .into_iter()
-    .map(|(failure, pod, events)| message(&failure, &pod, events))
-    .collect()
+    ];
+    cases.into_iter().map(|(failure, pod, events)| message(&failure, &pod, events)).collect()
 }
 
 fn message(failure: &Failure, pod: &Pod, events: &[Event]) -> (bootlace_core::code::Code, String) {
@@ -56,13 +55,13 @@ fn message(failure: &Failure, pod: &Pod, events: &[Event]) -> (bootlace_core::co
 /// A pod with these conditions and states. Other init containers do not exist.
 fn pod(conditions: &Value, states: &[(&str, Value)]) -> Pod {
     let is_init = |name: &str| !["main", "proxy"].contains(&name);
-    let status = |(name, state): &(&str, Value)| {
+    let reported = |(name, state): &(&str, Value)| {
         json!({
             "name": name, "state": state, "image": "i", "imageID": "", "ready": false, "restartCount": 3,
         })
     };
     let part = |init: bool| -> Vec<_> { states.iter().filter(|(name, _)| is_init(name) == init).collect() };
-    let statuses = |init: bool| -> Vec<_> { part(init).into_iter().map(status).collect() };
+    let statuses = |init: bool| -> Vec<_> { part(init).into_iter().map(reported).collect() };
     let init: Vec<_> = part(true).into_iter().map(|(name, _)| json!({"name": name})).collect();
     let injected = json!({
         "profile": "etl", "containers": ["main"], "awaits": [{"key": "Cert", "object": "o", "seconds": 600}],

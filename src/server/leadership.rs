@@ -31,7 +31,7 @@ struct Term {
     steady: Option<Instant>,
 }
 
-/// Tells whether this process leads. Clones share the state.
+/// Shows if this process leads. Clones share the state.
 #[derive(Debug, Clone)]
 pub struct Leadership(watch::Receiver<Term>);
 

@@ -54,7 +54,7 @@ impl LeaderLease {
         }
     }
 
-    /// Gives the Lease up, if this process holds it, so that another one can acquire it at once.
+    /// Gives the Lease up, if this process has it, so that another one can acquire it at once.
     ///
     /// # Errors
     /// The API server refuses the request or does not answer.

@@ -12,7 +12,7 @@
 //! | | `remote_store` | the store over the network |
 //! | without a launcher | `shared_volume` | outputs that a task wrote to a volume of the pod, which the sidecar mounts too |
 //! | hooks | [`hooks`] | the hooks of the profile for the end of a task |
-//! | progress | `progress` | passes lines that tasks write to files to the store, beside all of this |
+//! | progress | `progress` | passes lines that tasks write to files to the store |
 //! | errors | [`OutputError`] | the message and code of an output that is not stored |
 //! | run | [`mod@run`] | the process: its configuration, and when it ends |
 //!

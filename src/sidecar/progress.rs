@@ -169,7 +169,7 @@ impl<'f> Watched<'f> {
     }
 
     /// The last line of the file. A file that does not exist yet is an error like any other: the task decides
-    /// what is there.
+    /// what exists.
     fn read(&self) -> io::Result<Option<String>> {
         let mut file = open(self.file)?;
         let metadata = file.metadata()?;
@@ -308,8 +308,11 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
         let mut task = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
         for part in 0..1000 {
-            let lines: String = (0..1000).map(|line| format!("{}/1000000\n", part * 1000 + line)).collect();
-            task.write_all(lines.as_bytes()).unwrap();
+            let mut lines = Vec::new();
+            for line in 0..1000 {
+                writeln!(lines, "{}/1000000", part * 1000 + line).unwrap();
+            }
+            task.write_all(&lines).unwrap();
         }
         assert_eq!(watched.changed().as_deref(), Some("999999/1000000"));
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);

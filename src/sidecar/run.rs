@@ -59,8 +59,8 @@ pub fn run(args: &SidecarArgs) -> ExitCode {
 }
 
 /// Tells the running sidecar that the pod is being stopped, by a file outside of the folders of the tasks. It
-/// returns at once: waiting for the hooks here would not give them more time, because the kubelet does not stop
-/// the sidecar before the tasks have ended.
+/// returns at once: waiting for the hooks here would not give them more time, because the kubelet does not
+/// stop the sidecar before the tasks have ended.
 fn tell_stopping(args: &SidecarArgs) -> ExitCode {
     match std::fs::write(args.root.join(names::FILE_STOPPING), "") {
         Ok(()) => ExitCode::SUCCESS,
@@ -82,7 +82,8 @@ async fn sidecar(
     };
     let termination = termination.shared();
     let has_ended = match config {
-        Ok(config) => store(args, &config, termination.clone()).await,
+        // Large, because it contains the futures of outputs, hooks and progress.
+        Ok(config) => Box::pin(store(args, &config, termination.clone())).await,
         Err(error) => {
             log_error(&error);
             false

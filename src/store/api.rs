@@ -312,18 +312,15 @@ impl StoreService {
         drop_spec(&mut pod);
         abort::check_container(&config, container)?;
         audit.object = Abort::name_for(&id.uid, container);
-        audit.outcome = match body {
-            Some(body) => {
-                let (request, _slot): (AbortRequest, _) = self.parse(body).await?;
-                audit.size = format!("{} bytes", request.text.as_deref().unwrap_or_default().len());
-                let created = self.abort_recorder.record(&id, &config, container, request).await?;
-                if created { "created" } else { "changed" }
-            }
-            None => {
-                let _slot = self.slot().await?;
-                let removed = self.abort_recorder.remove(&id, container).await?;
-                if removed { "removed" } else { "does not exist" }
-            }
+        audit.outcome = if let Some(body) = body {
+            let (request, _slot): (AbortRequest, _) = self.parse(body).await?;
+            audit.size = format!("{} bytes", request.text.as_deref().unwrap_or_default().len());
+            let created = self.abort_recorder.record(&id, &config, container, request).await?;
+            if created { "created" } else { "changed" }
+        } else {
+            let _slot = self.slot().await?;
+            let removed = self.abort_recorder.remove(&id, container).await?;
+            if removed { "removed" } else { "does not exist" }
         };
         Ok(StatusCode::NO_CONTENT.into_response())
     }

@@ -1,5 +1,5 @@
-//! The Events about boot, wait, outputs and hooks. They are recorded on the pod, where `kubectl describe`, Airflow
-//! and others show them. Pure functions.
+//! The Events about boot, wait, outputs and hooks. They are recorded on the pod, where `kubectl describe`,
+//! Airflow and others show them. Pure functions.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! Pods that the controller fails, and pods that it must leave alone.
+//! Pods that the controller fails, and pods that it must not change.
 
 use bootlace_test_api_server::ApiServer;
 use serde_json::{Value, json};
@@ -140,7 +140,7 @@ async fn pods_that_start_end_or_have_no_limit_are_never_written() {
     put(&cluster, "other", other);
     let replica = Replica::start(&cluster, "a", Instant::now());
     until("the pods are not listed", || replica.metrics.starting() == 4).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let mut started = on_node(limited(), "10:00:00", &json!({"main": running()}));
     started["status"]["phase"] = json!("Running");
     put(&cluster, "started", started);
@@ -168,7 +168,7 @@ async fn another_pod_of_the_same_name_is_not_failed() {
     fresh["metadata"]["uid"] = json!("other");
     cluster.delete(&path("load"));
     put(&cluster, "load", fresh);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(phase(&cluster, "load"), "Pending");
     // It has its own time.
     until("it does not fail", || phase(&cluster, "load") == "Failed").await;

@@ -29,7 +29,7 @@ async fn one_replica_watches_and_the_other_one_only_asks_for_the_lease() {
     until("the first does not lead", || first.metrics.starting() == 1).await;
     let before = cluster.requests().len();
     let second = Replica::start(&cluster, "b", start);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let requests = cluster.requests();
     let others: Vec<_> = requests[before..].iter().filter(|request| !request.contains("/leases/")).collect();
     assert!(others.is_empty(), "{others:?}");
@@ -68,7 +68,7 @@ async fn a_leader_that_is_killed_at_any_request_loses_nothing() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let second = Replica::start(&cluster, "b", start);
             until(&format!("{cut:?}"), || phase(&cluster, "load") == "Failed").await;
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             assert_failed_once(&cluster, &format!("{cut:?}"));
             let acted = |replica: &Replica| replica.metrics.starting();
             killed_while_acting += usize::from(start.elapsed() > Duration::from_secs(185));

@@ -21,15 +21,15 @@ async fn a_task_that_starts_during_the_outage_is_not_failed() {
             let replica = Replica::start(&cluster, "a", Instant::now());
             tokio::time::sleep(Duration::from_secs(118)).await;
             if is_silent {
-                cluster.set_silent(true)
+                cluster.set_silent(true);
             } else {
-                cluster.fail("/", 503)
+                cluster.fail("/", 503);
             }
             tokio::time::sleep(Duration::from_secs(outage)).await;
             if is_silent {
-                cluster.set_silent(false)
+                cluster.set_silent(false);
             } else {
-                cluster.mend("/")
+                cluster.mend("/");
             }
             tokio::time::sleep(Duration::from_secs(15)).await;
             let mut started = on_node(settings(), "10:00:00", &json!({"main": running()}));
@@ -49,9 +49,9 @@ async fn a_task_that_does_not_start_is_failed_after_the_outage() {
     let pulling = waiting("ImagePullBackOff", "never");
     put(&cluster, "load", on_node(settings(), "10:00:00", &json!({"main": pulling})));
     let _replica = Replica::start(&cluster, "a", Instant::now());
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     cluster.fail("/", 503);
-    tokio::time::sleep(Duration::from_secs(300)).await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
     cluster.mend("/");
     let took = until("it does not fail", || phase(&cluster, "load") == "Failed").await;
     assert!((30..90).contains(&took.as_secs()), "{took:?}");
@@ -67,7 +67,7 @@ async fn a_request_that_fails_is_repeated() {
     cluster.fail(&path("load"), 500);
     let _replica = Replica::start(&cluster, "a", Instant::now());
     until("the other pod does not fail", || phase(&cluster, "other") == "Failed").await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(phase(&cluster, "load"), "Pending");
     cluster.mend(&path("load"));
     let took = until("it does not fail", || phase(&cluster, "load") == "Failed").await;

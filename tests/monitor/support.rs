@@ -69,11 +69,11 @@ pub(crate) fn on_node(mut pod: Value, since: &str, states: &Value) -> Value {
     pod["status"]["conditions"] = json!([scheduled("True", "", "", Some(since))]);
     let container = |name: &str, default: Value| {
         let state = states.get(name).cloned().unwrap_or(default);
-        let mut status = json!({
+        let mut object = json!({
             "name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "started": false,
         });
-        status.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
-        status
+        object.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
+        object
     };
     let done = || json!({"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}});
     let waiting = || json!({"state": {"waiting": {"reason": "PodInitializing"}}});

@@ -55,7 +55,11 @@ fn time_behind_scheduling_gates_does_not_count() {
     free["spec"].as_object_mut().unwrap().remove("schedulingGates");
     // Before and after the first attempt of the scheduler, which keeps the missing time.
     let unschedulable = scheduled("False", "Unschedulable", "0/1 nodes are available", None);
-    for free in [&free, &with(free.clone(), "/status/conditions", json!([unschedulable]))] {
+    // Since Kubernetes 1.33, the generation counts the removal of the gates, and the condition has a time.
+    let timed = scheduled("False", "Unschedulable", "0/1 nodes are available", Some("10:00:00"));
+    let counted = with(free.clone(), "/status/conditions", json!([timed]));
+    let counted = with(counted, "/metadata/generation", json!(2));
+    for free in [&free, &with(free.clone(), "/status/conditions", json!([unschedulable])), &counted] {
         let free = parsed(free);
         assert!(was_gated(&free));
         let settings = Settings::of(&free).unwrap();
@@ -142,7 +146,7 @@ fn another_container_that_fails_while_the_task_runs_fails_the_pod_if_the_profile
         (json!({"main": running(), "logs": ended(1)}), "11:00:30", fails("logs")),
         (json!({"main": running(), "logs": ended(0)}), "12:00:00", Verdict::Nothing),
         (json!({"main": ended(0), "logs": ended(1)}), "12:00:00", Verdict::Nothing),
-        // It restarts, and has not failed for good.
+        // It restarts, and has not failed permanently.
         (json!({"main": running(), "proxy": ended(1)}), "12:00:00", Verdict::Nothing),
         (json!({"main": crash_loop(9), "logs": running()}), "12:00:00", Verdict::Nothing),
     ] {

@@ -23,7 +23,8 @@ static LAUNCHER: LazyLock<PathBuf> = LazyLock::new(|| {
     assert!(output.status.success(), "{}", output.status);
     let messages = String::from_utf8(output.stdout).unwrap();
     let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let program = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last();
+    let program =
+        messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
     program.unwrap()
 });
 
@@ -298,8 +299,8 @@ struct Row {
     too_many: u32,
 }
 
-/// Ends a task at a random moment of its 200 ms. Returns whether it ended by itself, whether it had submitted a
-/// job, and how often the job was cancelled.
+/// Ends a task at a random moment of its 200 ms. Returns whether it ended by itself, whether it had submitted
+/// a job, and how often the job was cancelled.
 fn at_random(store: &Server, remote: &Server, number: u64, ending: Ending) -> (bool, bool, usize) {
     let mut random = fastrand::Rng::with_seed(number);
     let job = format!("job-{number}");

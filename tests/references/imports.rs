@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("boot", &["boot", "http", "registry", "store_client"]),
     ("wait", &["process", "store_client", "wait"]),
-    ("sidecar", &["process", "sidecar", "store_client"]),
+    ("sidecar", &["http", "process", "sidecar", "store_client"]),
     ("store_client", &["http", "store_client", "text"]),
     ("process", &["process"]),
     ("registry", &["http", "registry"]),

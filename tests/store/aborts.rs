@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use bootlace::server::lease::LeaderLease;
 use bootlace::server::liveness::Liveness;
 use bootlace::store::garbage_collector::Collector;
-use bootlace::store::garbage_collector::lease::LeaderLease;
+
 use bootlace::store::metrics::StoreMetrics;
 use bootlace_test_api_server::ApiServer;
 use http_body_util::BodyExt as _;
@@ -132,7 +133,8 @@ async fn what_is_left_is_removed_a_day_after_the_pod_is_gone() {
     let pod = format!("/api/v1/namespaces/{NAMESPACE}/pods/task");
     let mut other = cluster.all("pods")[0].clone();
     // Another pod has the same name.
-    other["metadata"]["uid"] = json!("other");
+    other["metadata"] = json!({"name": "task"});
+    cluster.delete(&pod);
     cluster.put(&pod, other);
     assert_eq!(collector.sweep_aborts(hours(1)).await.unwrap(), 0);
     assert_eq!(cluster.all("aborts")[0]["status"]["phase"], "Left");

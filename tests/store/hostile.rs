@@ -166,7 +166,7 @@ fn all() -> Vec<Hostile> {
             ..put("", json!({"outcome": "Failed", "note": "n".repeat(MOST - 100)}).to_string())
         },
         get("a run of 250 Pipes with 100 file names each", "w"),
-        put("", json!({}).to_string()).by("large", "a pod of 75,000 variables that nobody signed"),
+        put("", json!({}).to_string()).by("large", "a pod of 75,000 variables without a signature"),
         unfinished(put("", megabyte()), "")
             .by("configured", "a pod with 60 KB of configuration, and a body but for a byte"),
     ]

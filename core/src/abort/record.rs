@@ -48,8 +48,8 @@ pub struct AbortSpec {
     pub profile: AbortProfile,
     /// Identity of the task. Required.
     pub task: AbortTask,
-    /// What the task wrote to the file in `BOOTLACE_ABORT`. Not set if it has written nothing, and the hooks do
-    /// not need it.
+    /// What the task wrote to the file in `BOOTLACE_ABORT`. Not set if it has written nothing, and the hooks
+    /// do not need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub text: Option<String>,
@@ -142,7 +142,7 @@ impl Abort {
         format!("{pod_uid}.{container}")
     }
 
-    /// What the hooks are told. The namespace is that of the Abort.
+    /// The values for the hooks. The namespace is that of the Abort.
     #[must_use]
     pub fn event(&self) -> HookEvent {
         let AbortSpec { pod, pod_uid, container, start, profile: _, task, text } = self.spec.clone();

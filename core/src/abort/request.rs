@@ -13,7 +13,7 @@ use crate::profile::remote::Client;
 use crate::profile::templates::{self, FieldError, HookList, InvalidTemplate};
 use crate::template::{Context, RenderError as TemplateError};
 
-/// What hooks are told: the values of their templates.
+/// The values for the templates of hooks.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct HookEvent {
@@ -121,8 +121,8 @@ pub enum RenderError {
     Address(#[from] InvalidAddress),
 }
 
-/// Renders the requests of the hooks of `list` for `event`. `first` is the position of the first of them among
-/// all hooks of the profile that are requests.
+/// Renders the requests of the hooks of `list` for `event`. `first` is the position of the first of them
+/// among all hooks of the profile that are requests.
 pub fn requests<'h>(
     list: HookList,
     hooks: &'h [RequestHook],

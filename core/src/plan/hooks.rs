@@ -66,6 +66,9 @@ pub(super) fn check_templates(
     namespace: &str,
     scheduler: Option<&Arc<Scheduler>>,
 ) -> Result<(), PlanError> {
+    if !profile.spec.hooks.need_sidecar() {
+        return Ok(());
+    }
     let sample = HookEvent { task: task.clone(), namespace: namespace.to_owned(), ..HookEvent::sample() };
     let context = sample.context(scheduler);
     for list in [HookList::PostKill, HookList::Abort] {

@@ -1,4 +1,5 @@
-//! The volumes for the objects of sources, which only boot mounts, and of hooks, which only the sidecar mounts.
+//! The volumes for the objects of sources, which only boot mounts, and of hooks, which only the sidecar
+//! mounts.
 
 use k8s_openapi::api::core::v1 as core;
 

@@ -56,8 +56,8 @@ pub(super) fn plan(
     Ok(Some(Prestop { command, warning }))
 }
 
-/// The seconds for all hooks together: half of the grace period, or what a `sleep` of the pod leaves of it. The
-/// rest is for the handler of the pod and the task.
+/// The seconds for all hooks together: half of the grace period, or what a `sleep` of the pod leaves of it.
+/// The rest is for the handler of the pod and the task.
 fn budget(container: &Container<'_>, grace: u32) -> u32 {
     let sleep = match &container.pre_stop {
         Some(LifecycleHandler::Sleep(seconds)) => u32::try_from(*seconds).unwrap_or_default(),

@@ -18,13 +18,13 @@ pub struct Hooks {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub pre_launch: Vec<CommandHook>,
-    /// Commands in the container of the task, in the postStart hook: after the boot env is verified, and before
-    /// the postStart handler of the pod. With `Fail`, the container fails. At most 16.
+    /// Commands in the container of the task, in the postStart hook: after the boot env is verified, and
+    /// before the postStart handler of the pod. With `Fail`, the container fails. At most 16.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub post_launch: Vec<CommandHook>,
-    /// Commands in the container of the task, if it is stopped while the task runs, before the preStop handler
-    /// of the pod. All of them run, and the container is stopped even if one fails. At most 16.
+    /// Commands in the container of the task, if it is stopped while the task runs, before the preStop
+    /// handler of the pod. All of them run, and the container is stopped even if one fails. At most 16.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub pre_kill: Vec<CommandHook>,
@@ -41,7 +41,7 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Whether there are none.
+    /// Whether the lists are empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -113,10 +113,10 @@ pub struct RequestHook {
     pub http: Option<HookRequest>,
     /// Not supported here: the image of the sidecar contains no other programs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
     pub exec: Vec<String>,
-    /// Timeout of each attempt, in seconds. Failed attempts are repeated in the grace period of the pod if the
-    /// connection fails, and on the statuses 408, 429 and 5xx. Defaults to 10. At most 600.
+    /// Timeout of each attempt, in seconds. Failed attempts are repeated in the grace period of the pod if
+    /// the connection fails, and on the statuses 408, 429 and 5xx. Defaults to 10. At most 600.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 600))]
     pub timeout_seconds: u32,
@@ -174,8 +174,8 @@ pub struct HookRequest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub query: BTreeMap<String, String>,
-    /// Body. Can be a template if contentType is JSON, `application/x-www-form-urlencoded` or `text/plain`. At
-    /// most 4096 characters.
+    /// Body. Can be a template if contentType is JSON, `application/x-www-form-urlencoded` or `text/plain`.
+    /// At most 4096 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub body: Option<String>,
@@ -183,7 +183,8 @@ pub struct HookRequest {
     #[serde(default = "json_type", skip_serializing_if = "is_json_type")]
     #[schemars(length(min = 1, max = 253))]
     pub content_type: String,
-    /// How the request is sent. Its Secrets are mounted into the sidecar only.
+    /// How the request is sent. Its Secrets are mounted into the sidecar only. `attempts` does not matter: an
+    /// attempt that failed is repeated in the grace period of the pod.
     #[serde(default)]
     pub client: Client,
 }

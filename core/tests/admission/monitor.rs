@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::overlays::decide;
 
-fn pod(metadata: Value) -> Value {
+fn pod(metadata: &Value) -> Value {
     let mut pod = json!({
         "metadata": metadata, "spec": {"containers": [{"name": "main", "image": "i", "command": ["run"]}]},
     });
@@ -19,7 +19,7 @@ fn pod(metadata: Value) -> Value {
 }
 
 fn labelled() -> Value {
-    pod(json!({"labels": {names::LABEL_TASK: "true", "team": "a"}}))
+    pod(&json!({"labels": {names::LABEL_TASK: "true", "team": "a"}}))
 }
 
 /// The metadata of a pod that was injected with a profile.
@@ -64,7 +64,7 @@ fn the_limits_are_in_the_annotation_and_absent_by_default() {
 
 #[test]
 fn a_forged_label_is_replaced_and_limits_outside_of_the_schema_are_refused() {
-    let forged = pod(json!({"labels": {names::LABEL_TASK: "true", names::LABEL_MONITOR: "other"}}));
+    let forged = pod(&json!({"labels": {names::LABEL_TASK: "true", names::LABEL_MONITOR: "other"}}));
     let metadata = inject(&forged, json!({"launch": {"startSeconds": 60}}));
     assert_eq!(metadata["labels"][names::LABEL_MONITOR], "launch");
     for spec in [

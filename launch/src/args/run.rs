@@ -9,9 +9,8 @@ use crate::handover::{Kind, MAX_OUTPUTS, is_data_key};
 
 use super::task_hooks::HookFlags;
 use super::{PlaceFlags, flags, seconds, split_once};
-use crate::invocation::{Place, UsageError};
+use crate::invocation::{Place, TaskHook, UsageError};
 use crate::outputs::Declared;
-use crate::task_hook::TaskHook;
 
 /// Run the task as a child process and pass its outputs to the sidecar.
 #[derive(Debug)]
@@ -23,7 +22,7 @@ pub(crate) struct RunInvocation {
     pub(crate) deadline: Duration,
     /// Whether the outputs of a task that fails are stored too.
     pub(crate) on_failure: bool,
-    /// Whether the sidecar is told how the task ends.
+    /// Whether the launcher reports to the sidecar how the task ends.
     pub(crate) publishes_ending: bool,
     /// Not empty, unless [`Self::publishes_ending`] is set.
     pub(crate) outputs: Vec<Declared>,

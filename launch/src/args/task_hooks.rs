@@ -1,11 +1,10 @@
-//! The flags of hooks of the BootProfile: `--hook=NAME:SECONDS:ON-FAILURE`, followed by an `--argument` for each
-//! word of its command.
+//! The flags of hooks of the BootProfile: `--hook=NAME:SECONDS:ON-FAILURE`, followed by an `--argument` for
+//! each word of its command.
 
 use std::ffi::OsStr;
 
 use super::seconds;
-use crate::invocation::UsageError;
-use crate::task_hook::{OnFailure, TaskHook};
+use crate::invocation::{OnFailure, TaskHook, UsageError};
 
 #[derive(Default)]
 pub(super) struct HookFlags(Vec<TaskHook>);

@@ -22,13 +22,13 @@
 //!    are not the newest.
 //! 4. If the task exited with 0, the launcher exits with 0 only after [`StoreResult::Stored`].
 //!
-//! If the profile has hooks for the end of the task, the launcher also writes the [`Ending`]: when a signal to
-//! stop arrives, before it forwards the signal; and when the task has exited. A launcher that has ended
+//! If the profile has hooks for the end of the task, the launcher also writes the [`Ending`]: when a signal
+//! to stop arrives, before it forwards the signal; and when the task has exited. A launcher that has ended
 //! without an [`Ending`] was killed, and its task with it.
 //!
-//! `attempt`, `manifest`, `result` and `ending` are written under another name and renamed, so that readers never see a
-//! part of them. After a restart, each side continues with the contents of the directory. Storing the same
-//! bytes again changes nothing.
+//! `attempt`, `manifest`, `result` and `ending` are written under another name and renamed, so that readers
+//! never see a part of them. After a restart, each side continues with the contents of the directory. Storing
+//! the same bytes again changes nothing.
 //!
 //! **Neither side trusts the directory.** The task can write to it, and could try to make the sidecar read
 //! one of the sidecar's files, such as its token, or block on a named pipe. Therefore every name is opened

@@ -1,8 +1,8 @@
 //! Publishes how the task ends, for the hooks that the sidecar runs.
 //!
-//! Only the launcher can tell whether a task ended by itself: it sees the signal to stop before the task does.
-//! A runtime that kills a container without a signal before, as at its memory limit, kills the launcher too,
-//! which then publishes nothing.
+//! Only the launcher can tell whether a task ended by itself: it sees the signal to stop before the task
+//! does. A runtime that kills a container without a signal before, as at its memory limit, kills the launcher
+//! too, which then publishes nothing.
 
 use std::time::Instant;
 
@@ -18,8 +18,8 @@ use crate::report;
 const BY_OTHERS: [Signal; 5] =
     [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
 
-/// The exit codes of a shell whose command was killed with SIGKILL (the kernel at the memory limit, if it does
-/// not kill the whole container) or SIGTERM (`killall5`, which Metaflow runs).
+/// The exit codes of a shell whose command was killed with SIGKILL (the kernel at the memory limit, if it
+/// does not kill the whole container) or SIGTERM (`killall5`, which Metaflow runs).
 const BY_OTHERS_IN_SHELL: [u8; 2] = [137, 143];
 
 /// Publishes how the task of an attempt ends.

@@ -81,7 +81,7 @@ fn forward_until_exit(
         }
         if signals::ends_tasks(signal) {
             // A task that exited before the signal arrived has ended by itself. It is checked again after
-            // the signal was published, which takes a moment.
+            // the signal was published, which is not instantaneous.
             if let Some(exited) = reaper.reap()? {
                 return Ok(exited);
             }

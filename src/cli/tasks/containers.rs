@@ -1,4 +1,4 @@
-//! Where a task stands whose pod has a node, from the statuses of its containers, in the order in which the
+//! The state of a task whose pod has a node, from the statuses of its containers, in the order in which the
 //! kubelet starts them.
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};

@@ -1,4 +1,4 @@
-//! Where a task stands, from the status of its pod. Pure functions.
+//! The state of a task, from the status of its pod. Pure functions.
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 

@@ -1,6 +1,6 @@
-//! `bootlace tasks`: lists the tasks of a cluster, and tells where each of them stands.
+//! `bootlace tasks`: lists the tasks of a cluster, and the state of each of them.
 //!
-//! It reads pods and Events alone, so the ClusterRole `view` suffices, and nothing of Bootlace needs to run.
+//! It reads pods and Events alone, so the cluster role `view` suffices, and nothing of Bootlace needs to run.
 //!
 //! ```text
 //! pod → task → filter → Events, if only they tell → table, JSON or YAML
@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | read | `list`, `events` | pages of pods, and the Events of some of them |
 //! | understand | `task` | the task of a pod |
-//! | | `lifecycle`, `containers`, `failure` | where it stands, and why it failed: pure functions |
+//! | | `lifecycle`, `containers`, `failure` | its state, and why it failed: pure functions |
 //! | | `state`, `injected`, `status` | what they return, and what they read |
 //! | select | `filter` | which tasks are listed |
 //! | show | `table`, `document`, `printer` | lines for people, and documents for programs |
@@ -47,9 +47,9 @@ use crate::server::api_client;
 use filter::Filter;
 use printer::Printer;
 
-/// List the tasks of a cluster, and where each of them stands.
+/// List the tasks of a cluster, and the state of each of them.
 ///
-/// Reads pods and Events, for which the ClusterRole view suffices.
+/// Reads pods and Events, for which the cluster role view suffices.
 #[derive(Debug, clap::Args)]
 pub(super) struct TasksArgs {
     /// Namespace of the tasks. Defaults to that of the current context.

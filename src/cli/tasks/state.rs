@@ -1,4 +1,4 @@
-//! Where a task stands.
+//! The state of a task.
 //!
 //! The kubelet reports what happens before the first container runs in Events alone: images that are pulled,
 //! volumes that cannot be mounted.
@@ -49,7 +49,7 @@ impl Phase {
         }
     }
 
-    /// The phase in words.
+    /// The phase as text for people.
     fn words(self) -> &'static str {
         match self {
             Self::Scheduling => "waits for a node",
@@ -66,7 +66,7 @@ impl Phase {
     }
 }
 
-/// Where a task stands.
+/// The state of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) phase: Phase,
@@ -101,7 +101,7 @@ impl State {
         if !self.needs_events {
             return self;
         }
-        // The reason of an older Event is over.
+        // The reason of an older Event does not apply any more.
         let newest = events.into_iter().max_by_key(|event| event.last);
         let reason = newest.and_then(|event| match (event.is_warning, event.reason.as_str()) {
             (true, reason) => Some(format!("{reason}: {}", event.message)),
@@ -111,7 +111,7 @@ impl State {
         Self { needs_events: true, ..Self::new(self.phase, reason) }
     }
 
-    /// The state in words.
+    /// The state as text for people.
     pub(super) fn describe(&self) -> String {
         match &self.reason {
             Some(reason) => format!("{}: {reason}", self.phase.words()),

@@ -164,7 +164,7 @@ async fn printed(api: &ApiServer, words: &[&str]) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// An API server with three tasks and a pod that is none.
+/// An API server with three tasks and a pod that is not a task.
 fn cluster() -> ApiServer {
     let api = ApiServer::new();
     api.put(&format!("{PODS}/load-x"), pod("load-x", &task("load", "r2"), &json!({"phase": "Succeeded"})));

@@ -1,4 +1,4 @@
-//! Values of pods and durations, for a terminal. Whoever creates a pod chooses its values.
+//! Values of pods and durations, for a terminal. Anyone who creates a pod chooses its values.
 
 /// Maximum characters of a value.
 const MAX_CHARS: usize = 1024;
@@ -42,13 +42,13 @@ pub(super) fn duration(seconds: i64) -> String {
         _ => format!("{large}{unit}{small}{small_unit}"),
     };
     match seconds {
-        ..120 => format!("{seconds}s"),
-        ..600 => two(minutes, "m", seconds % 60, "s"),
-        ..10_800 => format!("{minutes}m"),
-        ..28_800 => two(hours, "h", minutes % 60, "m"),
-        ..172_800 => format!("{hours}h"),
-        ..691_200 => two(days, "d", hours % 24, "h"),
-        ..63_072_000 => format!("{days}d"),
+        0..120 => format!("{seconds}s"),
+        120..600 => two(minutes, "m", seconds % 60, "s"),
+        600..10_800 => format!("{minutes}m"),
+        10_800..28_800 => two(hours, "h", minutes % 60, "m"),
+        28_800..172_800 => format!("{hours}h"),
+        172_800..691_200 => two(days, "d", hours % 24, "h"),
+        691_200..63_072_000 => format!("{days}d"),
         _ => two(days / 365, "y", days % 365, "d"),
     }
 }

@@ -54,8 +54,8 @@ pub(super) async fn watch(
                 None => return Ok(()),
             },
             _ = ticks.tick(), if board.is_complete => {
-                let changed = details.read(client, &mut board).await;
-                shown.changes(&changed, filter, printer)?;
+                let told = details.read(client, &mut board).await;
+                shown.changes(&told, filter, printer)?;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Why a pod has not started or has failed, in one sentence, as the scheduler, the kubelet or the container
+//! Why a pod has not started or has failed, as a message, as the scheduler, the kubelet or the container
 //! gave it. Pure.
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod};
@@ -106,7 +106,7 @@ fn awaited(settings: &Settings) -> String {
     }
 }
 
-/// The state of a container in words.
+/// The state of a container as text.
 fn state(container: &ContainerView<'_>) -> String {
     let Some(state) = container.state() else { return "not created yet".to_owned() };
     if let Some(waiting) = &state.waiting {
@@ -142,13 +142,14 @@ fn ended(name: &str, end: &ContainerStateTerminated) -> String {
     format!("exited with code {}{detail}", end.exit_code)
 }
 
-/// The newest warning of other programs.
+/// The newest warning of other programs. Of two in the same second, such as those of the kubelet about an
+/// image, the longer one has more details.
 fn newest_warning(events: &[Event]) -> Option<&Event> {
     let warnings = events.iter().filter(|event| {
         event.type_.as_deref() == Some("Warning")
             && event.reporting_component.as_deref() != Some(names::EVENT_CONTROLLER_MONITOR)
     });
-    warnings.max_by_key(|event| time_of(event))
+    warnings.max_by_key(|event| (time_of(event), event.message.as_ref().map_or(0, String::len)))
 }
 
 /// When an Event happened last.

@@ -68,8 +68,8 @@ impl<'p> ContainerView<'p> {
     /// Whether it has ever started.
     pub(super) fn has_started(&self) -> bool {
         let Some(status) = self.status else { return false };
-        let mut states = [&status.state, &status.last_state].into_iter().flatten();
-        states.any(|state| state.running.is_some() || state.terminated.is_some())
+        let mut known = [&status.state, &status.last_state].into_iter().flatten();
+        known.any(|state| state.running.is_some() || state.terminated.is_some())
     }
 
     /// Whether it has ended, and is not waiting for a restart.

@@ -10,7 +10,7 @@
 //! | decide | [`mod@verdict`] | whether a pod fails, and when to check it again (pure) |
 //! | wait | [`queue`] | the pods that have not started, by time |
 //! | act | `act` | reads a pod again and fails it |
-//! | explain | [`cause`], [`mod@event`], [`diagnosis`] | why, in one sentence and in detail (pure) |
+//! | explain | [`cause`], [`mod@event`], [`diagnosis`] | why, as a message and in detail (pure) |
 //! | write | [`failed_status`] | the patch (pure) |
 //! | keep | [`kept`] | diagnoses of pods that are gone |
 

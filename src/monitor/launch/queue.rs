@@ -53,7 +53,7 @@ impl Queue {
         self.pods.len()
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pods.is_empty()

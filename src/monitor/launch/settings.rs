@@ -51,7 +51,7 @@ impl Settings {
     pub fn of(pod: &Pod) -> Option<Self> {
         let annotation = pod.annotations().get(names::ANNOTATION_INJECTED)?;
         let mut settings: Self = serde_json::from_str(annotation).ok()?;
-        // As the schema of the profile: anyone can write the annotation of their own pod.
+        // As the schema of the profile: anyone can write the annotation of a pod that they create.
         let Limits { schedule_seconds, start_seconds, diagnosis_seconds } = &mut settings.launch;
         for seconds in [schedule_seconds, start_seconds].into_iter().flatten() {
             *seconds = (*seconds).clamp(1, MAX_LAUNCH_SECONDS);

@@ -110,12 +110,15 @@ fn is_over(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// Whether the pod was created with scheduling gates and has none any more. The API does not contain when
-/// they were removed: the API server creates the condition of such a pod without a transition time, and the
-/// scheduler keeps it as long as the pod has no node.
+/// Whether the pod may have been created with scheduling gates and has none any more. The API does not
+/// contain when they were removed: the transition time of the condition is that of its creation, because its
+/// status stays `False`. But the removal is a change of the spec, which the generation counts since
+/// Kubernetes 1.33. Before, the condition of such a pod had no transition time.
 #[must_use]
 pub fn was_gated(pod: &Pod) -> bool {
-    !has_gates(pod) && scheduled(pod).is_some_and(|condition| condition.last_transition_time.is_none())
+    let has_changed = pod.metadata.generation.is_some_and(|generation| generation > 1);
+    let has_no_time = scheduled(pod).is_some_and(|condition| condition.last_transition_time.is_none());
+    !has_gates(pod) && (has_changed || has_no_time)
 }
 
 fn has_gates(pod: &Pod) -> bool {

@@ -16,9 +16,11 @@
 //!
 //! # Who ended the task
 //! The launcher publishes it ([`Ending`](bootlace_launch::handover::Ending)), and its word wins: a task that
-//! has ended by itself is not aborted. A launcher that is gone without a word was killed, and so was the task.
-//! The kubelet tells the sidecar first that the pod is stopped: its preStop handler (`bootlace pipe
-//! --stopping`) runs at the same time as those of the other containers. If a task still runs a moment later,
+//! has ended by itself is not aborted. A launcher that is gone without a word was killed, and so was the
+//! task.
+//!
+//! The kubelet tells the sidecar first that the pod is stopped: its preStop handler, `bootlace pipe` with
+//! `--stopping`, runs at the same time as those of the other containers. If a task still runs a moment later,
 //! and no signal has reached its launcher, another preStop handler delays the signal. The sidecar cannot wait
 //! for it, because it does not know how much of the grace period is left, and aborts the task.
 
@@ -42,6 +44,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::SidecarError;
+use bootlace_core::abort::request::is_independent_of_text;
 use bootlace_core::abort::{HookEvent, HooksConfig};
 use bootlace_core::output::SidecarLifetime;
 
@@ -51,7 +54,7 @@ pub(crate) use remote::RemoteServices;
 pub use services::HookServices;
 use task_watcher::TaskWatcher;
 
-/// The hooks of a pod, and what they are told.
+/// The hooks of a pod, and their values.
 pub struct PodHooks<'a> {
     /// The hooks.
     pub config: &'a HooksConfig<'a>,
@@ -70,7 +73,7 @@ pub(super) struct Stop {
 
 impl Stop {
     /// Whether this process has received a signal to terminate. The tasks have ended by then, or the grace
-    /// period is over.
+    /// period has ended.
     pub(super) fn is_terminated(&self) -> bool {
         self.terminated.get()
     }
@@ -89,8 +92,8 @@ impl Stop {
     }
 }
 
-/// Runs the hooks of `containers`, whose handover folders are in `root`, until all of them have ended and will
-/// not restart, or until `termination`, and then for at most the grace period.
+/// Runs the hooks of `containers`, whose handover folders are in `root`, until all of them have ended and
+/// will not restart, or until `termination`, and then for at most the grace period.
 ///
 /// Returns whether they have ended and will not restart.
 ///
@@ -106,8 +109,10 @@ pub async fn serve(
 ) -> Result<bool, SidecarError> {
     let folder = Folder::open(root).map_err(|error| SidecarError { path: root.to_owned(), error })?;
     let stop = Stop::default();
+    let records_without_text = hooks.config.abort.iter().any(is_independent_of_text);
     let watchers = containers.iter().map(|container| {
-        let watcher = TaskWatcher { root: &folder, container, lifetime, hooks, services, stop: &stop };
+        let (root, stop) = (&folder, &stop);
+        let watcher = TaskWatcher { root, container, lifetime, hooks, services, stop, records_without_text };
         async move { watcher.run().await }
     });
     let limit = async {

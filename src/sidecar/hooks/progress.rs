@@ -20,8 +20,8 @@ pub(crate) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Reads the progress of an earlier process of this sidecar. No container is called like the file, because
-    /// the name of a container has no dot.
+    /// Reads the progress of an earlier process of this sidecar. No container is called like the file,
+    /// because the name of a container has no dot.
     pub(crate) fn read(root: &'a Folder, container: &str, number: u32) -> Self {
         let file = format!("{container}.{number}");
         let bytes = root.read(&file, MAX_BYTES).unwrap_or_default();

@@ -8,7 +8,6 @@ use tokio::time::{Instant, sleep};
 
 use super::attempt_hooks;
 use super::{HookServices, PodHooks, Progress, Stop};
-use bootlace_core::abort::request::is_independent_of_text;
 use bootlace_core::abort::{HookEvent, TaskEnd};
 use bootlace_core::code::Code;
 use bootlace_core::names;
@@ -40,6 +39,8 @@ pub(super) struct TaskWatcher<'a, S> {
     pub(super) hooks: &'a PodHooks<'a>,
     pub(super) services: &'a S,
     pub(super) stop: &'a Stop,
+    /// Whether an abort needs a record although the task has written nothing.
+    pub(super) records_without_text: bool,
 }
 
 /// What is known about the end of a task.
@@ -71,16 +72,28 @@ impl Reason {
     }
 }
 
+/// A record that the store has.
+struct Recorded {
+    text: Option<String>,
+}
+
 /// What the task left for its abort, and what of it is recorded.
 #[derive(Default)]
 struct Left {
     text: Option<String>,
     /// What was recorded last.
-    recorded: Option<Option<String>>,
+    recorded: Option<Recorded>,
     /// When it was tried last.
     tried: Option<Instant>,
     /// Whether its error was logged.
     is_logged: bool,
+}
+
+impl Left {
+    /// Whether the record has the present text.
+    fn is_recorded(&self) -> bool {
+        self.recorded.as_ref().is_some_and(|recorded| recorded.text == self.text)
+    }
 }
 
 impl<S: HookServices> TaskWatcher<'_, S> {
@@ -159,7 +172,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
             if self.needs_record(&left) || left.recorded.is_some() {
                 self.services.forget(self.container).await;
             }
-        } else if left.recorded.as_ref() != Some(&left.text) {
+        } else if !left.is_recorded() {
             // Another process can act on it.
             self.services.record(self.container, attempt.number(), left.text.as_deref()).await;
         }
@@ -226,7 +239,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
                 tokio::select! {
                     recorded = self.services.record(self.container, attempt.number(), left.text.as_deref()) => {
                         if recorded {
-                            left.recorded = Some(left.text.clone());
+                            left.recorded = Some(Recorded { text: left.text.clone() });
                         }
                     }
                     // The abort itself is more urgent than its record.
@@ -237,7 +250,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
         }
     }
 
-    /// The state, without a signal to stop that the launcher takes back.
+    /// The state, without a signal to stop that the launcher withdraws.
     async fn confirmed_state(&self, attempt: &Attempt) -> State {
         let state = state(attempt);
         if !matches!(state, State::Stopping(_)) {
@@ -263,7 +276,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
             match state(attempt) {
                 State::Ended(ended) => return ended,
                 State::Killed => return killed(attempt),
-                // The grace period is over, and the kubelet kills it.
+                // The grace period has ended, and the kubelet kills it.
                 State::Running | State::Stopping(_) if is_last => return killed(attempt),
                 State::Running | State::Stopping(_) => {}
             }
@@ -293,15 +306,11 @@ impl<S: HookServices> TaskWatcher<'_, S> {
 
     /// Whether an abort needs a record.
     fn needs_record(&self, left: &Left) -> bool {
-        let hooks = &self.hooks.config.abort;
-        !hooks.is_empty() && (left.text.is_some() || hooks.iter().any(is_independent_of_text))
+        !self.hooks.config.abort.is_empty() && (left.text.is_some() || self.records_without_text)
     }
 
     fn is_record_due(&self, left: &Left) -> bool {
-        let is_new = match &left.recorded {
-            None => self.needs_record(left),
-            Some(text) => *text != left.text,
-        };
+        let is_new = if left.recorded.is_some() { !left.is_recorded() } else { self.needs_record(left) };
         is_new && left.tried.is_none_or(|tried| tried.elapsed() >= RECORD_INTERVAL)
     }
 }

@@ -165,7 +165,7 @@ async fn a_task_that_is_stopped_is_aborted_at_once_and_only_once() {
         *services.events.borrow(),
         ["Aborted container base: the task was stopped by signal 15; abort hooks sent: cancel"]
     );
-    // A sidecar that restarts has nothing to do.
+    // A sidecar that restarts sends no request.
     volume.serve(&services, moment()).await;
     assert_eq!(services.sent.borrow().len(), 2);
 }

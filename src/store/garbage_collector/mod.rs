@@ -48,7 +48,7 @@ impl Collector<'_> {
                 warn!("{}; retrying", pipe::describe("failed to remove expired Pipes", &error));
             }
             sweeps = sweeps.wrapping_add(1);
-            if sweeps % aborts::EVERY == 0
+            if sweeps.is_multiple_of(aborts::EVERY)
                 && let Err(error) = self.sweep_aborts(Timestamp::now()).await
             {
                 warn!("{}; retrying", abort::describe("failed to remove Aborts that are left", &error));

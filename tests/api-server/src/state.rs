@@ -44,7 +44,6 @@ pub(crate) struct Change {
     pub(crate) after: Option<Arc<Value>>,
 }
 
-
 /// Which objects of a collection a request selects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Selector {

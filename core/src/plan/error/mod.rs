@@ -357,10 +357,14 @@ impl PlanError {
                 FieldError::Render(RenderError::Undefined { variable, .. }) => Some(variable),
                 _ => None,
             },
-            Self::TaskInfo { error: InvalidTaskInfo { problem, .. }, .. } => match problem {
-                TaskInfoProblem::Render(RenderError::Undefined { variable, .. }) => Some(variable),
-                _ => None,
-            },
+            Self::TaskInfo {
+                error:
+                    InvalidTaskInfo {
+                        problem: TaskInfoProblem::Render(RenderError::Undefined { variable, .. }),
+                        ..
+                    },
+                ..
+            } => Some(variable),
             _ => None,
         }
     }

@@ -35,8 +35,8 @@ use crate::pod::Container;
 use crate::profile::BootProfileSpec;
 use crate::profile::pipes::OnFailure;
 
-/// The flags of the launcher of `container` for its outputs, and for the hooks that run when it ends; empty if
-/// there are neither.
+/// The flags of the launcher of `container` for its outputs, and for the hooks that run when it ends; empty
+/// if there are neither.
 pub(super) fn flags(outputs: &Outputs, container: &Container<'_>, profile: &BootProfileSpec) -> Vec<String> {
     let outputs: Vec<_> = outputs.of_container(container.name).collect();
     let is_supervised = hooks::is_supervised(container, &profile.hooks);

@@ -1,5 +1,5 @@
-//! The native sidecar that sends the outputs and the progress of a pod to the store, and runs the hooks for the
-//! end of its tasks.
+//! The native sidecar that sends the outputs and the progress of a pod to the store, and runs the hooks for
+//! the end of its tasks.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -58,8 +58,8 @@ pub(in crate::plan) struct TaskOutputs<'c, 'a> {
 }
 
 impl<'r> Sidecar<'r> {
-    /// The sidecar of a pod with `outputs`, with hooks for the end of its tasks, or with tasks that report their
-    /// progress; `None` if there is nothing to do for it.
+    /// The sidecar of a pod with `outputs`, with hooks for the end of its tasks, or with tasks that report
+    /// their progress; `None` if there is nothing to do for it.
     pub(in crate::plan) fn plan(
         pod: &Pod<'_>,
         tasks: &[TaskOutputs<'_, '_>],
@@ -149,16 +149,16 @@ fn check<'r>(
 ) -> Result<&'r StoreEndpoint, PlanError> {
     let profile = || parts.profile.name.clone();
     let Some(store) = parts.store else {
-        return Err(match outputs.is_empty() {
-            true => HooksError::NoStore { profile: profile() }.into(),
-            false => PipesError::NoStore { profile: profile() }.into(),
-        });
+        if outputs.is_empty() {
+            return Err(HooksError::NoStore { profile: profile() }.into());
+        }
+        return Err(PipesError::NoStore { profile: profile() }.into());
     };
     if let Some(version) = parts.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS) {
-        return Err(match outputs.is_empty() {
-            true => HooksError::TooOld { profile: profile(), version }.into(),
-            false => PipesError::TooOld { version }.into(),
-        });
+        if outputs.is_empty() {
+            return Err(HooksError::TooOld { profile: profile(), version }.into());
+        }
+        return Err(PipesError::TooOld { version }.into());
     }
     if task.run.is_none() && !outputs.is_empty() {
         return Err(PipesError::NoRun.into());

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 /// The spec of a pod whose task submits a job with the name of the pod, and then runs `script`.
 fn spec(script: &str) -> Value {
-    let script = format!("hostname >$BOOTLACE_ABORT; echo $$ >/tmp/pid; {script}");
+    // Kubernetes replaces two dollar signs in a command with one.
+    let script = format!("hostname >$BOOTLACE_ABORT; echo $$$$ >/tmp/pid; {script}");
     json!({
         "restartPolicy": "Never", "terminationGracePeriodSeconds": 10,
         "containers": [{"name": "main", "image": KIT, "command": ["sh", "-c", script]}],
@@ -119,7 +120,9 @@ async fn the_job_of_a_task_is_cancelled_once_however_the_task_is_ended() -> Resu
             }
             pods.evict("evicted", &EvictParams::default()).await?;
             namespace.exec("signalled", "main", &["sh", "-c", "kill -TERM 1"]).await?;
-            namespace.exec("killed", "main", &["sh", "-c", "kill -KILL $(cat /tmp/pid)"]).await?;
+            let killed =
+                namespace.exec("killed", "main", &["sh", "-c", "kill -KILL $(cat /tmp/pid)"]).await?;
+            ensure!(killed.succeeded, "{}", killed.stderr);
             pods.delete("forced", &DeleteParams::default().grace_period(0)).await?;
             let suspended = namespace.pods("batch.kubernetes.io/job-name=suspended").await?;
             left(namespace, &suspended.first().context("the Job has no pod")?.name_any()).await?;

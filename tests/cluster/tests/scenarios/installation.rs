@@ -97,8 +97,8 @@ async fn life(installation: &Installation<'_>) -> Result<()> {
     installation.runs_a_task().await?;
 
     let removal = installation.commands("## Upgrade and removal", 1)?;
-    let [uninstall, runtime_objects, crds_release, crds] =
-        removal.try_into().expect("the README has four commands");
+    let [uninstall, runtime_objects, diagnoses, crds_release, crds] =
+        removal.try_into().expect("the README has five commands");
     installation.run(&uninstall).await?;
     let (name, full_name) = (installation.home.name(), installation.release.full_name());
     let left = [
@@ -116,6 +116,7 @@ async fn life(installation: &Installation<'_>) -> Result<()> {
     assert_eq!(installation.ca().await?, ca);
     installation.run(&uninstall).await?;
     installation.run(&runtime_objects).await?;
+    installation.run(&diagnoses).await?;
     {
         let _lock = CRDS_RELEASE.lock().await;
         installation.run(&crds_release).await?;
@@ -165,7 +166,7 @@ async fn from_the_release_before(installation: &Installation<'_>) -> Result<()> 
 
     let removal = installation.commands("## Upgrade and removal", 1)?;
     let _lock = CRDS_RELEASE.lock().await;
-    for command in removal.iter().take(3) {
+    for command in removal.iter().take(4) {
         installation.run(command).await?;
     }
     installation.leaves(&before, &[]).await
