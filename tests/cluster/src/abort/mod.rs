@@ -78,8 +78,8 @@ pub async fn run(namespace: &Namespace, options: Options) -> Result<()> {
     let requests = remote.requests().await?;
     let count = |request: String| requests.iter().filter(|line| **line == request).count();
     for (pod, ending, _) in runs.iter().filter(|(pod, ..)| !failed.contains(pod)) {
-        // A task that has reported that it is done is about to exit. If a signal hits it in that moment, it is
-        // ended by others.
+        // A task that has reported that it is done is about to exit. If a signal arrives in that moment, it
+        // is ended by others.
         let is_done = count(format!("done/{pod}")) > 0;
         let ended = requests.iter().find(|line| line.starts_with(&format!("ended/{pod} ")));
         let exited = ended.is_none_or(|line| line.contains("exit=0"));

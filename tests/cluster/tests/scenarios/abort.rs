@@ -212,6 +212,8 @@ async fn hooks_before_the_start_can_keep_the_task_from_starting() -> Result<()> 
             let fail = json!({"name": "check", "exec": ["sh", "-c", "echo no $GREETING; exit 3"]});
             let ignored =
                 json!({"name": "slow", "exec": ["sleep", "60"], "timeoutSeconds": 1, "onFailure": "Ignore"});
+            // On standard error, as the output of hooks: a log has no order between the two streams.
+            let task = json!(["sh", "-c", "echo task $GREETING >&2"]);
             let warm = json!({"name": "warm", "exec": echo("warm")});
             let after = json!({"name": "after", "exec": echo("after")});
             let sources = json!([{"name": "settings", "inline": {"env": {"GREETING": "hello"}}}]);
@@ -225,7 +227,7 @@ async fn hooks_before_the_start_can_keep_the_task_from_starting() -> Result<()> 
                     "apiVersion": "v1", "kind": "Pod",
                     "metadata": {"name": name, "labels": {"bootlace.dev/task": profile}},
                     "spec": {"restartPolicy": "Never", "containers": [
-                        {"name": "main", "image": KIT, "command": echo("task")},
+                        {"name": "main", "image": KIT, "command": task},
                     ]},
                 });
                 namespace.create(&pod.to_string()).await?;
