@@ -20,6 +20,7 @@
 //! | [`registry`] | OCI registries | webhook, boot |
 //! | `http` | requests to servers that a profile or a pod names; TLS of clients | webhook, boot, store client |
 //! | `text` | texts of other programs, for messages | all |
+//! | `pod_status` | parts of pods and their Events | monitor, command line |
 //!
 //! Boot, wait and sidecar run in pods and import nothing of the servers; `tests/references/imports.rs` checks
 //! this. The package `bootlace-launch` runs in the container of the task.
@@ -31,6 +32,7 @@ mod http;
 #[cfg(test)]
 mod messages;
 pub mod monitor;
+mod pod_status;
 pub mod process;
 pub mod profile_files;
 pub mod registry;

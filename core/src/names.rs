@@ -64,6 +64,12 @@ pub const ANNOTATION_INIT_IMAGE: &str = "bootlace.dev/init-image";
 pub const ANNOTATION_OVERLAYS: &str = "bootlace.dev/overlays";
 /// Prefix of pod annotations with links of the profile. The name of a link follows.
 pub const ANNOTATION_LINK_PREFIX: &str = "bootlace.dev/link.";
+
+/// The pod annotation with the link `name`.
+#[must_use]
+pub fn link_annotation(name: &str) -> String {
+    format!("{ANNOTATION_LINK_PREFIX}{name}")
+}
 /// Pod annotation, written by the store: the last line of the progress of the task.
 pub const ANNOTATION_PROGRESS: &str = "bootlace.dev/progress";
 /// Annotation of Kubernetes that names the main container of a pod.
@@ -259,7 +265,7 @@ pub const ENV_HOOKS: &str = "BOOTLACE_HOOKS";
 pub const ENV_POD_UID: &str = "BOOTLACE_POD_UID";
 /// Env of a task whose profile has hooks for its end: the path of the file in which it leaves what its abort
 /// needs.
-pub const ENV_ABORT: &str = "BOOTLACE_ABORT";
+pub const ENV_ABORT: &str = layout::ENV_ABORT;
 /// Prefix of the volumes that mount a Secret or `ConfigMap` of a hook into [`CONTAINER_PIPE`]. The position
 /// of the hook follows.
 pub const VOLUME_HOOK_PREFIX: &str = "bootlace-hook-";

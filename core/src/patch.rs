@@ -166,7 +166,7 @@ pub fn signature(signature: String, pod: &Pod<'_>) -> Option<Operation> {
 fn annotate(patch: &mut Patch, plan: &Plan<'_>, pod: &Pod<'_>) -> Result<(), PatchError> {
     let value = serde_json::to_string(&plan.injected)?;
     let links = plan.links.iter();
-    let links = links.map(|(name, link)| (format!("{}{name}", names::ANNOTATION_LINK_PREFIX), link.clone()));
+    let links = links.map(|(name, link)| (names::link_annotation(name), link.clone()));
     let added = std::iter::once((names::ANNOTATION_INJECTED.to_owned(), value)).chain(links);
     if pod.annotations.is_present() {
         for (name, value) in added {

@@ -16,7 +16,7 @@ use crate::hook::http::{Header, Request};
 use crate::hook::url::Url;
 use crate::invocation::{
     EnvDelivery, ExecInvocation, HookInvocation, InitInvocation, OnUnreadable, Place, PrestopInvocation,
-    UsageError,
+    TaskHook, UsageError,
 };
 use task_hooks::HookFlags;
 
@@ -142,50 +142,71 @@ fn exec(words: impl Iterator<Item = OsString>) -> Result<ExecInvocation, UsageEr
 }
 
 fn hook(words: impl Iterator<Item = OsString>) -> Result<HookInvocation, UsageError> {
-    let (mut place, mut hooks) = (PlaceFlags::default(), HookFlags::default());
-    let mut handler = HandlerFlags::default();
-    let mut timeout = None;
+    let mut lifecycle = LifecycleFlags::default();
     let mut env = EnvDelivery::default();
     let mut unreadable = OnUnreadable::default();
     let argv = flags(words, |flag, value| {
         match flag {
             b"unreadable" => unreadable = OnUnreadable::parse(value)?,
-            b"timeout" => timeout = Some(seconds("--timeout", value)?),
             b"env" => env = EnvDelivery::parse(value)?,
-            _ => {
-                return Ok(handler.parse(flag, value)?
-                    || hooks.parse(flag, value)?
-                    || place.parse(flag, value)?);
-            }
+            _ => return lifecycle.parse(flag, value),
         }
         Ok(true)
     })?;
-    let handler = handler.build(argv)?;
-    let timeout = timeout.ok_or_else(|| UsageError::new("flag --timeout is missing"))?;
-    let hooks = hooks.build()?;
-    Ok(HookInvocation { place: place.build()?, timeout, env, unreadable, hooks, handler })
+    let Lifecycle { handler, timeout, hooks, place } = lifecycle.build(argv)?;
+    Ok(HookInvocation { place, timeout, env, unreadable, hooks, handler })
 }
 
 fn prestop(words: impl Iterator<Item = OsString>) -> Result<PrestopInvocation, UsageError> {
-    let (mut place, mut hooks) = (PlaceFlags::default(), HookFlags::default());
-    let mut handler = HandlerFlags::default();
-    let (mut timeout, mut grace) = (None, None);
+    let mut lifecycle = LifecycleFlags::default();
+    let mut grace = None;
     let argv = flags(words, |flag, value| {
         match flag {
-            b"timeout" => timeout = Some(seconds("--timeout", value)?),
             b"grace" => grace = Some(seconds("--grace", value)?),
-            _ => {
-                return Ok(handler.parse(flag, value)?
-                    || hooks.parse(flag, value)?
-                    || place.parse(flag, value)?);
-            }
+            _ => return lifecycle.parse(flag, value),
         }
         Ok(true)
     })?;
-    let handler = handler.build(argv)?;
-    let timeout = timeout.ok_or_else(|| UsageError::new("flag --timeout is missing"))?;
+    let Lifecycle { handler, timeout, hooks, place } = lifecycle.build(argv)?;
     let grace = grace.ok_or_else(|| UsageError::new("flag --grace is missing"))?;
-    Ok(PrestopInvocation { place: place.build()?, timeout, grace, hooks: hooks.build()?, handler })
+    Ok(PrestopInvocation { place, timeout, grace, hooks, handler })
+}
+
+/// The flags that all lifecycle handlers of a container have.
+#[derive(Default)]
+struct LifecycleFlags {
+    place: PlaceFlags,
+    hooks: HookFlags,
+    handler: HandlerFlags,
+    timeout: Option<Duration>,
+}
+
+/// The values of [`LifecycleFlags`].
+struct Lifecycle {
+    handler: Option<Handler>,
+    timeout: Duration,
+    hooks: Vec<TaskHook>,
+    place: Place,
+}
+
+impl LifecycleFlags {
+    fn parse(&mut self, flag: &[u8], value: &OsStr) -> Result<bool, UsageError> {
+        if flag == b"timeout" {
+            self.timeout = Some(seconds("--timeout", value)?);
+            return Ok(true);
+        }
+        Ok(self.handler.parse(flag, value)?
+            || self.hooks.parse(flag, value)?
+            || self.place.parse(flag, value)?)
+    }
+
+    /// The values. The handler can also be the command `argv`.
+    fn build(self, argv: Option<Vec<OsString>>) -> Result<Lifecycle, UsageError> {
+        let handler = self.handler.build(argv)?;
+        let timeout = self.timeout.ok_or_else(|| UsageError::new("flag --timeout is missing"))?;
+        let hooks = self.hooks.build()?;
+        Ok(Lifecycle { handler, timeout, hooks, place: self.place.build()? })
+    }
 }
 
 /// The flags of a handler of the pod.

@@ -1,4 +1,4 @@
-//! The paths of the files from boot, in the container of the task.
+//! The paths of files in the container of the task, and the variable that contains one.
 
 /// The mount path of the boot volume.
 pub const MOUNT: &str = "/bootlace";
@@ -32,3 +32,6 @@ pub const OUT_TMP: &str = "tmp";
 
 /// In [`MOUNT_OUT`]: a file that exists when the image has succeeded.
 pub const OUT_DONE: &str = ".done";
+
+/// The variable with the path of the file in which a task leaves what its abort needs.
+pub const ENV_ABORT: &str = "BOOTLACE_ABORT";

@@ -15,6 +15,7 @@ use futures::AsyncReadExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::{Body, Frame, SizeHint};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
@@ -191,6 +192,11 @@ where
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// The token of the page that follows in a list; `None` after the last page.
+pub(crate) fn next_page(page: ListMeta) -> Option<String> {
+    page.continue_.filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]

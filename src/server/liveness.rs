@@ -70,6 +70,17 @@ impl Heartbeat {
         self.liveness.beats.lock().insert(self.name, Instant::now());
     }
 
+    /// Sleeps, with heartbeats.
+    pub async fn sleep(&self, time: Duration) {
+        let mut remaining = time;
+        while !remaining.is_zero() {
+            self.now();
+            let pause = remaining.min(EVERY);
+            tokio::time::sleep(pause).await;
+            remaining = remaining.saturating_sub(pause);
+        }
+    }
+
     /// The loop has ended as intended, and need not run any more.
     pub fn end(self) {
         self.liveness.beats.lock().remove(self.name);

@@ -10,6 +10,7 @@
 //! | [`memory`] | limits on memory, and their sum |
 //! | [`lease`], [`leadership`] | the replica that does what only one should do |
 //! | [`pipe_pages`] | lists of Pipes, page by page |
+//! | `pod_event` | Events about pods |
 //! | [`tls`] | certificates: issued, stored in Secrets, read from files, replaced while serving |
 //! | [`status`] | the status port: `/healthz`, `/readyz`, `/metrics` |
 //! | [`readiness`] | the parts that are missing |
@@ -30,6 +31,7 @@ pub mod liveness;
 pub mod memory;
 pub mod metrics;
 pub mod pipe_pages;
+pub(crate) mod pod_event;
 pub mod readiness;
 pub mod sampler;
 pub mod status;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
+use super::api_client::next_page;
 use super::{api_client, memory};
 use bootlace_core::names;
 use bootlace_core::output::Pipe;
@@ -98,7 +99,7 @@ impl PipePages {
                 Ok((ControlFlow::Continue(()), page.metadata))
             })
             .await??;
-        cursor.continue_token = metadata.continue_.filter(|token| !token.is_empty());
+        cursor.continue_token = next_page(metadata);
         Ok(if cursor.continue_token.is_some() { flow } else { ControlFlow::Break(()) })
     }
 
@@ -120,7 +121,7 @@ impl PipePages {
             if let Some(remaining) = metadata.remaining_item_count {
                 return Ok(count + remaining);
             }
-            cursor.continue_token = metadata.continue_.filter(|token| !token.is_empty());
+            cursor.continue_token = next_page(metadata);
             if cursor.continue_token.is_none() || count > i64::from(limit) {
                 return Ok(count);
             }

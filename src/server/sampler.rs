@@ -14,10 +14,7 @@ pub struct Sampler {
 
 #[derive(Debug)]
 struct State {
-    /// Lines that are allowed now.
-    available: u32,
-    /// When `available` was last increased.
-    increased: Option<Instant>,
+    bucket: TokenBucket,
     /// Lines that were skipped since the last line that was logged.
     skipped: u64,
 }
@@ -26,25 +23,48 @@ impl Sampler {
     /// Allows `burst` lines at once, and one more per `interval`.
     #[must_use]
     pub fn new(burst: u32, interval: Duration) -> Self {
-        Self { burst, interval, state: Mutex::new(State { available: burst, increased: None, skipped: 0 }) }
+        Self { burst, interval, state: Mutex::new(State { bucket: TokenBucket::full(burst), skipped: 0 }) }
     }
 
     /// Whether a line may be logged now; if so, the number of lines that were skipped since the last one.
     #[must_use]
     pub fn may_log(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock();
-        let increased = *state.increased.get_or_insert(now);
-        let periods = now.saturating_duration_since(increased).as_millis() / self.interval.as_millis().max(1);
-        if let Ok(periods @ 1..) = u32::try_from(periods) {
-            state.available = state.available.saturating_add(periods).min(self.burst);
-            state.increased = Some(now);
-        }
-        if state.available == 0 {
+        if !state.bucket.take(self.burst, self.interval, now) {
             state.skipped = state.skipped.saturating_add(1);
             return None;
         }
-        state.available -= 1;
         Some(std::mem::take(&mut state.skipped))
+    }
+}
+
+/// What is allowed at once, and then one more per interval.
+#[derive(Debug)]
+pub(crate) struct TokenBucket {
+    /// What is allowed now.
+    available: u32,
+    /// When `available` was last increased.
+    increased: Option<Instant>,
+}
+
+impl TokenBucket {
+    /// A bucket with `burst` tokens.
+    pub(crate) fn full(burst: u32) -> Self {
+        Self { available: burst, increased: None }
+    }
+
+    /// Removes a token, and returns whether there was one at `now`. The bucket has at most `burst` tokens, and
+    /// gets one per `interval`.
+    pub(crate) fn take(&mut self, burst: u32, interval: Duration, now: Instant) -> bool {
+        let increased = *self.increased.get_or_insert(now);
+        let periods = now.saturating_duration_since(increased).as_millis() / interval.as_millis().max(1);
+        if let Ok(periods @ 1..) = u32::try_from(periods) {
+            self.available = self.available.saturating_add(periods).min(burst);
+            self.increased = Some(now);
+        }
+        let is_allowed = self.available > 0;
+        self.available = self.available.saturating_sub(1);
+        is_allowed
     }
 }
 

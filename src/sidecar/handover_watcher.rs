@@ -1,11 +1,9 @@
 //! Watches the handover folder of one container.
 
-use std::io;
-
 use bootlace_launch::handover::{Attempt, Folder, HandoverError, Outcome, Output, StoreResult};
 
-use super::OutputError;
 use super::output_store::{OutputFile, OutputObject, OutputStore};
+use super::{OutputError, handover_folder};
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::output::SidecarLifetime;
 
@@ -60,18 +58,9 @@ impl<'a> HandoverWatcher<'a> {
 
     /// The newest attempt, if it was not processed yet.
     fn newest(&self) -> Result<Option<Attempt>, HandoverError> {
-        let Some(folder) = self.folder()? else { return Ok(None) };
+        let Some(folder) = handover_folder(self.root, self.container)? else { return Ok(None) };
         let processed = self.processed.as_ref().map_or(0, |processed| processed.attempt.number());
         Ok(Attempt::newest(&folder)?.filter(|attempt| attempt.number() > processed))
-    }
-
-    /// The folder of the container, after its launcher has created it.
-    fn folder(&self) -> Result<Option<Folder>, HandoverError> {
-        match self.root.folder(self.container) {
-            Ok(folder) => Ok(Some(folder)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(HandoverError::Io { what: "the handover folder", error }),
-        }
     }
 
     /// Returns whether the container exits with 0; `None` if its task has not ended.

@@ -14,6 +14,7 @@
 //! | hooks | [`hooks`] | the hooks of the profile for the end of a task |
 //! | progress | `progress` | passes lines that tasks write to files to the store |
 //! | errors | [`OutputError`] | the message and code of an output that is not stored |
+//! | end | `shutdown` | the signal to terminate, and the grace period |
 //! | run | [`mod@run`] | the process: its configuration, and when it ends |
 //!
 //! The kubelet sends SIGTERM to the sidecar after the task containers have ended, so all outputs are complete
@@ -30,19 +31,17 @@ mod progress;
 pub(crate) mod remote_store;
 pub mod run;
 pub(crate) mod shared_volume;
+mod shutdown;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bootlace_launch::handover::Folder;
+use bootlace_launch::handover::{Folder, HandoverError};
 use futures::future::join_all;
-use tokio::sync::Notify;
-use tokio::time::sleep;
 
 pub use output_error::OutputError;
 pub use output_store::{OutputFile, OutputObject, OutputStore};
@@ -51,6 +50,7 @@ pub use run::{SidecarArgs, run};
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::output::SidecarLifetime;
 use handover_watcher::HandoverWatcher;
+use shutdown::Shutdown;
 
 /// How often a handover folder is polled, which can delay the end of a task. Polling needs a few system calls
 /// on a volume in memory. inotify would have no delay, but the number of its instances is limited (128 for
@@ -81,52 +81,34 @@ pub async fn serve(
     let shutdown = Shutdown::default();
     let watchers = containers
         .iter()
-        .map(|container| shutdown.serve(HandoverWatcher::new(&root, container, lifetime), store));
-    let limit = async {
-        termination.await;
-        shutdown.begin();
-        sleep(grace_period).await;
+        .map(|container| follow(HandoverWatcher::new(&root, container, lifetime), &shutdown, store));
+    let Some(ended) = shutdown.limit(join_all(watchers), termination, grace_period).await else {
+        tracing::warn!("{}", run::not_stored_in_time(grace_period));
+        return Ok(false);
     };
-    tokio::select! {
-        ended = join_all(watchers) => Ok(ended.into_iter().all(|ended| ended)),
-        () = limit => {
-            tracing::warn!("{}", run::not_stored_in_time(grace_period));
-            Ok(false)
+    Ok(ended.into_iter().all(|ended| ended))
+}
+
+/// Serves a container until no more outputs can follow. Returns whether it has ended and will not restart.
+async fn follow(mut watcher: HandoverWatcher<'_>, shutdown: &Shutdown, store: &impl OutputStore) -> bool {
+    loop {
+        // Read before the poll, so that one more poll follows the signal and sees all outputs from before it.
+        let is_last = shutdown.has_begun();
+        watcher.poll(store).await;
+        let has_ended = watcher.has_ended();
+        if is_last || has_ended {
+            return has_ended;
         }
+        shutdown.sleep(if watcher.awaits_exit() { EXIT_POLL_INTERVAL } else { POLL_INTERVAL }).await;
     }
 }
 
-/// Whether the sidecar has received a signal to terminate.
-#[derive(Default)]
-struct Shutdown {
-    begun: Cell<bool>,
-    notify: Notify,
-}
-
-impl Shutdown {
-    fn begin(&self) {
-        self.begun.set(true);
-        self.notify.notify_waiters();
-    }
-
-    /// Serves a container until no more outputs can follow. Returns whether it has ended and will not
-    /// restart.
-    async fn serve(&self, mut watcher: HandoverWatcher<'_>, store: &impl OutputStore) -> bool {
-        loop {
-            // Read before the poll, so that one more poll follows the signal and sees all outputs from before
-            // it.
-            let is_last = self.begun.get();
-            watcher.poll(store).await;
-            let has_ended = watcher.has_ended();
-            if is_last || has_ended {
-                return has_ended;
-            }
-            let pause = if watcher.awaits_exit() { EXIT_POLL_INTERVAL } else { POLL_INTERVAL };
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = self.notify.notified() => {}
-            }
-        }
+/// The folder of a container, after its launcher has created it.
+fn handover_folder(root: &Folder, container: &str) -> Result<Option<Folder>, HandoverError> {
+    match root.folder(container) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(HandoverError::Io { what: "the handover folder", error }),
     }
 }
 

@@ -36,7 +36,11 @@ const TAIL_BYTES: u64 = 4096;
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// Does `work`, and passes on the progress of the tasks until it is done.
-pub(super) async fn beside<T>(config: &SidecarConfig<'_>, token: &Path, work: impl Future<Output = T>) -> T {
+pub(super) async fn report_during<T>(
+    config: &SidecarConfig<'_>,
+    token: &Path,
+    work: impl Future<Output = T>,
+) -> T {
     if config.progress.is_empty() {
         return work.await;
     }

@@ -148,7 +148,7 @@ async fn store(
         let is_supervisor = !launched.is_empty() || !config.supervised.is_empty();
         is_supervisor && outputs && hooks
     };
-    progress::beside(config, &args.store_token, work).await
+    progress::report_during(config, &args.store_token, work).await
 }
 
 /// Runs the hooks of the pod. Returns whether no more can follow.

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 
 use bootlace_launch::handover::{self, Attempt, Kind, Manifest, OneLine, Outcome, Output, StoreResult};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 

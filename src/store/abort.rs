@@ -4,8 +4,6 @@
 //! An `Abort` has no owner: it must outlive a pod that is deleted by force. The
 //! [garbage collector](super::garbage_collector) removes those that are left.
 
-use std::collections::{HashMap, VecDeque};
-
 use bootlace_launch::handover::MAX_ABORT_BYTES;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -14,7 +12,8 @@ use serde_json::json;
 
 use super::api_error::ApiError;
 use super::caller::PodIdentity;
-use crate::server::watch_errors;
+use super::crd_error;
+use super::newest::Newest;
 use crate::store_client::protocol::AbortRequest;
 use bootlace_core::abort::record::AbortProfile;
 use bootlace_core::abort::{Abort, AbortSpec};
@@ -22,6 +21,8 @@ use bootlace_core::code::Code;
 use bootlace_core::names;
 use bootlace_core::output::SidecarConfig;
 
+/// The resource of aborts.
+pub(super) const PLURAL: &str = "aborts";
 /// How often one replica records an abort for a pod: each is a write of the API server. The sidecar sends a
 /// change at most once a second, and a task leaves an ID once for each remote job.
 const MAX_CHANGES: u32 = 512;
@@ -34,12 +35,8 @@ pub struct AbortRecorder {
     changes: Mutex<Changes>,
 }
 
-#[derive(Debug, Default)]
-struct Changes {
-    by_pod: HashMap<String, u32>,
-    /// The UIDs, oldest first.
-    order: VecDeque<String>,
-}
+/// The number of changes by the UID of the pod.
+type Changes = Newest<String, u32, MAX_PODS>;
 
 impl AbortRecorder {
     /// Records with the permissions of `client`.
@@ -61,7 +58,7 @@ impl AbortRecorder {
         request: AbortRequest,
     ) -> Result<bool, ApiError> {
         check_size(&request)?;
-        self.changes.lock().count(&id.uid)?;
+        count(&mut self.changes.lock(), &id.uid)?;
         let aborts: Api<Abort> = Api::namespaced(self.client.clone(), &id.namespace);
         let wanted = abort(id, config, container, request);
         match aborts.create(&PostParams::default(), &wanted).await {
@@ -93,24 +90,14 @@ impl AbortRecorder {
     }
 }
 
-impl Changes {
-    fn count(&mut self, uid: &str) -> Result<(), ApiError> {
-        if let Some(changes) = self.by_pod.get_mut(uid) {
-            if *changes >= MAX_CHANGES {
-                return Err(quota_exceeded());
-            }
-            *changes += 1;
-            return Ok(());
-        }
-        if self.order.len() >= MAX_PODS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.by_pod.remove(&oldest);
-        }
-        self.order.push_back(uid.to_owned());
-        self.by_pod.insert(uid.to_owned(), 1);
-        Ok(())
+/// Counts a change of a pod.
+fn count(changes: &mut Changes, uid: &str) -> Result<(), ApiError> {
+    match changes.get_mut(uid) {
+        Some(count) if *count >= MAX_CHANGES => return Err(quota_exceeded()),
+        Some(count) => *count += 1,
+        None => changes.add(uid.to_owned(), 1),
     }
+    Ok(())
 }
 
 pub(crate) fn quota_exceeded() -> ApiError {
@@ -171,7 +158,7 @@ pub fn abort(id: &PodIdentity, config: &SidecarConfig<'_>, container: &str, requ
                 name: config.profile.name.clone(),
                 generation: config.profile.generation,
             },
-            task: config.task.clone().into(),
+            task: config.task.clone(),
             text,
         },
         status: None,
@@ -181,27 +168,7 @@ pub fn abort(id: &PodIdentity, config: &SidecarConfig<'_>, container: &str, requ
 fn failed(verb: &str, id: &PodIdentity, container: &str, error: &kube::Error) -> ApiError {
     let problem =
         format!("failed to {verb} the Abort of container {container:?} of pod {}/{}", id.namespace, id.name);
-    if is_crd_missing(error) {
-        return ApiError::new(Code::PipeCrdOutdated, describe(&problem, error));
-    }
-    ApiError::from_api(&problem, error)
-}
-
-/// The message of a failed request about Aborts.
-pub(crate) fn describe(problem: &str, error: &kube::Error) -> String {
-    if is_crd_missing(error) {
-        return format!(
-            "{problem}: the API server has no resource aborts.bootlace.dev: install the CRD (crds/aborts.yaml in the chart)"
-        );
-    }
-    watch_errors::describe_api_error(problem, error)
-}
-
-/// Helm installs CRDs only once, so after an upgrade the CRD of Aborts can be missing.
-pub(super) fn is_crd_missing(error: &kube::Error) -> bool {
-    // If the API server has the resource, the message contains the quoted name of the object that it did not
-    // find.
-    matches!(error, kube::Error::Api(status) if status.code == 404 && !status.message.contains('"'))
+    crd_error::api_error(PLURAL, &problem, error)
 }
 
 #[cfg(test)]
@@ -211,13 +178,13 @@ mod tests {
     #[test]
     fn a_pod_that_changes_its_record_again_and_again_is_refused() {
         let mut changes = Changes::default();
-        assert!((0..MAX_CHANGES).all(|_| changes.count("a").is_ok()));
-        let error = changes.count("a").unwrap_err();
+        assert!((0..MAX_CHANGES).all(|_| count(&mut changes, "a").is_ok()));
+        let error = count(&mut changes, "a").unwrap_err();
         assert!(error.is_final() && error.code == Code::AbortQuotaExceeded, "{error}");
         for pod in 0..10_000 {
-            changes.count(&pod.to_string()).unwrap();
+            count(&mut changes, &pod.to_string()).unwrap();
         }
-        assert!(changes.by_pod.len() <= MAX_PODS && changes.order.len() == changes.by_pod.len());
+        assert!(changes.len() <= MAX_PODS);
     }
 
     #[test]

@@ -1,25 +1,21 @@
 //! The Events about boot, wait, outputs and hooks. They are recorded on the pod, where `kubectl describe`,
 //! Airflow and others show them. Pure functions.
 
-use std::collections::{HashMap, VecDeque};
-
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::ObjectMeta;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::authorize;
 use super::caller::PodIdentity;
+use super::newest::Newest;
+use crate::server::pod_event::{self, EventContent};
 use crate::store_client::protocol::{EventKind, EventRequest, MAX_NOTE_BYTES};
 use crate::text;
 use bootlace_core::code::truncate;
 use bootlace_core::names;
 
-/// The API server accepts up to 128 bytes in `reportingInstance`.
-const MAX_INSTANCE_BYTES: usize = 128;
 /// Leaves space for the hash in the name of an object, which can have 253 bytes.
 const MAX_BASE_BYTES: usize = 230;
 /// Later boots of a pod share the Event of this boot, so that a task that never boots successfully creates
@@ -75,15 +71,8 @@ const MAX_PODS: usize = 4096;
 /// outcome.
 #[derive(Debug, Default)]
 pub struct EventQuota {
-    sent: Mutex<SentNotes>,
-}
-
-#[derive(Debug, Default)]
-struct SentNotes {
     /// Hashes of the notes of a pod and an outcome.
-    by_pod: HashMap<(String, &'static str), Vec<u64>>,
-    /// The keys, oldest first.
-    order: VecDeque<(String, &'static str)>,
+    sent: Mutex<Newest<(String, &'static str), Vec<u64>, MAX_PODS>>,
 }
 
 impl EventQuota {
@@ -97,7 +86,7 @@ impl EventQuota {
         }
         let mut sent = self.sent.lock();
         let (key, hash) = ((id.uid.clone(), outcome.reason()), note_hash(note));
-        if let Some(notes) = sent.by_pod.get_mut(&key) {
+        if let Some(notes) = sent.get_mut(&key) {
             if notes.contains(&hash) {
                 return true;
             }
@@ -107,13 +96,7 @@ impl EventQuota {
             }
             return has_room;
         }
-        if sent.order.len() >= MAX_PODS
-            && let Some(oldest) = sent.order.pop_front()
-        {
-            sent.by_pod.remove(&oldest);
-        }
-        sent.order.push_back(key.clone());
-        sent.by_pod.insert(key, vec![hash]);
+        sent.add(key, vec![hash]);
         true
     }
 }
@@ -128,32 +111,21 @@ pub fn event(report: &EventRequest, id: &PodIdentity, pod: &Pod, now: Timestamp)
         EventKind::Booted | EventKind::Failed => authorize::earlier_boots(pod).min(MAX_BOOTS).into(),
         _ => note_hash(note),
     };
-    Event {
-        metadata: ObjectMeta {
-            name: Some(name(*outcome, id, discriminator)),
-            namespace: Some(id.namespace.clone()),
-            labels: Some([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())].into()),
-            ..ObjectMeta::default()
-        },
-        type_: Some(outcome.kind().to_owned()),
-        reason: Some(outcome.reason().to_owned()),
-        action: Some(action.to_owned()),
+    EventContent {
+        namespace: &id.namespace,
+        pod: &id.name,
+        uid: &id.uid,
+        name: name(*outcome, id, discriminator),
+        type_: outcome.kind(),
+        reason: outcome.reason(),
+        action,
         // A code at its end is kept.
-        note: Some(text::one_line(&truncate(note, MAX_NOTE_BYTES))),
-        regarding: Some(ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            namespace: Some(id.namespace.clone()),
-            name: Some(id.name.clone()),
-            uid: Some(id.uid.clone()),
-            field_path: Some(format!("spec.initContainers{{{container}}}")),
-            ..ObjectReference::default()
-        }),
-        reporting_controller: Some(controller.to_owned()),
-        reporting_instance: Some(prefix(&id.name, MAX_INSTANCE_BYTES).to_owned()),
-        event_time: Some(MicroTime(now)),
-        ..Event::default()
+        note: text::one_line(&truncate(note, MAX_NOTE_BYTES)),
+        field_path: Some(format!("spec.initContainers{{{container}}}")),
+        controller,
+        instance: &id.name,
     }
+    .at(now)
 }
 
 /// Selects the Event of a note. Equal notes have the same Event, in all replicas.
@@ -167,12 +139,8 @@ fn name(outcome: EventKind, id: &PodIdentity, discriminator: u64) -> String {
         .chain_update(outcome.reason())
         .chain_update(discriminator.to_be_bytes())
         .finalize();
-    let base = prefix(&id.name, MAX_BASE_BYTES).trim_end_matches(['.', '-']);
+    let base = pod_event::base_name(&id.name, MAX_BASE_BYTES);
     format!("{base}.{}", hex::encode(hash.split_at(8).0))
-}
-
-fn prefix(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -251,8 +219,7 @@ mod tests {
             assert!(sent("one", 0) && !sent("one", 2000) && sent("other", 2000));
             assert_eq!((0..10_000).filter(|pod| sent(&format!("many {pod}"), 0)).count(), 10_000);
         }
-        let sent = quota.sent.lock();
-        assert!(sent.by_pod.len() <= MAX_PODS && sent.order.len() == sent.by_pod.len());
+        assert!(quota.sent.lock().len() <= MAX_PODS);
     }
 
     #[test]

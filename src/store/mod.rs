@@ -15,6 +15,7 @@
 //! | authorize | [`authorize`] | what the signed configuration of the pod allows (pure) |
 //! | | [`signing`] | the keys that verify the signature |
 //! | limit | `request_quota` | concurrent requests of one pod and one namespace |
+//! | | `newest` | the counts of the newest pods |
 //! | read | `body` | the request body, with limits on size and time |
 //! | create | [`mod@env`] | the Secret with the boot env of a pod (pure) |
 //! | | [`pipe`] | the Pipe of an output of a task, and the object that it owns |
@@ -23,7 +24,7 @@
 //! | | [`progress`] | the annotation with the progress of a task |
 //! | respond | [`api`] | the routes |
 //! | | `audit` | one audit line for each request |
-//! | | [`api_error`] | error responses |
+//! | | [`api_error`], `crd_error` | error responses |
 //! | clean up | [`garbage_collector`] | removes expired Pipes and Aborts, in one replica, which holds a Lease |
 //!
 //! [`crate::store_client`] has the protocol and the client. [`args`], [`mod@run`] and [`metrics`] are the
@@ -40,10 +41,12 @@ mod audit;
 pub mod authorize;
 pub(crate) mod body;
 pub mod caller;
+pub(crate) mod crd_error;
 pub mod env;
 pub mod event;
 pub mod garbage_collector;
 pub mod metrics;
+mod newest;
 pub mod pipe;
 mod pods;
 pub mod progress;

@@ -3,19 +3,19 @@
 //! The store writes it through the subresource `status`, which reaches annotations, labels and the status of
 //! a pod, but not its spec (`podStatusStrategy` in kubernetes/kubernetes, pkg/registry/core/pod/strategy.go).
 
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::api_error::ApiError;
 use super::authorize;
 use super::caller::PodIdentity;
+use super::newest::Newest;
+use crate::server::sampler::TokenBucket;
 use bootlace_core::code::Code;
 use bootlace_core::names;
 use bootlace_core::output::SidecarConfig;
@@ -34,55 +34,21 @@ const MAX_PODS: usize = 16_384;
 pub struct ProgressWriter {
     /// Whether the installation allows it.
     is_allowed: bool,
-    changed: Mutex<Changed>,
+    changes: Mutex<Changes>,
 }
 
-/// The changes that pods have left.
-#[derive(Debug, Default)]
-struct Changed {
-    by_pod: HashMap<String, Budget>,
-    /// The pods, oldest first.
-    order: VecDeque<String>,
-}
+/// The changes that pods have left, by their UIDs.
+type Changes = Newest<String, TokenBucket, MAX_PODS>;
 
-/// The changes that a pod has left.
-#[derive(Debug)]
-struct Budget {
-    left: u32,
-    /// When it got the last one.
-    since: Instant,
-}
-
-impl Budget {
-    /// Uses a change, if there is one.
-    fn take(&mut self, now: Instant) -> bool {
-        let earned = now.duration_since(self.since).as_secs() / INTERVAL.as_secs();
-        let earned = u32::try_from(earned).unwrap_or(u32::MAX);
-        self.left = self.left.saturating_add(earned).min(BURST);
-        if earned > 0 {
-            self.since = now;
-        }
-        let may = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        may
+/// Whether the pod may be changed now. If so, it counts as changed.
+fn may_change(changes: &mut Changes, uid: &str, now: Instant) -> bool {
+    if let Some(bucket) = changes.get_mut(uid) {
+        return bucket.take(BURST, INTERVAL, now);
     }
-}
-
-impl Changed {
-    /// Whether the pod may be changed now. If so, it counts as changed.
-    fn may_change(&mut self, uid: &str, now: Instant) -> bool {
-        if let Some(budget) = self.by_pod.get_mut(uid) {
-            return budget.take(now);
-        }
-        if self.order.len() >= MAX_PODS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.by_pod.remove(&oldest);
-        }
-        self.order.push_back(uid.to_owned());
-        self.by_pod.insert(uid.to_owned(), Budget { left: BURST - 1, since: now });
-        true
-    }
+    let mut bucket = TokenBucket::full(BURST);
+    let is_allowed = bucket.take(BURST, INTERVAL, now);
+    changes.add(uid.to_owned(), bucket);
+    is_allowed
 }
 
 impl ProgressWriter {
@@ -124,7 +90,7 @@ impl ProgressWriter {
         line: &str,
     ) -> Result<&'static str, ApiError> {
         let Some(line) = progress::clean(line) else { return Ok("ignored: the line is empty") };
-        if !self.changed.lock().may_change(&id.uid, Instant::now()) {
+        if !may_change(&mut self.changes.lock(), &id.uid, Instant::now()) {
             return Ok("ignored: too soon after the last change");
         }
         let pods: Api<Pod> = Api::namespaced(client, &id.namespace);
@@ -145,16 +111,17 @@ mod tests {
 
     #[test]
     fn changes_of_a_pod_have_a_pace_and_memory_is_bounded() {
-        let (mut changed, now) = (Changed::default(), Instant::now());
-        let mut at = |pod: &str, second: u64| changed.may_change(pod, now + Duration::from_secs(second));
+        let (mut changes, now) = (Changes::default(), Instant::now());
+        let mut at =
+            |pod: &str, second: u64| may_change(&mut changes, pod, now + Duration::from_secs(second));
         // Three at once, and then one every four seconds.
         let seconds: Vec<_> = (0..20).filter(|second| at("a", *second)).collect();
         assert_eq!(seconds, [0, 1, 2, 4, 8, 12, 16]);
         // The pace of the sidecar, with a last line.
         assert!([0, 5, 10, 15, 20, 21].into_iter().all(|second| at("b", second)));
         for pod in 0..2 * MAX_PODS {
-            assert!(changed.may_change(&pod.to_string(), now));
+            assert!(may_change(&mut changes, &pod.to_string(), now));
         }
-        assert!(changed.order.len() == MAX_PODS && changed.by_pod.len() == MAX_PODS);
+        assert_eq!(changes.len(), MAX_PODS);
     }
 }

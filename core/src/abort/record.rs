@@ -47,7 +47,7 @@ pub struct AbortSpec {
     /// The profile with the hooks. Required.
     pub profile: AbortProfile,
     /// Identity of the task. Required.
-    pub task: AbortTask,
+    pub task: Identity,
     /// What the task wrote to the file in `BOOTLACE_ABORT`. Not set if it has written nothing, and the hooks
     /// do not need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,47 +64,6 @@ pub struct AbortProfile {
     pub name: String,
     /// Generation of the profile that the pod was injected with; 0 for a profile from a file. Required.
     pub generation: i64,
-}
-
-/// Identity of a task, as far as its pod contains it.
-#[derive(JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
-pub struct AbortTask {
-    /// Short name of the scheduler.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scheduler: Option<String>,
-    /// Workflow: a DAG, workflow template or pipeline.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workflow: Option<String>,
-    /// Run of the workflow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub run: Option<String>,
-    /// Task of the workflow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task: Option<String>,
-    /// Attempt of the task, as the scheduler counts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attempt: Option<String>,
-    /// Index in a mapped or indexed task.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub map_index: Option<String>,
-    /// Time for which the run is scheduled (RFC 3339, in UTC).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scheduled_time: Option<String>,
-}
-
-impl From<Identity> for AbortTask {
-    fn from(identity: Identity) -> Self {
-        let Identity { scheduler, workflow, run, task, attempt, map_index, scheduled_time } = identity;
-        Self { scheduler, workflow, run, task, attempt, map_index, scheduled_time }
-    }
-}
-
-impl From<AbortTask> for Identity {
-    fn from(recorded: AbortTask) -> Self {
-        let AbortTask { scheduler, workflow, run, task, attempt, map_index, scheduled_time } = recorded;
-        Self { scheduler, workflow, run, task, attempt, map_index, scheduled_time }
-    }
 }
 
 /// Status of the Abort.
@@ -147,7 +106,7 @@ impl Abort {
     pub fn event(&self) -> HookEvent {
         let AbortSpec { pod, pod_uid, container, start, profile: _, task, text } = self.spec.clone();
         HookEvent {
-            task: task.into(),
+            task,
             namespace: self.metadata.namespace.clone().unwrap_or_default(),
             pod,
             pod_uid,

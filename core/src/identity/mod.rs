@@ -20,6 +20,7 @@ mod scheduler;
 pub mod spec;
 mod table;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use error::InvalidSchedulers;
@@ -29,7 +30,7 @@ pub(crate) use table::identify;
 
 /// Identity of a task, as far as its pod contains it. Values are as the scheduler wrote them: label values
 /// may have lost characters that are not allowed in labels.
-#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Identity {
     /// Short name of the scheduler.

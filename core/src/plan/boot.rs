@@ -17,7 +17,12 @@ pub(super) fn volumes(profile: &BootProfileSpec, settings: &InstallationSettings
         empty_dir: Some(core::EmptyDirVolumeSource::default()),
         ..core::Volume::default()
     });
-    [memory_volume(names::VOLUME, profile)].into_iter().chain(token).chain(sources).chain(data).collect()
+    [memory_volume(names::VOLUME, &*profile.volume.size_limit)]
+        .into_iter()
+        .chain(token)
+        .chain(sources)
+        .chain(data)
+        .collect()
 }
 
 /// The boot container without its env and resources, which are specific to a pod.

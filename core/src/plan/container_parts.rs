@@ -35,8 +35,9 @@ pub(super) fn read_only_mount(volume: &str, path: &str) -> core::VolumeMount {
     core::VolumeMount { read_only: Some(true), ..writable_mount(volume, path) }
 }
 
-/// An emptyDir in memory with the size limit of the profile.
-pub(super) fn memory_volume(name: &str, profile: &BootProfileSpec) -> core::Volume {
+/// An emptyDir in memory. A program that exceeds the size limit gets an error; on a disk, it would evict the
+/// pod.
+pub(super) fn memory_volume(name: &str, size_limit: impl Into<String>) -> core::Volume {
     core::Volume {
         name: name.to_owned(),
         empty_dir: Some(core::EmptyDirVolumeSource {
@@ -44,7 +45,7 @@ pub(super) fn memory_volume(name: &str, profile: &BootProfileSpec) -> core::Volu
             // kubelet mounts the volume with `noswap` on kernels that support it (6.4 and later);
             // docs/memory.md describes other options.
             medium: Some("Memory".to_owned()),
-            size_limit: Some(resource::Quantity(profile.volume.size_limit.clone())),
+            size_limit: Some(resource::Quantity(size_limit.into())),
             ..Default::default()
         }),
         ..core::Volume::default()

@@ -84,16 +84,8 @@ fn hook_command(
     }
     words.extend(launcher::hooks(&profile.hooks.post_launch));
     // The seconds of a `sleep` handler are added: otherwise they could exceed the timeout.
-    let sleep = match &container.post_start {
-        Some(LifecycleHandler::Sleep(seconds)) => u32::try_from(*seconds).unwrap_or_default(),
-        _ => 0,
-    };
+    let sleep = container.post_start.as_ref().map_or(0, LifecycleHandler::sleep_seconds);
     words.push(format!("--timeout={}", hook.timeout_seconds.saturating_add(sleep)));
-    let handler = launcher::handler(container.post_start.as_ref()).map_err(|handler| PlanError::Handler {
-        container: container.name.to_owned(),
-        field: "postStart",
-        handler,
-    })?;
-    words.extend(handler);
+    words.extend(launcher::handler(container, "postStart", container.post_start.as_ref())?);
     Ok(words)
 }

@@ -72,7 +72,7 @@ pub(super) fn volumes(settings: &InitImage, profile: &BootProfileSpec) -> Vec<co
         }),
         ..core::Volume::default()
     });
-    [memory_volume(names::VOLUME_OUT, profile)].into_iter().chain(secrets).collect()
+    [memory_volume(names::VOLUME_OUT, &*profile.volume.size_limit)].into_iter().chain(secrets).collect()
 }
 
 fn secret_volume(position: usize) -> String {

@@ -2,6 +2,7 @@
 
 use bootlace_launch::termination;
 
+use super::PlanError;
 use crate::names;
 use crate::pod::{Container, HttpGet, LifecycleHandler};
 use crate::profile::hooks::{CommandHook, OnFailure};
@@ -46,11 +47,15 @@ pub(super) fn hooks(hooks: &[CommandHook]) -> impl Iterator<Item = String> {
     })
 }
 
-/// The words of a handler of the pod, which are the last of a command of the launcher.
+/// The words of the handler in `field` of a container, which are the last of a command of the launcher.
 ///
 /// # Errors
-/// The launcher cannot run this kind of handler, which is returned.
-pub(super) fn handler(handler: Option<&LifecycleHandler<'_>>) -> Result<Vec<String>, &'static str> {
+/// The launcher cannot run this kind of handler.
+pub(super) fn handler(
+    container: &Container<'_>,
+    field: &'static str,
+    handler: Option<&LifecycleHandler<'_>>,
+) -> Result<Vec<String>, PlanError> {
     match handler {
         None => Ok(Vec::new()),
         Some(LifecycleHandler::Exec(command)) => {
@@ -58,7 +63,9 @@ pub(super) fn handler(handler: Option<&LifecycleHandler<'_>>) -> Result<Vec<Stri
         }
         Some(LifecycleHandler::Sleep(seconds)) => Ok(vec![format!("--sleep={seconds}")]),
         Some(LifecycleHandler::HttpGet(get)) => Ok(http_flags(get).collect()),
-        Some(LifecycleHandler::Other(kind)) => Err(kind),
+        Some(LifecycleHandler::Other(handler)) => {
+            Err(PlanError::Handler { container: container.name.to_owned(), field, handler })
+        }
     }
 }
 

@@ -24,8 +24,7 @@ pub(super) struct Links {
 pub(super) fn plan<'c>(pod: &Pod<'_>, profile: &Profile, context: impl Fn() -> &'c Context) -> Links {
     let mut planned = Links { links: BTreeMap::new(), warnings: Vec::new() };
     for (name, text) in &profile.spec.links {
-        let annotation = format!("{}{name}", names::ANNOTATION_LINK_PREFIX);
-        if pod.annotations.get(&annotation).is_some() {
+        if pod.annotations.get(&names::link_annotation(name)).is_some() {
             continue;
         }
         match links::render(text, context()) {

@@ -47,22 +47,14 @@ pub(super) fn plan(
     command.extend(launcher::hooks(hooks));
     command.push(format!("--timeout={budget}"));
     command.push(format!("--grace={grace}"));
-    let handler = launcher::handler(container.pre_stop.as_ref()).map_err(|handler| PlanError::Handler {
-        container: container.name.to_owned(),
-        field: "preStop",
-        handler,
-    })?;
-    command.extend(handler);
+    command.extend(launcher::handler(container, "preStop", container.pre_stop.as_ref())?);
     Ok(Some(Prestop { command, warning }))
 }
 
 /// The seconds for all hooks together: half of the grace period, or what a `sleep` of the pod leaves of it.
 /// The rest is for the handler of the pod and the task.
 fn budget(container: &Container<'_>, grace: u32) -> u32 {
-    let sleep = match &container.pre_stop {
-        Some(LifecycleHandler::Sleep(seconds)) => u32::try_from(*seconds).unwrap_or_default(),
-        _ => 0,
-    };
+    let sleep = container.pre_stop.as_ref().map_or(0, LifecycleHandler::sleep_seconds);
     (grace / 2).min(grace.saturating_sub(sleep).saturating_sub(MARGIN_SECONDS)).max(1)
 }
 

@@ -5,9 +5,9 @@
 use std::borrow::Cow;
 
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
+use super::container_parts::memory_volume;
 use super::pipes::SharedVolumes;
 use super::task_mounts::AddedMount;
 use super::{PreparedProfile, Version};
@@ -15,7 +15,7 @@ use crate::names;
 use crate::output::sidecar_config::ProgressFile;
 use crate::pod::Container;
 
-/// Size limit of the volume. The sidecar empties files long before, and a task that is faster gets an error.
+/// Size limit of the volume. The sidecar empties files long before that.
 const VOLUME_SIZE: &str = "1Mi";
 
 /// The variable in which Argo Workflows names a file for the progress of its task.
@@ -64,7 +64,7 @@ fn missing(prepared: &PreparedProfile) -> Option<String> {
                 .to_owned(),
         );
     }
-    let old = prepared.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS)?;
+    let old = Version::without_native_sidecars(prepared.kubernetes)?;
     Some(format!(
         "Kubernetes {} or later is required for native sidecars, and the API server has version {old}: upgrade the cluster",
         Version::NATIVE_SIDECARS
@@ -103,14 +103,5 @@ pub(super) fn mount() -> Value {
 
 /// The volume with the files.
 pub(super) fn volume() -> core::Volume {
-    core::Volume {
-        name: names::VOLUME_PROGRESS.to_owned(),
-        empty_dir: Some(core::EmptyDirVolumeSource {
-            // On a disk, a size limit evicts the pod. In memory, the task gets an error.
-            medium: Some("Memory".to_owned()),
-            size_limit: Some(Quantity(VOLUME_SIZE.to_owned())),
-            ..Default::default()
-        }),
-        ..core::Volume::default()
-    }
+    memory_volume(names::VOLUME_PROGRESS, VOLUME_SIZE)
 }

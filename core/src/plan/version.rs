@@ -20,6 +20,11 @@ impl Version {
     /// `restartPolicy` of the container, and the pod would never start.
     pub const NATIVE_SIDECARS: Self = Self { major: 1, minor: 29 };
 
+    /// The version of a cluster, if it is known and does not support native sidecars.
+    pub(super) fn without_native_sidecars(kubernetes: Option<Self>) -> Option<Self> {
+        kubernetes.filter(|version| *version < Self::NATIVE_SIDECARS)
+    }
+
     /// Parses the response of an API server at `/version`. Some add a suffix to the minor version: `34+`.
     #[must_use]
     pub fn read(major: &str, minor: &str) -> Option<Self> {

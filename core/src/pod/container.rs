@@ -100,6 +100,17 @@ pub enum LifecycleHandler<'a> {
     Other(&'static str),
 }
 
+impl LifecycleHandler<'_> {
+    /// How long it sleeps; 0 for other kinds. The API server accepts no negative value.
+    #[must_use]
+    pub fn sleep_seconds(&self) -> u32 {
+        match self {
+            Self::Sleep(seconds) => u32::try_from(*seconds).unwrap_or_default(),
+            _ => 0,
+        }
+    }
+}
+
 /// A `httpGet` handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpGet<'a> {

@@ -2,6 +2,11 @@
 
 use url::Url;
 
+/// The fixed part of an address: scheme, host and the start of the path, without user and query.
+pub(super) const BASE_PATTERN: &str = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$";
+/// The rest of the path, which can contain expressions of templates.
+pub(super) const PATH_PATTERN: &str = "^([^?#\\s]|[{][{%#][^}]*[}])*$";
+
 /// A URL is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{url:?} is not a valid URL: {reason}")]

@@ -6,7 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::remote::Client;
+use super::address;
+use super::remote::{Client, json_type};
 use super::rule::{self, CelRule, Validated};
 
 /// Hooks of a task, in order.
@@ -163,11 +164,11 @@ pub struct HookRequest {
     pub method: HookMethod,
     /// Scheme, host and fixed start of the path, without user and query: `https://spark.example.com/v1`.
     /// Required.
-    #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"))]
+    #[schemars(length(max = 2048), regex(pattern = address::BASE_PATTERN))]
     pub url: String,
     /// Rest of the path, URL-encoded. Can be a template.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 2048), regex(pattern = "^([^?#\\s]|[{][{%#][^}]*[}])*$"))]
+    #[schemars(length(max = 2048), regex(pattern = address::PATH_PATTERN))]
     pub path: String,
     /// Query parameters by name, as plain text: the sidecar encodes them. Each value can be a template. At
     /// most 16.
@@ -187,10 +188,6 @@ pub struct HookRequest {
     /// attempt that failed is repeated in the grace period of the pod.
     #[serde(default)]
     pub client: Client,
-}
-
-fn json_type() -> String {
-    "application/json".to_owned()
 }
 
 fn is_json_type(content_type: &str) -> bool {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::address;
 use super::remote::{Archive, Ca, Client, JsonPart};
 use super::rule::{self, CelRule, Validated};
 use super::targets::{PATH, cel_is_path, is_path, is_template};
@@ -123,7 +124,7 @@ pub struct S3 {
     /// Scheme and host of a store with the protocol of S3: `https://minio.example.com:9000`. Defaults to the
     /// endpoint of Amazon S3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"))]
+    #[schemars(length(max = 2048), regex(pattern = address::BASE_PATTERN))]
     pub endpoint: Option<String>,
     /// Whether the name of the bucket is part of the host (`https://BUCKET.s3.example.com/`) instead of the
     /// path. Defaults to false.
@@ -140,7 +141,7 @@ pub struct Gcs {
     pub bucket: String,
     /// Scheme and host of a store with the same protocol. Defaults to the endpoint of Google Cloud Storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"))]
+    #[schemars(length(max = 2048), regex(pattern = address::BASE_PATTERN))]
     pub endpoint: Option<String>,
 }
 
@@ -157,7 +158,7 @@ pub struct Azure {
     /// Scheme, host and path before the name of the container: `http://azurite:10000/devstoreaccount1`.
     /// Defaults to `https://ACCOUNT.blob.core.windows.net`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"))]
+    #[schemars(length(max = 2048), regex(pattern = address::BASE_PATTERN))]
     pub endpoint: Option<String>,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::address;
 use super::mounted::SourceTarget;
 use super::rule::{self, CelRule, Validated};
 use super::size::Size;
@@ -44,11 +45,11 @@ pub struct Http {
     pub method: Method,
     /// Scheme, host and fixed start of the path, without user and query: `https://assets.example.com/v1`.
     /// Required.
-    #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"))]
+    #[schemars(length(max = 2048), regex(pattern = address::BASE_PATTERN))]
     pub url: String,
     /// Rest of the path, URL-encoded. Can be a template.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 2048), regex(pattern = "^([^?#\\s]|[{][{%#][^}]*[}])*$"))]
+    #[schemars(length(max = 2048), regex(pattern = address::PATH_PATTERN))]
     pub path: String,
     /// Query parameters by name, as plain text: boot encodes them. Each value can be a template. At most 64.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -103,7 +104,7 @@ impl Validated for Http {
     ];
 }
 
-fn json_type() -> String {
+pub(super) fn json_type() -> String {
     "application/json".to_owned()
 }
 
@@ -385,7 +386,7 @@ impl Ca {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Optimus {
     /// Scheme and host of the server, and the path before `/api`: `http://optimus.data:9100`. Required.
-    #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"))]
+    #[schemars(length(max = 2048), regex(pattern = address::BASE_PATTERN))]
     pub host: String,
     /// Project. Can be a template. Required.
     #[schemars(length(min = 1, max = 1024))]

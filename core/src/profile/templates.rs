@@ -211,17 +211,8 @@ impl Templated for Inline {
 
 impl Templated for Http {
     fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
-        fixed("http.url", &self.url, ADDRESS)?;
-        fields.text("http.path", &mut self.path, Slot::UrlPath)?;
-        self.query.keys().try_for_each(|name| fixed("name in http.query", name, NAME))?;
-        // Boot encodes the query, so values are plain text here.
-        fields.values("http.query", &mut self.query, Slot::Text)?;
-        if let Some(body) = &mut self.body {
-            match body_slot(&self.content_type) {
-                Some(slot) => fields.text("http.body", body, slot)?,
-                None => fixed("http.body", body, BODY)?,
-            }
-        }
+        let content = self.body.as_mut().map(|body| (body, &*self.content_type));
+        request(fields, &self.url, &mut self.path, &mut self.query, content)?;
         if let Some(file) = &mut self.file {
             fields.text("http.file", file, Slot::FilePath)?;
         }
@@ -238,18 +229,29 @@ impl Templated for Http {
 
 impl Templated for HookRequest {
     fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
-        fixed("http.url", &self.url, ADDRESS)?;
-        fields.text("http.path", &mut self.path, Slot::UrlPath)?;
-        self.query.keys().try_for_each(|name| fixed("name in http.query", name, NAME))?;
-        // The sidecar encodes the query, so values are plain text here.
-        fields.values("http.query", &mut self.query, Slot::Text)?;
-        if let Some(body) = &mut self.body {
-            match body_slot(&self.content_type) {
-                Some(slot) => fields.text("http.body", body, slot)?,
-                None => fixed("http.body", body, BODY)?,
-            }
-        }
+        let content = self.body.as_mut().map(|body| (body, &*self.content_type));
+        request(fields, &self.url, &mut self.path, &mut self.query, content)?;
         self.client.templates(fields)
+    }
+}
+
+/// The parts of a request to an address of the profile. `content` is its body and the type of the body.
+fn request(
+    fields: &mut TemplateFields<'_, '_>,
+    url: &str,
+    path: &mut String,
+    query: &mut BTreeMap<String, String>,
+    content: Option<(&mut String, &str)>,
+) -> Visited {
+    fixed("http.url", url, ADDRESS)?;
+    fields.text("http.path", path, Slot::UrlPath)?;
+    query.keys().try_for_each(|name| fixed("name in http.query", name, NAME))?;
+    // The query is encoded when it is sent, so values are plain text here.
+    fields.values("http.query", query, Slot::Text)?;
+    match content.map(|(body, content_type)| (body_slot(content_type), body)) {
+        Some((Some(slot), body)) => fields.text("http.body", body, slot),
+        Some((None, body)) => fixed("http.body", body, BODY),
+        None => Ok(()),
     }
 }
 

@@ -23,24 +23,7 @@ pub const VARIABLES: &[&str] = &[
     "env",
 ];
 
-/// The variables of a hook that runs when a task is ended by others; see `abort::HookEvent`.
-pub const ABORT_VARIABLES: &[&str] = &[
-    "scheduler",
-    "workflow",
-    "run",
-    "task",
-    "attempt",
-    "mapIndex",
-    "scheduledTime",
-    "namespace",
-    "pod",
-    "podUid",
-    "container",
-    "start",
-    "abort",
-];
-
-/// The variables of a hook that runs when a task has ended.
+/// The variables of a hook that runs when a task has ended; see `abort::HookEvent`.
 pub const POST_KILL_VARIABLES: &[&str] = &[
     "scheduler",
     "workflow",
@@ -59,6 +42,13 @@ pub const POST_KILL_VARIABLES: &[&str] = &[
     "signal",
     "durationSeconds",
 ];
+
+/// The variables of a hook that runs while a task is ended by others: without the last three, which describe
+/// how it has ended.
+pub const ABORT_VARIABLES: &[&str] = match POST_KILL_VARIABLES.split_last_chunk::<3>() {
+    Some((known, _)) => known,
+    None => &[],
+};
 
 /// The filters of a template, as in Jinja, without those that produce text from nothing (`format`, `indent`),
 /// so that the size of the result is bounded by that of the input.

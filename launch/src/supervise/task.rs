@@ -20,6 +20,7 @@ use crate::args::Task;
 use crate::code::{Code, Coded};
 use crate::exit;
 use crate::invocation::Place;
+use crate::layout;
 use crate::merge;
 use crate::program::{self, StartError};
 
@@ -29,9 +30,6 @@ pub(super) struct Started {
     /// Whether the task gets the terminal of the container.
     pub(super) terminal: bool,
 }
-
-/// The variable with the path of the file in which the task leaves what its abort needs.
-const ENV_ABORT: &str = "BOOTLACE_ABORT";
 
 /// Starts the child process, with the env, files and working directory of this process, and the path of the
 /// file in which it leaves what its abort needs.
@@ -53,7 +51,7 @@ pub(super) fn start(
         .arg(format!("--parent={}", getpid()))
         .arg("--")
         .args(argv)
-        .envs(abort_file.map(|path| (ENV_ABORT, path)))
+        .envs(abort_file.map(|path| (layout::ENV_ABORT, path)))
         .spawn()?;
     Ok(Started { child, terminal })
 }

@@ -74,7 +74,7 @@ impl Explanation {
 /// The links that Bootlace has added. Others can have changed the annotations since.
 fn written_links(pod: &Pod<'_>, injected: &InjectedAnnotation) -> BTreeMap<String, String> {
     let link = |name: &String| {
-        let link = pod.annotations.get(&format!("{}{name}", names::ANNOTATION_LINK_PREFIX))?;
+        let link = pod.annotations.get(&names::link_annotation(name))?;
         links::check_written(link).ok().map(|()| (name.clone(), link.to_owned()))
     };
     injected.links.iter().filter_map(link).collect()

@@ -97,15 +97,15 @@ impl Board {
         tasks
     }
 
-    /// The tasks whose details Events tell.
-    pub(super) fn untold(&self) -> Vec<Task> {
+    /// The tasks whose Events contain the details of their states.
+    pub(super) fn needing_events(&self) -> Vec<Task> {
         self.tasks.values().filter(|task| task.state.needs_events).cloned().collect()
     }
 
     /// Replaces tasks by the same ones with details from Events, if their pods have not changed since.
-    pub(super) fn tell(&mut self, told: Vec<Task>) -> Vec<Task> {
+    pub(super) fn explain(&mut self, explained: Vec<Task>) -> Vec<Task> {
         let mut changed = Vec::new();
-        for task in told {
+        for task in explained {
             if let Some(known) = self.tasks.get_mut(&task.uid)
                 && known.state.needs_events
                 && known.state.phase == task.state.phase

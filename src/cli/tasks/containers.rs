@@ -6,7 +6,8 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod,
 use super::failure::describe_end;
 use super::injected::Injected;
 use super::state::{Phase, State};
-use super::status::{is_sidecar, reason_and_message, terminated};
+use super::status::{reason_and_message, terminated};
+use crate::pod_status::is_sidecar;
 use bootlace_core::names;
 
 /// The reasons of a container that waits for others, or for the kubelet.
@@ -27,14 +28,14 @@ pub(super) fn state(pod: &Pod, status: &PodStatus, injected: &Injected) -> State
     let tasks: Vec<_> = app_statuses.iter().copied().filter(|status| is_task(&status.name)).collect();
     let tasks = if tasks.is_empty() { app_statuses.clone() } else { tasks };
     if tasks.is_empty() {
-        return State::told_by_events(Phase::Starting);
+        return State::needing_events(Phase::Starting);
     }
     let is_single = apps.len() == 1;
     if let Some(problem) = tasks.iter().find_map(|status| problem(status, is_single)) {
         return State::new(Phase::Starting, Some(problem));
     }
     if tasks.iter().any(|status| is_waiting(status)) {
-        return State::told_by_events(Phase::Starting);
+        return State::needing_events(Phase::Starting);
     }
     let failure = tasks.iter().find_map(|status| failed(status, is_single));
     if let Some(running) = tasks.iter().find(|status| is_running(status)) {
@@ -50,7 +51,7 @@ fn init_state(pod: &Pod, status: &PodStatus, injected: &Injected) -> Option<Stat
     for spec in specs {
         let is_sidecar = is_sidecar(spec);
         let Some(status) = statuses.iter().find(|status| status.name == spec.name) else {
-            return Some(State::told_by_events(Phase::Starting));
+            return Some(State::needing_events(Phase::Starting));
         };
         let is_done = if is_sidecar {
             status.started == Some(true)
@@ -88,7 +89,7 @@ fn init_container(status: &ContainerStatus, is_sidecar: bool, injected: &Injecte
         // The container itself has not started: nothing boots or waits yet.
         Some(problem) if last_end(status).is_none() => State::new(Phase::Starting, Some(problem)),
         Some(problem) => State::new(phase, Some(problem)),
-        None => State::told_by_events(Phase::Starting),
+        None => State::needing_events(Phase::Starting),
     }
 }
 

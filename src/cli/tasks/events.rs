@@ -11,6 +11,8 @@ use super::list::PAGE;
 use super::state::PodEvent;
 use super::task::Task;
 use crate::command_error::CommandError;
+use crate::pod_status::event_time;
+use crate::server::api_client::next_page;
 
 /// What follows if Events cannot be read.
 pub(super) const INCOMPLETE: &str = "the states of pods that do not start are incomplete";
@@ -68,7 +70,7 @@ async fn pages(
         for event in page.items {
             add(event, pods, newest);
         }
-        match page.metadata.continue_.filter(|token| !token.is_empty() && read < MAX_EVENTS) {
+        match next_page(page.metadata).filter(|_| read < MAX_EVENTS) {
             Some(token) => params = first.clone().continue_token(&token),
             None => return Ok(()),
         }
@@ -76,12 +78,9 @@ async fn pages(
 }
 
 fn add(event: Event, pods: &BTreeSet<&str>, newest: &mut Newest) {
+    let time = event_time(&event);
     let uid = event.involved_object.uid.unwrap_or_default();
-    let series = event.series.and_then(|series| series.last_observed_time).map(|time| time.0);
-    let times = [event.last_timestamp.map(|time| time.0), event.event_time.map(|time| time.0), series];
-    let Some(last) = times.into_iter().flatten().max().filter(|_| pods.contains(uid.as_str())) else {
-        return;
-    };
+    let Some(last) = time.filter(|_| pods.contains(uid.as_str())) else { return };
     if newest.get(&uid).is_none_or(|known| known.last <= last) {
         let found = PodEvent {
             last,

@@ -4,19 +4,18 @@
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
 use super::injected::Injected;
-use super::status::{condition, describe, disruption, is_sidecar, reason_and_message, terminated};
+use super::status::{condition, describe, disruption, reason_and_message, terminated};
 use super::text::{abridge, clean};
+use crate::pod_status::is_sidecar;
 use bootlace_core::names;
 
-/// Condition of a pod that Bootlace has failed because it did not start.
-const LAUNCHED: &str = "bootlace.dev/Launched";
 /// Maximum characters of the message of a container. It can have 4 KiB, its beginning or end tells most.
 const MAX_MESSAGE_CHARS: usize = 400;
 
 /// Why the pod has failed, if its status tells.
 pub(super) fn reason(pod: &Pod, status: &PodStatus, injected: &Injected) -> Option<String> {
     let of_pod = || reason_and_message(status.reason.as_deref(), status.message.as_deref());
-    let not_launched = condition(status, LAUNCHED, "False").map(describe);
+    let not_launched = condition(status, names::CONDITION_LAUNCHED, "False").map(describe);
     not_launched
         .or_else(|| status.reason.as_ref().and_then(|_| of_pod()))
         .or_else(|| disruption(status).map(describe))

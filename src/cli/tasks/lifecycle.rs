@@ -34,6 +34,6 @@ fn unscheduled(pod: &Pod, status: &PodStatus) -> State {
     }
     match condition(status, "PodScheduled", "False") {
         Some(condition) => State::new(Phase::Scheduling, condition.message.clone()),
-        None => State::told_by_events(Phase::Scheduling),
+        None => State::needing_events(Phase::Scheduling),
     }
 }

@@ -7,6 +7,7 @@ use kube::{Api, Client};
 use super::filter::Filter;
 use super::task::Task;
 use crate::command_error::CommandError;
+use crate::server::api_client::next_page;
 
 /// Objects in a page. Most pods with boot have 20 KB, and some have 1 MB.
 pub(super) const PAGE: u32 = 250;
@@ -50,7 +51,7 @@ async fn all(api: &Api<Pod>, filter: &Filter) -> Result<Vec<Task>, kube::Error> 
         let page = api.list(&params).await?;
         let found = page.items.iter().filter_map(Task::of_pod);
         tasks.extend(found.filter(|task| filter.selects(task) && filter.shows(task.state.phase)));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+        match next_page(page.metadata) {
             Some(token) => params = first.clone().continue_token(&token),
             None => return Ok(tasks),
         }

@@ -92,7 +92,7 @@ impl State {
     }
 
     /// A state whose details an Event may contain.
-    pub(super) fn told_by_events(phase: Phase) -> Self {
+    pub(super) fn needing_events(phase: Phase) -> Self {
         Self { phase, reason: None, needs_events: true }
     }
 

@@ -1,8 +1,8 @@
 //! Parts of the status of a pod.
 
-use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateTerminated, PodCondition, PodStatus,
-};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, PodCondition, PodStatus};
+
+use crate::pod_status;
 
 /// The condition of a pod that is ended by someone else than its own process: eviction, preemption, a taint.
 pub(super) fn disruption(status: &PodStatus) -> Option<&PodCondition> {
@@ -11,8 +11,7 @@ pub(super) fn disruption(status: &PodStatus) -> Option<&PodCondition> {
 
 /// The condition of this type, if it has this status.
 pub(super) fn condition<'s>(status: &'s PodStatus, type_: &str, value: &str) -> Option<&'s PodCondition> {
-    let mut conditions = status.conditions.iter().flatten();
-    conditions.find(|condition| condition.type_ == type_ && condition.status == value)
+    pod_status::condition(status, type_).filter(|condition| condition.status == value)
 }
 
 /// Reason and message of a condition.
@@ -28,11 +27,6 @@ pub(super) fn reason_and_message(reason: Option<&str>, message: Option<&str>) ->
         (Some(reason), Some(message)) => Some(format!("{reason}: {message}")),
         (one, other) => one.or(other).map(str::to_owned),
     }
-}
-
-/// Whether an init container is a native sidecar.
-pub(super) fn is_sidecar(container: &Container) -> bool {
-    container.restart_policy.as_deref() == Some("Always")
 }
 
 /// How a container has ended, if it has.

@@ -162,7 +162,7 @@ fn span(status: &ContainerStatus) -> Option<Span> {
 /// The links that Bootlace has added and that still are links. Those of the pod itself are not shown.
 fn written_links(pod: &Pod, injected: &Injected) -> BTreeMap<String, String> {
     let link = |name: &String| {
-        let link = pod.annotations().get(&format!("{}{name}", names::ANNOTATION_LINK_PREFIX))?;
+        let link = pod.annotations().get(&names::link_annotation(name))?;
         links::check_written(link).ok().map(|()| (clean(name), clean(link)))
     };
     injected.links.iter().take(links::MAX_LINKS).filter_map(link).collect()

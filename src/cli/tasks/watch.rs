@@ -54,8 +54,8 @@ pub(super) async fn watch(
                 None => return Ok(()),
             },
             _ = ticks.tick(), if board.is_complete => {
-                let told = details.read(client, &mut board).await;
-                shown.changes(&told, filter, printer)?;
+                let explained = details.read(client, &mut board).await;
+                shown.changes(&explained, filter, printer)?;
             }
         }
     }
@@ -115,9 +115,9 @@ struct Details {
 impl Details {
     /// Returns the tasks whose details have changed.
     async fn read(&mut self, client: &Client, board: &mut Board) -> Vec<Task> {
-        let mut untold = board.untold();
-        match events::explain(client, &mut untold).await {
-            Ok(()) => board.tell(untold),
+        let mut tasks = board.needing_events();
+        match events::explain(client, &mut tasks).await {
+            Ok(()) => board.explain(tasks),
             Err(error) => {
                 if !std::mem::replace(&mut self.has_failed, true) {
                     eprintln!("bootlace: {error}: {}", events::INCOMPLETE);

@@ -2,11 +2,11 @@
 //! gave it. Pure.
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod};
-use k8s_openapi::jiff::Timestamp;
 
 use super::containers::{ContainerView, Kind, containers};
 use super::settings::Settings;
 use super::verdict::{Failure, scheduled, tasks};
+use crate::pod_status::event_time;
 use crate::text;
 use bootlace_core::code::truncate;
 use bootlace_core::names;
@@ -149,15 +149,7 @@ fn newest_warning(events: &[Event]) -> Option<&Event> {
         event.type_.as_deref() == Some("Warning")
             && event.reporting_component.as_deref() != Some(names::EVENT_CONTROLLER_MONITOR)
     });
-    warnings.max_by_key(|event| (time_of(event), event.message.as_ref().map_or(0, String::len)))
-}
-
-/// When an Event happened last.
-pub(super) fn time_of(event: &Event) -> Option<Timestamp> {
-    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
-    let last = event.last_timestamp.as_ref().map(|time| time.0);
-    let created = event.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    series.map(|time| time.0).or(last).or(event.event_time.as_ref().map(|time| time.0)).or(created)
+    warnings.max_by_key(|event| (event_time(event), event.message.as_ref().map_or(0, String::len)))
 }
 
 /// A text of another program, shortened.

@@ -2,6 +2,8 @@
 
 use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod};
 
+use crate::pod_status::is_sidecar;
+
 /// The kind of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -53,10 +55,6 @@ fn view<'p>(
 ) -> ContainerView<'p> {
     let status = statuses.unwrap_or_default().iter().find(|status| status.name == container.name);
     ContainerView { name: &container.name, kind, status }
-}
-
-fn is_sidecar(container: &Container) -> bool {
-    container.restart_policy.as_deref() == Some("Always")
 }
 
 impl<'p> ContainerView<'p> {

@@ -7,10 +7,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde::Serialize;
 
-use super::cause::{part, time_of};
+use super::cause::part;
 use super::containers::{ContainerView, containers};
 use super::settings::Settings;
 use super::verdict::Failure;
+use crate::pod_status::event_time;
 
 /// Maximum bytes of a diagnosis. The annotations of a pod can have 256 KiB together, and each watcher of pods
 /// gets them.
@@ -129,7 +130,7 @@ impl Diagnosis {
             )
         });
         let mut events: Vec<_> = events.iter().collect();
-        events.sort_by_key(|event| time_of(event));
+        events.sort_by_key(|event| event_time(event));
         let oldest = events.len().saturating_sub(MAX_EVENTS);
         Self {
             time: Time(now),
@@ -226,7 +227,7 @@ fn state(state: &ContainerState) -> StateRecord {
 
 fn event(event: &Event) -> EventRecord {
     EventRecord {
-        time: time_of(event).map(Time),
+        time: event_time(event).map(Time),
         type_: text(event.type_.as_deref()),
         reason: text(event.reason.as_deref()),
         message: text(event.message.as_deref()),

@@ -10,7 +10,8 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, Preconditions}
 use kube::{Api, Client, ResourceExt as _};
 use tracing::{debug, info, warn};
 
-use crate::server::liveness::{self, Heartbeat};
+use crate::server::api_client::next_page;
+use crate::server::liveness::Heartbeat;
 use crate::server::watch_errors::describe_api_error;
 use bootlace_core::names;
 
@@ -71,13 +72,7 @@ impl Kept {
             if let Err(error) = self.sweep(now()).await {
                 warn!("{}; retrying", describe_api_error("failed to delete expired diagnoses", &error));
             }
-            let mut remaining = SWEEP_INTERVAL;
-            while !remaining.is_zero() {
-                heartbeat.now();
-                let pause = remaining.min(liveness::EVERY);
-                tokio::time::sleep(pause).await;
-                remaining = remaining.saturating_sub(pause);
-            }
+            heartbeat.sleep(SWEEP_INTERVAL).await;
         }
     }
 
@@ -105,7 +100,7 @@ impl Kept {
                     Err(error) => return Err(error),
                 }
             }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            match next_page(page.metadata) {
                 Some(token) => params = params.continue_token(&token),
                 None => break,
             }

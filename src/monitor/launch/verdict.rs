@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::containers::{ContainerView, Kind, containers};
 use super::settings::Settings;
+use crate::pod_status::condition;
 use bootlace_core::code::Code;
 use bootlace_core::names;
 use bootlace_core::profile::launch::OnSidecarFailure;
@@ -128,8 +129,7 @@ fn has_gates(pod: &Pod) -> bool {
 
 /// The condition `PodScheduled`.
 pub(super) fn scheduled(pod: &Pod) -> Option<&PodCondition> {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
-    conditions.unwrap_or_default().iter().find(|condition| condition.type_ == "PodScheduled")
+    condition(pod.status.as_ref()?, "PodScheduled")
 }
 
 fn launch(pod: &Pod, settings: &Settings, ungated: Option<Timestamp>, now: Timestamp) -> Verdict {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tokio::time::Instant;
 
-use super::{HookError, HookServices, PodHooks, Progress};
+use super::{CompletedHooks, HookError, HookServices, PodHooks};
 use crate::sidecar::OutputError;
 use crate::store_client::protocol::EventKind;
 use bootlace_core::abort::{HookEvent, RenderError, requests};
@@ -54,7 +54,7 @@ pub(super) async fn run(
     list: HookList,
     hooks: &PodHooks<'_>,
     event: &HookEvent,
-    progress: &mut Progress<'_>,
+    completed: &mut CompletedHooks<'_>,
     services: &impl HookServices,
     deadline: Instant,
 ) -> ListResult {
@@ -63,7 +63,7 @@ pub(super) async fn run(
     let mut result = ListResult::default();
     for (step, rendered) in requests(list, steps, first, event) {
         let name = step.name.as_str();
-        if progress.has_run(list, name) {
+        if completed.has_run(list, name) {
             result.sent.push(name.to_owned());
             continue;
         }
@@ -82,7 +82,7 @@ pub(super) async fn run(
         match sent {
             Ok(()) => {
                 tracing::info!(container, hook = name, "sent the {} hook", list.as_str());
-                progress.ran(list, name);
+                completed.ran(list, name);
                 result.sent.push(name.to_owned());
             }
             Err(error) => {

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `task_watcher` | the attempts of one container: how each ends, and what its task left for the abort |
 //! | `attempt_hooks` | runs the hooks of one attempt, each at most once successfully |
-//! | `progress` | which hooks have run, for a sidecar that restarts |
+//! | `completed` | which hooks have run, for a sidecar that restarts |
 //! | [`HookServices`] | the servers of the hooks, and the store; [`HookError`] |
 //! | | `remote` | these over the network |
 //!
@@ -25,31 +25,29 @@
 //! for it, because it does not know how much of the grace period is left, and aborts the task.
 
 mod attempt_hooks;
+mod completed;
 mod hook_error;
-mod progress;
 pub(crate) mod remote;
 mod services;
 pub(crate) mod task_watcher;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
 use bootlace_launch::handover::Folder;
 use futures::future::join_all;
-use tokio::sync::Notify;
-use tokio::time::sleep;
 
 use super::SidecarError;
+use super::shutdown::Shutdown;
 use bootlace_core::abort::request::is_independent_of_text;
 use bootlace_core::abort::{HookEvent, HooksConfig};
 use bootlace_core::output::SidecarLifetime;
 
+use completed::CompletedHooks;
 pub use hook_error::HookError;
-pub(crate) use progress::Progress;
 pub(crate) use remote::RemoteServices;
 pub use services::HookServices;
 use task_watcher::TaskWatcher;
@@ -62,34 +60,6 @@ pub struct PodHooks<'a> {
     pub event: HookEvent,
     /// How long the hooks of an attempt can take.
     pub grace_period: Duration,
-}
-
-/// Whether the pod is being stopped.
-#[derive(Default)]
-pub(super) struct Stop {
-    terminated: Cell<bool>,
-    notify: Notify,
-}
-
-impl Stop {
-    /// Whether this process has received a signal to terminate. The tasks have ended by then, or the grace
-    /// period has ended.
-    pub(super) fn is_terminated(&self) -> bool {
-        self.terminated.get()
-    }
-
-    fn terminate(&self) {
-        self.terminated.set(true);
-        self.notify.notify_waiters();
-    }
-
-    /// Waits until the signal, at most for `time`.
-    pub(super) async fn wait(&self, time: Duration) {
-        tokio::select! {
-            () = sleep(time) => {}
-            () = self.notify.notified() => {}
-        }
-    }
 }
 
 /// Runs the hooks of `containers`, whose handover folders are in `root`, until all of them have ended and
@@ -108,23 +78,17 @@ pub async fn serve(
     termination: impl Future<Output = ()>,
 ) -> Result<bool, SidecarError> {
     let folder = Folder::open(root).map_err(|error| SidecarError { path: root.to_owned(), error })?;
-    let stop = Stop::default();
+    let shutdown = Shutdown::default();
     let records_without_text = hooks.config.abort.iter().any(is_independent_of_text);
     let watchers = containers.iter().map(|container| {
-        let (root, stop) = (&folder, &stop);
-        let watcher = TaskWatcher { root, container, lifetime, hooks, services, stop, records_without_text };
+        let (root, shutdown) = (&folder, &shutdown);
+        let watcher =
+            TaskWatcher { root, container, lifetime, hooks, services, shutdown, records_without_text };
         async move { watcher.run().await }
     });
-    let limit = async {
-        termination.await;
-        stop.terminate();
-        sleep(hooks.grace_period).await;
+    let Some(ended) = shutdown.limit(join_all(watchers), termination, hooks.grace_period).await else {
+        tracing::warn!("{}", remote::not_sent_in_time(hooks.grace_period));
+        return Ok(false);
     };
-    tokio::select! {
-        ended = join_all(watchers) => Ok(ended.into_iter().all(|ended| ended)),
-        () = limit => {
-            tracing::warn!("{}", remote::not_sent_in_time(hooks.grace_period));
-            Ok(false)
-        }
-    }
+    Ok(ended.into_iter().all(|ended| ended))
 }

@@ -1,13 +1,13 @@
 //! Watches the attempts of one container, and runs the hooks of each.
 
-use std::io;
 use std::time::{Duration, SystemTime};
 
 use bootlace_launch::handover::{AbortTextError, Attempt, Cause, Ended, Ending, Folder, HandoverError};
 use tokio::time::{Instant, sleep};
 
 use super::attempt_hooks;
-use super::{HookServices, PodHooks, Progress, Stop};
+use super::{CompletedHooks, HookServices, PodHooks, Shutdown};
+use crate::sidecar::handover_folder;
 use bootlace_core::abort::{HookEvent, TaskEnd};
 use bootlace_core::code::Code;
 use bootlace_core::names;
@@ -38,7 +38,7 @@ pub(super) struct TaskWatcher<'a, S> {
     pub(super) lifetime: SidecarLifetime,
     pub(super) hooks: &'a PodHooks<'a>,
     pub(super) services: &'a S,
-    pub(super) stop: &'a Stop,
+    pub(super) shutdown: &'a Shutdown,
     /// Whether an abort needs a record although the task has written nothing.
     pub(super) records_without_text: bool,
 }
@@ -102,22 +102,22 @@ impl<S: HookServices> TaskWatcher<'_, S> {
         let mut next = 1;
         loop {
             // Read before the folder, so that what was written before the signal is seen.
-            let is_last = self.stop.is_terminated();
+            let is_last = self.shutdown.has_begun();
             let Some(attempt) = self.attempt_from(next) else {
                 if is_last {
                     return false;
                 }
-                self.stop.wait(POLL_INTERVAL).await;
+                self.shutdown.sleep(POLL_INTERVAL).await;
                 continue;
             };
             next = attempt.number().saturating_add(1);
             let exit = self.serve(&attempt).await;
             if self.lifetime.is_final(exit == 0) {
                 while !attempt.launcher_has_ended() {
-                    if self.stop.is_terminated() {
+                    if self.shutdown.has_begun() {
                         return false;
                     }
-                    self.stop.wait(FAST_POLL_INTERVAL).await;
+                    self.shutdown.sleep(FAST_POLL_INTERVAL).await;
                 }
                 return true;
             }
@@ -134,12 +134,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
     }
 
     fn find(&self, number: u32) -> Result<Option<Attempt>, HandoverError> {
-        let handover = match self.root.folder(self.container) {
-            Ok(folder) => folder,
-            // The launcher has not started yet.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(HandoverError::Io { what: "the handover folder", error }),
-        };
+        let Some(handover) = handover_folder(self.root, self.container)? else { return Ok(None) };
         let Some(newest) = Attempt::newest(&handover)? else { return Ok(None) };
         let first = number.max(newest.number().saturating_sub(EARLIER_ATTEMPTS));
         (first..=newest.number())
@@ -149,10 +144,10 @@ impl<S: HookServices> TaskWatcher<'_, S> {
 
     /// Runs the hooks of an attempt, and returns the exit code of its task.
     async fn serve(&self, attempt: &Attempt) -> u8 {
-        let mut progress = Progress::read(self.root, self.container, attempt.number());
+        let mut completed = CompletedHooks::read(self.root, self.container, attempt.number());
         let mut left = Left::default();
-        let (ended, reason) = self.until_end(attempt, &mut left, progress.is_complete()).await;
-        if progress.is_complete() {
+        let (ended, reason) = self.until_end(attempt, &mut left, completed.is_finished()).await;
+        if completed.is_finished() {
             return ended.map_or(KILLED.0, |ended| ended.exit);
         }
         let deadline = Instant::now() + self.hooks.grace_period;
@@ -166,7 +161,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
         let mut is_done = true;
         if let Some(reason) = reason {
             is_done =
-                self.run_list(HookList::Abort, &event, &mut progress, &reason.describe(), deadline).await;
+                self.run_list(HookList::Abort, &event, &mut completed, &reason.describe(), deadline).await;
         }
         if is_done {
             if self.needs_record(&left) || left.recorded.is_some() {
@@ -186,8 +181,8 @@ impl<S: HookServices> TaskWatcher<'_, S> {
             duration_seconds: ended.milliseconds / 1000,
         });
         let described = format!("ended with exit code {}", ended.exit);
-        self.run_list(HookList::PostKill, &event, &mut progress, &described, deadline).await;
-        progress.complete();
+        self.run_list(HookList::PostKill, &event, &mut completed, &described, deadline).await;
+        completed.finish();
         ended.exit
     }
 
@@ -196,11 +191,11 @@ impl<S: HookServices> TaskWatcher<'_, S> {
         &self,
         list: HookList,
         event: &HookEvent,
-        progress: &mut Progress<'_>,
+        completed: &mut CompletedHooks<'_>,
         ended: &str,
         deadline: Instant,
     ) -> bool {
-        let result = attempt_hooks::run(list, self.hooks, event, progress, self.services, deadline).await;
+        let result = attempt_hooks::run(list, self.hooks, event, completed, self.services, deadline).await;
         if let Some((kind, note)) = result.event(list, self.container, ended) {
             self.services.report(kind, note).await;
         }
@@ -213,11 +208,11 @@ impl<S: HookServices> TaskWatcher<'_, S> {
         &self,
         attempt: &Attempt,
         left: &mut Left,
-        is_complete: bool,
+        is_finished: bool,
     ) -> (Option<Ended>, Option<Reason>) {
         let mut stopping_since = None;
         loop {
-            let is_last = self.stop.is_terminated();
+            let is_last = self.shutdown.has_begun();
             match self.confirmed_state(attempt).await {
                 State::Ended(ended) => return (Some(ended), reason(ended)),
                 State::Killed => return (Some(killed(attempt)), Some(Reason::Killed(KILLED.1))),
@@ -234,7 +229,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
                 }
             }
             self.read_text(attempt, left);
-            if !is_complete && stopping_since.is_none() && self.is_record_due(left) {
+            if !is_finished && stopping_since.is_none() && self.is_record_due(left) {
                 left.tried = Some(Instant::now());
                 tokio::select! {
                     recorded = self.services.record(self.container, attempt.number(), left.text.as_deref()) => {
@@ -246,7 +241,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
                     () = self.until_not_running(attempt) => continue,
                 }
             }
-            self.stop.wait(POLL_INTERVAL).await;
+            self.shutdown.sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -262,7 +257,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
 
     async fn until_not_running(&self, attempt: &Attempt) {
         while state(attempt) == State::Running {
-            if self.stop.is_terminated() || self.pod_is_stopping() {
+            if self.shutdown.has_begun() || self.pod_is_stopping() {
                 return;
             }
             sleep(POLL_INTERVAL).await;
@@ -272,7 +267,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
     /// Waits until a task that is being stopped has ended.
     async fn until_ended(&self, attempt: &Attempt) -> Ended {
         loop {
-            let is_last = self.stop.is_terminated();
+            let is_last = self.shutdown.has_begun();
             match state(attempt) {
                 State::Ended(ended) => return ended,
                 State::Killed => return killed(attempt),
@@ -280,7 +275,7 @@ impl<S: HookServices> TaskWatcher<'_, S> {
                 State::Running | State::Stopping(_) if is_last => return killed(attempt),
                 State::Running | State::Stopping(_) => {}
             }
-            self.stop.wait(POLL_INTERVAL).await;
+            self.shutdown.sleep(POLL_INTERVAL).await;
         }
     }
 

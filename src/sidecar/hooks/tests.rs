@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bootlace_launch::handover::{Attempt, Cause, Ended, Ending};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::http::{HttpError, MountError};

@@ -6,14 +6,16 @@ use std::time::Duration;
 use bootlace_core::abort::{Abort, AbortPhase};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use tracing::info;
 
+use crate::server::api_client::next_page;
 use crate::server::liveness::Heartbeat;
-use crate::store::abort::is_crd_missing;
+use crate::store::crd_error;
 use crate::store::pipe::objects;
+use crate::store::pipe::persist::exactly;
 
 /// Aborts are checked in one of this many sweeps, because each check reads the metadata of a pod.
 pub(super) const EVERY: u32 = 15;
@@ -34,7 +36,7 @@ pub(super) async fn sweep(
     let (mut params, mut removed) = (ListParams::default().limit(PAGE), 0);
     loop {
         let page = match all.list(&params).await {
-            Err(error) if is_crd_missing(&error) => return Ok(removed),
+            Err(error) if crd_error::is_missing(&error) => return Ok(removed),
             page => page?,
         };
         for abort in &page.items {
@@ -43,7 +45,7 @@ pub(super) async fn sweep(
                 removed += usize::from(mark_or_remove(client, abort, now).await?);
             }
         }
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+        match next_page(page.metadata) {
             Some(token) => params = params.continue_token(&token),
             None => return Ok(removed),
         }
@@ -77,11 +79,7 @@ async fn mark_or_remove(client: &Client, abort: &Abort, now: Timestamp) -> Resul
     if since.checked_add(RETENTION).map_or(true, |end| end > now) {
         return Ok(false);
     }
-    let exactly = Preconditions {
-        uid: abort.metadata.uid.clone(),
-        resource_version: abort.metadata.resource_version.clone(),
-    };
-    match aborts.delete(&name, &DeleteParams::default().preconditions(exactly)).await {
+    match aborts.delete(&name, &DeleteParams::default().preconditions(exactly(&abort.metadata))).await {
         Ok(_) => {
             info!(namespace, abort = name, "removed an Abort whose pod is gone");
             Ok(true)

@@ -16,10 +16,11 @@ use kube::{Api, Client, ResourceExt as _};
 use tracing::{info, warn};
 
 use super::abort;
+use super::crd_error;
 use super::metrics::{RemovalReason, StoreMetrics};
 use super::pipe::{self, persist::exactly};
 use crate::server::lease::LeaderLease;
-use crate::server::liveness::{self, Heartbeat};
+use crate::server::liveness::Heartbeat;
 use bootlace_core::output::Pipe;
 
 /// Removes Pipes periodically.
@@ -43,26 +44,22 @@ impl Collector<'_> {
     pub async fn run(mut self) {
         let mut sweeps = 0_u32;
         loop {
-            self.wait().await;
+            self.heartbeat.sleep(self.interval).await;
             if let Err(error) = self.sweep(Timestamp::now()).await {
-                warn!("{}; retrying", pipe::describe("failed to remove expired Pipes", &error));
+                warn!(
+                    "{}; retrying",
+                    crd_error::describe(pipe::PLURAL, "failed to remove expired Pipes", &error)
+                );
             }
             sweeps = sweeps.wrapping_add(1);
             if sweeps.is_multiple_of(aborts::EVERY)
                 && let Err(error) = self.sweep_aborts(Timestamp::now()).await
             {
-                warn!("{}; retrying", abort::describe("failed to remove Aborts that are left", &error));
+                warn!(
+                    "{}; retrying",
+                    crd_error::describe(abort::PLURAL, "failed to remove Aborts that are left", &error)
+                );
             }
-        }
-    }
-
-    async fn wait(&self) {
-        let mut remaining = self.interval;
-        while !remaining.is_zero() {
-            let pause = remaining.min(liveness::EVERY);
-            self.heartbeat.now();
-            tokio::time::sleep(pause).await;
-            remaining = remaining.saturating_sub(pause);
         }
     }
 
@@ -112,7 +109,7 @@ impl Collector<'_> {
     async fn remove(&self, pipe: &Pipe, reason: RemovalReason) -> Result<bool, kube::Error> {
         let (namespace, name) = (pipe.namespace().unwrap_or_default(), pipe.name_any());
         let pipes: Api<Pipe> = Api::namespaced(self.client.clone(), &namespace);
-        let params = DeleteParams::default().preconditions(exactly(pipe));
+        let params = DeleteParams::default().preconditions(exactly(&pipe.metadata));
         match pipes.delete(&name, &params).await {
             Ok(_) => {
                 info!(namespace, pipe = name, reason = reason.as_str(), "removed a Pipe");

@@ -25,9 +25,12 @@ pub use persist::PipeWriter;
 use kube::Client;
 
 use super::api_error::ApiError;
+use super::crd_error;
+use crate::server::memory;
 use crate::server::pipe_pages::{PageLimits, PipePages};
-use crate::server::{memory, watch_errors};
-use bootlace_core::code::Code;
+
+/// The resource of Pipes.
+pub(super) const PLURAL: &str = "pipes";
 
 /// The lists of Pipes in the store, whose memory is limited ([`memory`]).
 pub(super) fn pages(client: Client) -> PipePages {
@@ -36,25 +39,5 @@ pub(super) fn pages(client: Client) -> PipePages {
 
 /// A failed request about Pipes. `problem` describes it, such as `failed to list Pipes`.
 pub(crate) fn api_error(problem: &str, error: &kube::Error) -> ApiError {
-    if is_crd_missing(error) {
-        return ApiError::new(Code::PipeCrdOutdated, describe(problem, error));
-    }
-    ApiError::from_api(problem, error)
-}
-
-/// The message of a failed request about Pipes.
-pub(super) fn describe(problem: &str, error: &kube::Error) -> String {
-    if is_crd_missing(error) {
-        return format!(
-            "{problem}: the API server has no resource pipes.bootlace.dev: install the CRD (crds/pipes.yaml in the chart)"
-        );
-    }
-    watch_errors::describe_api_error(problem, error)
-}
-
-/// Helm installs CRDs only once, so after an upgrade the CRD of Pipes can be missing.
-fn is_crd_missing(error: &kube::Error) -> bool {
-    // If the API server has the resource, the message contains the quoted name of the object that it did not
-    // find.
-    matches!(error, kube::Error::Api(status) if status.code == 404 && !status.message.contains('"'))
+    crd_error::api_error(PLURAL, problem, error)
 }

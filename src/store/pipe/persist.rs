@@ -21,7 +21,7 @@ use std::ops::ControlFlow;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
@@ -270,7 +270,7 @@ impl Write<'_> {
 
     /// Removes a Pipe that is not stored, and with it its object.
     async fn remove(&self, pipe: &Pipe) -> Result<(), ApiError> {
-        let params = DeleteParams::default().preconditions(exactly(pipe));
+        let params = DeleteParams::default().preconditions(exactly(&pipe.metadata));
         match self.pipes.delete(&pipe.name_any(), &params).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -374,7 +374,7 @@ fn is_later(one: Option<u64>, other: Option<u64>) -> bool {
     matches!((one, other), (Some(one), Some(other)) if one > other)
 }
 
-/// Restricts a deletion to the Pipe as it was read.
-pub(in crate::store) fn exactly(pipe: &Pipe) -> Preconditions {
-    Preconditions { uid: pipe.metadata.uid.clone(), resource_version: pipe.metadata.resource_version.clone() }
+/// Restricts a deletion to the object as it was read.
+pub(in crate::store) fn exactly(read: &ObjectMeta) -> Preconditions {
+    Preconditions { uid: read.uid.clone(), resource_version: read.resource_version.clone() }
 }

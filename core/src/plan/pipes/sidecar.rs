@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bootlace_launch::handover::MAX_BYTES;
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
 use super::shared_volumes::SharedVolumes;
@@ -19,7 +18,7 @@ use crate::injected_config::StoreEndpoint;
 use crate::names;
 use crate::output::sidecar_config::{DEFAULT_RUN_OWNER, default_run_owners};
 use crate::output::{DeclaredOutput, SidecarConfig, SidecarLifetime};
-use crate::plan::container_parts::{json, read_only_mount, writable_mount};
+use crate::plan::container_parts::{json, memory_volume, read_only_mount, writable_mount};
 use crate::plan::{
     HooksError, PlanError, PreparedProfile, Version, env_json, hooks, mounts, prestop, progress,
 };
@@ -154,7 +153,7 @@ fn check<'r>(
         }
         return Err(PipesError::NoStore { profile: profile() }.into());
     };
-    if let Some(version) = parts.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS) {
+    if let Some(version) = Version::without_native_sidecars(parts.kubernetes) {
         if outputs.is_empty() {
             return Err(HooksError::TooOld { profile: profile(), version }.into());
         }
@@ -244,16 +243,7 @@ fn volume_bytes(has_outputs: bool) -> u64 {
 
 /// The volume that launchers share with the sidecar.
 fn volume(bytes: u64) -> core::Volume {
-    core::Volume {
-        name: names::VOLUME_RUN.to_owned(),
-        empty_dir: Some(core::EmptyDirVolumeSource {
-            // In memory, so that secrets are not written to the disk of the node.
-            medium: Some("Memory".to_owned()),
-            size_limit: Some(Quantity(format!("{}Ki", bytes.div_ceil(1024)))),
-            ..Default::default()
-        }),
-        ..core::Volume::default()
-    }
+    memory_volume(names::VOLUME_RUN, format!("{}Ki", bytes.div_ceil(1024)))
 }
 
 fn container(

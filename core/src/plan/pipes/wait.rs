@@ -23,7 +23,7 @@ pub(in crate::plan) fn containers(
     let Some(store) = parts.store else {
         return Err(PipesError::WaitNoStore { key: first.key.clone() }.into());
     };
-    if let Some(version) = parts.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS) {
+    if let Some(version) = Version::without_native_sidecars(parts.kubernetes) {
         return Err(PipesError::WaitTooOld { key: first.key.clone(), version }.into());
     }
     let config = WaitSpec {

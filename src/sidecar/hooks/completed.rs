@@ -12,15 +12,15 @@ const COMPLETE: &str = "complete";
 /// The maximum size of the file: each list has up to 16 hooks with names of up to 63 bytes.
 const MAX_BYTES: u64 = 4096;
 
-/// The progress of one attempt.
-pub(crate) struct Progress<'a> {
+/// The hooks of one attempt that have run.
+pub(crate) struct CompletedHooks<'a> {
     root: &'a Folder,
     file: String,
     lines: Vec<String>,
 }
 
-impl<'a> Progress<'a> {
-    /// Reads the progress of an earlier process of this sidecar. No container is called like the file,
+impl<'a> CompletedHooks<'a> {
+    /// Reads those of an earlier process of this sidecar. No container is called like the file,
     /// because the name of a container has no dot.
     pub(crate) fn read(root: &'a Folder, container: &str, number: u32) -> Self {
         let file = format!("{container}.{number}");
@@ -30,7 +30,7 @@ impl<'a> Progress<'a> {
     }
 
     /// Whether nothing is left to do.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.lines.iter().any(|line| line == COMPLETE)
     }
 
@@ -45,7 +45,7 @@ impl<'a> Progress<'a> {
     }
 
     /// Nothing is left to do.
-    pub(crate) fn complete(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.add(COMPLETE.to_owned());
     }
 
@@ -75,13 +75,13 @@ mod tests {
     fn what_has_run_is_known_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let root = Folder::open(dir.path()).unwrap();
-        let mut progress = Progress::read(&root, "base", 1);
-        assert!(!progress.has_run(HookList::Abort, "cancel") && !progress.is_complete());
-        progress.ran(HookList::Abort, "cancel");
-        progress.complete();
-        let read = Progress::read(&root, "base", 1);
-        assert!(read.has_run(HookList::Abort, "cancel") && read.is_complete());
+        let mut completed = CompletedHooks::read(&root, "base", 1);
+        assert!(!completed.has_run(HookList::Abort, "cancel") && !completed.is_finished());
+        completed.ran(HookList::Abort, "cancel");
+        completed.finish();
+        let read = CompletedHooks::read(&root, "base", 1);
+        assert!(read.has_run(HookList::Abort, "cancel") && read.is_finished());
         assert!(!read.has_run(HookList::PostKill, "cancel"));
-        assert!(!Progress::read(&root, "base", 2).is_complete());
+        assert!(!CompletedHooks::read(&root, "base", 2).is_finished());
     }
 }
