@@ -19,6 +19,7 @@
 //! | [`store_client`] | the protocol of the store, and its client | store, boot, wait, sidecar |
 //! | [`registry`] | OCI registries | webhook, boot |
 //! | `http` | requests to servers that a profile or a pod names; TLS of clients | webhook, boot, store client |
+//! | `hook_request` | requests of hooks | sidecar, monitor |
 //! | `text` | texts of other programs, for messages | all |
 //! | `pod_status` | parts of pods and their Events | monitor, command line |
 //!
@@ -28,6 +29,7 @@
 pub mod boot;
 pub mod cli;
 mod command_error;
+mod hook_request;
 mod http;
 #[cfg(test)]
 mod messages;

@@ -1,12 +1,14 @@
-//! The messages of `bootlace monitor` about pods that it fails.
+//! The messages of `bootlace monitor` about pods that it fails, and about aborts that it cannot send.
 
 use k8s_openapi::api::core::v1::{Event, Pod};
 use serde_json::{Value, json};
 
 use super::Messages;
+use crate::monitor::aborts::act::Left;
 use crate::monitor::launch::cause;
 use crate::monitor::launch::settings::Settings;
 use crate::monitor::launch::verdict::Failure;
+use bootlace_core::code::Coded as _;
 use bootlace_core::names;
 
 pub(super) fn messages() -> Messages {
@@ -42,7 +44,15 @@ pub(super) fn messages() -> Messages {
         (sidecar(), pod(&json!([]), &[("proxy", crash)]), &[]),
         (sidecar(), pod(&json!([]), &[("proxy", json!({"terminated": {"exitCode": 1}}))]), &[]),
     ];
-    cases.into_iter().map(|(failure, pod, events)| message(&failure, &pod, events)).collect()
+    let name = |name: &str| name.to_owned();
+    let left = [
+        Left::NoProfile(name("spark")),
+        Left::InvalidProfile { name: name("spark"), problem: name("spec.hooks: invalid") },
+        Left::Needs { hook: name("cancel"), profile: name("spark"), needs: name("Secret login") },
+    ];
+    // A hook that was not sent has a message and a code of the sidecar.
+    let left = left.iter().map(|left| (left.code(), left.to_string()));
+    cases.into_iter().map(|(failure, pod, events)| message(&failure, &pod, events)).chain(left).collect()
 }
 
 fn message(failure: &Failure, pod: &Pod, events: &[Event]) -> (bootlace_core::code::Code, String) {

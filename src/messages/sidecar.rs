@@ -10,10 +10,10 @@ use bootlace_launch::handover::{AbortTextError, HandoverError};
 use reqwest::StatusCode;
 
 use super::Messages;
+use crate::hook_request::HookError;
 use crate::http::{HttpError, MountError, remedy};
 use crate::sidecar::SidecarError;
 use crate::sidecar::handover_watcher::UnreadableHandover;
-use crate::sidecar::hooks::HookError;
 use crate::sidecar::hooks::remote::{not_recorded, not_sent_in_time};
 use crate::sidecar::hooks::task_watcher::unusable_text;
 use crate::sidecar::remote_store::InvalidData;

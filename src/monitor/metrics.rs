@@ -16,6 +16,7 @@ pub struct MonitorMetrics {
     starting: Gauge,
     running: Gauge,
     failed: Family<FailedLabels, Counter>,
+    aborts: Family<AbortLabels, Counter>,
     errors: Counter,
 }
 
@@ -24,12 +25,17 @@ struct FailedLabels {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AbortLabels {
+    outcome: &'static str,
+}
+
 impl Default for MonitorMetrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("bootlace");
         register_build(&mut registry);
         let (leads, starting, running) = <(Gauge, Gauge, Gauge)>::default();
-        let (failed, errors) = <(Family<_, _>, Counter)>::default();
+        let (failed, aborts, errors) = <(Family<_, _>, Family<_, _>, Counter)>::default();
         registry.register("monitor_leads", "Whether this replica leads; the others wait", leads.clone());
         registry.register(
             "monitor_pods_starting",
@@ -47,11 +53,16 @@ impl Default for MonitorMetrics {
             Family::clone(&failed),
         );
         registry.register(
+            "monitor_aborts",
+            "Aborts of pods that are gone, by outcome: sent, or failed if something is left to do",
+            Family::clone(&aborts),
+        );
+        registry.register(
             "monitor_errors",
-            "Attempts to check a pod that failed, because the API server refused a request or did not answer",
+            "Attempts to check a pod or an Abort that failed, because the API server refused a request or did not answer",
             errors.clone(),
         );
-        Self { registry, leads, starting, running, failed, errors }
+        Self { registry, leads, starting, running, failed, aborts, errors }
     }
 }
 
@@ -61,6 +72,7 @@ impl MonitorMetrics {
     pub fn with_examples() -> Self {
         let metrics = Self::default();
         metrics.failed("StartTimeout");
+        metrics.abort_ended("sent");
         metrics
     }
 
@@ -87,6 +99,11 @@ impl MonitorMetrics {
     /// Counts a failed pod.
     pub(super) fn failed(&self, reason: &'static str) {
         self.failed.get_or_create(&FailedLabels { reason }).inc();
+    }
+
+    /// Counts an Abort.
+    pub(super) fn abort_ended(&self, outcome: &'static str) {
+        self.aborts.get_or_create(&AbortLabels { outcome }).inc();
     }
 
     /// Counts an attempt that failed.

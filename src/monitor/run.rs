@@ -7,13 +7,15 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::oneshot;
 use tracing::info;
 
+use super::aborts::AbortMonitor;
 use super::args::MonitorArgs;
 use super::launch::LaunchMonitor;
 use super::launch::kept::Kept;
 use super::metrics::MonitorMetrics;
+use super::replica::Replica;
 use crate::process::{self, Termination, logs};
 use crate::server::api_client;
-use crate::server::leadership::{Election, LEASE_DURATION, Leadership};
+use crate::server::leadership::{Election, LEASE_DURATION};
 use crate::server::lease::LeaderLease;
 use crate::server::lifecycle;
 use crate::server::listener::ShutdownController;
@@ -51,16 +53,15 @@ async fn monitor(args: &MonitorArgs) -> anyhow::Result<()> {
     let (election, leadership) = Election::new(lease, liveness.expect("the Lease"));
     let (end, ended) = oneshot::channel::<()>();
     let election = tokio::spawn(election.run(async move { drop(ended.await) }));
-    let launch = LaunchMonitor {
-        kept: Kept::new(client.clone(), &namespace),
+    let replica = Replica {
         client,
-        metrics: Arc::clone(&metrics),
-        leadership: leadership.clone(),
+        metrics,
+        leadership,
         settle: args.settle_time,
         instance: args.holder.clone(),
         clock: Arc::new(Timestamp::now),
     };
-    let controllers = tokio::spawn(lead(launch, leadership, metrics, liveness));
+    let controllers = tokio::spawn(lead(replica, namespace, liveness));
     info!(status = %address, version = env!("CARGO_PKG_VERSION"), "monitoring pods");
     let signal = termination.recv().await;
     info!("{signal}: giving the Lease up");
@@ -71,26 +72,29 @@ async fn monitor(args: &MonitorArgs) -> anyhow::Result<()> {
     election.await.context("the election has failed")
 }
 
-/// Runs the controllers whenever this replica leads, until this future is dropped.
-pub async fn lead(
-    launch: LaunchMonitor,
-    mut leadership: Leadership,
-    metrics: Arc<MonitorMetrics>,
-    liveness: Arc<Liveness>,
-) {
+/// Runs the controllers whenever this replica leads, until this future is dropped. Diagnoses are kept in
+/// `namespace`.
+pub async fn lead(replica: Replica, namespace: String, liveness: Arc<Liveness>) {
+    let mut leadership = replica.leadership.clone();
+    let metrics = Arc::clone(&replica.metrics);
+    let kept = Kept::new(replica.client.clone(), &namespace);
+    let (aborts, launch) = (AbortMonitor(replica.clone()), LaunchMonitor { replica, kept });
     loop {
         leadership.gained().await;
         metrics.leads(true);
-        let pods = liveness.expect("pods that have not started");
-        let diagnoses = liveness.expect("expired diagnoses");
+        let beats = ["pods that have not started", "expired diagnoses", "aborts that are left"]
+            .map(|name| liveness.expect(name));
+        let [pods, diagnoses, left] = &beats;
         tokio::select! {
             // Each controller runs until it is dropped.
-            () = launch.run(&pods) => {}
-            () = launch.kept.run(|| (launch.clock)(), &diagnoses) => {}
+            () = launch.run(pods) => {}
+            () = launch.kept.run(|| (launch.replica.clock)(), diagnoses) => {}
+            () = aborts.run(left) => {}
             () = leadership.lost() => {}
         }
         metrics.leads(false);
-        pods.end();
-        diagnoses.end();
+        for beat in beats {
+            beat.end();
+        }
     }
 }

@@ -17,6 +17,7 @@ use http::{Request, Response};
 use hyper::body::{Body, Frame, SizeHint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use k8s_openapi::apimachinery::pkg::version::Info;
+use kube::api::{ObjectMeta, Preconditions};
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use tokio::time::{Sleep, sleep, timeout};
@@ -192,6 +193,11 @@ where
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// Restricts a deletion to the object as it was read.
+pub(crate) fn exactly(read: &ObjectMeta) -> Preconditions {
+    Preconditions { uid: read.uid.clone(), resource_version: read.resource_version.clone() }
 }
 
 /// The token of the page that follows in a list; `None` after the last page.

@@ -53,8 +53,8 @@ impl TokenBucket {
         Self { available: burst, increased: None }
     }
 
-    /// Removes a token, and returns whether there was one at `now`. The bucket has at most `burst` tokens, and
-    /// gets one per `interval`.
+    /// Removes a token, and returns whether there was one at `now`. The bucket has at most `burst` tokens,
+    /// and gets one per `interval`.
     pub(crate) fn take(&mut self, burst: u32, interval: Duration, now: Instant) -> bool {
         let increased = *self.increased.get_or_insert(now);
         let periods = now.saturating_duration_since(increased).as_millis() / interval.as_millis().max(1);

@@ -59,6 +59,13 @@ fn describe(resource: &str, status: &kube::core::Status) -> String {
     format!("failed to watch {resource}, retrying: {message}")
 }
 
+/// Whether the API server does not have the resource.
+pub(crate) fn is_resource_missing(error: &kube::Error) -> bool {
+    // If the API server has the resource, the message contains the quoted name of the object that it did not
+    // find.
+    matches!(error, kube::Error::Api(status) if status.code == 404 && !status.message.contains('"'))
+}
+
 /// The message of a failed request. `problem` describes it, such as `failed to read Secret a`.
 pub(crate) fn describe_api_error(problem: &str, error: &kube::Error) -> String {
     match error {

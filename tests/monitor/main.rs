@@ -8,6 +8,7 @@
     reason = "a test fails by panicking; clippy.toml covers test functions, not the helpers beside them"
 )]
 
+mod aborts;
 mod diagnoses;
 mod launch;
 mod leader;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bootlace::monitor::launch::LaunchMonitor;
-use bootlace::monitor::launch::kept::Kept;
+use bootlace::monitor;
 use bootlace::monitor::metrics::MonitorMetrics;
 use bootlace::monitor::run::lead;
 use bootlace::server::api_client::{API_REQUEST_TIMEOUT, TimeoutLayer};
@@ -144,16 +143,15 @@ impl Replica {
         let (election, leadership) = Election::new(lease, liveness.expect("the Lease"));
         let (end, ended) = oneshot::channel::<()>();
         let election = tokio::spawn(election.run(async move { drop(ended.await) }));
-        let launch = LaunchMonitor {
-            kept: Kept::new(client.clone(), "bootlace"),
+        let replica = monitor::replica::Replica {
             client,
             metrics: Arc::clone(&metrics),
-            leadership: leadership.clone(),
+            leadership,
             settle: Duration::from_secs(30),
             instance: name.to_owned(),
             clock: Arc::new(move || time("10:00:00").checked_add(test_start.elapsed()).unwrap()),
         };
-        let controllers = tokio::spawn(lead(launch, leadership, Arc::clone(&metrics), Arc::clone(&liveness)));
+        let controllers = tokio::spawn(lead(replica, "bootlace".to_owned(), Arc::clone(&liveness)));
         Self { metrics, liveness, end: Some(end), election, controllers }
     }
 

@@ -88,9 +88,7 @@ pub struct AbortStatus {
 pub enum AbortPhase {
     /// The pod has ended or is gone, and its sidecar has not sent the abort.
     Left,
-    /// The abort was sent from this record.
-    Aborted,
-    /// The abort could not be sent from this record.
+    /// The monitor could not send the abort either. `message` says what is left to do.
     Failed,
 }
 

@@ -399,6 +399,8 @@ bootlace_launch::codes_with_launcher! {
     StartTimeout = "BL6402",
     /// Another container failed while a task had not ended.
     SidecarFailed = "BL6403",
+    /// The monitor cannot send the abort of a task whose pod is gone.
+    AbortLeft = "BL6404",
 }
 
 impl Code {

@@ -8,9 +8,8 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Node, Pod};
-use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use tracing::{info, warn};
 
@@ -19,6 +18,7 @@ use super::queue::DuePod;
 use super::settings::Settings;
 use super::verdict::{Failure, Verdict, verdict};
 use super::{LaunchMonitor, cause, event, failed_status};
+use crate::monitor::replica::tolerate;
 use crate::server::watch_errors::describe_api_error;
 
 /// When a pod is checked again after the API server has not answered, or while its node does not report.
@@ -60,7 +60,7 @@ impl LaunchMonitor {
                 Err(error) => {
                     let problem = format!("failed to check pod {}/{}", due.namespace, due.name);
                     warn!("{}; retrying", describe_api_error(&problem, &error));
-                    self.metrics.action_failed();
+                    self.replica.metrics.action_failed();
                     break;
                 }
             }
@@ -69,18 +69,18 @@ impl LaunchMonitor {
     }
 
     fn later(&self) -> Timestamp {
-        let now = (self.clock)();
+        let now = (self.replica.clock)();
         now.checked_add(RETRY_DELAY).unwrap_or(now)
     }
 
     async fn attempt(&self, due: &DuePod) -> Result<Outcome, kube::Error> {
-        let pods = Api::<Pod>::namespaced(self.client.clone(), &due.namespace);
+        let pods = Api::<Pod>::namespaced(self.replica.client.clone(), &due.namespace);
         let Some(pod) = pods.get_opt(&due.name).await? else { return Ok(Outcome::Over) };
         let Some(settings) = Settings::of(&pod) else { return Ok(Outcome::Over) };
         if pod.metadata.uid.as_deref() != Some(&*due.uid) {
             return Ok(Outcome::Over);
         }
-        let now = (self.clock)();
+        let now = (self.replica.clock)();
         let failure = match verdict(&pod, &settings, due.ungated, now) {
             Verdict::Nothing => return Ok(Outcome::Over),
             Verdict::Wait(until) => return Ok(Outcome::Again(until)),
@@ -99,7 +99,7 @@ impl LaunchMonitor {
         let diagnosis =
             Diagnosis::new((&pod, &settings, node.as_ref()), (&failure, &message), &events, now).to_json();
         // After all requests that can be slow.
-        if !self.leadership.is_steady(self.settle) {
+        if !self.replica.leadership.is_steady(self.replica.settle) {
             return Ok(Outcome::Again(self.later()));
         }
         self.report(&pods, &Report { pod: &pod, settings: &settings, failure, message, diagnosis, now }).await
@@ -108,11 +108,8 @@ impl LaunchMonitor {
     /// Creates the Event, keeps the diagnosis, and patches the pod.
     async fn report(&self, pods: &Api<Pod>, report: &Report<'_>) -> Result<Outcome, kube::Error> {
         let Report { pod, settings, failure, message, diagnosis, now } = report;
-        let namespace = pod.namespace().unwrap_or_default();
-        let event = event::event(pod, failure, message, &self.instance, *now);
-        let events = Api::<Event>::namespaced(self.client.clone(), &namespace);
-        let created = events.create(&PostParams::default(), &event).await.map(drop);
-        tolerate("failed to create an Event", created)?;
+        let event = event::event(pod, failure, message, &self.replica.instance, *now);
+        self.replica.create_event(&event).await?;
         let kept = self.kept.keep(pod, diagnosis, settings.launch.diagnosis_seconds, *now).await;
         tolerate("failed to keep a diagnosis", kept)?;
         let outcome = match self.patch(pods, report, diagnosis).await {
@@ -121,7 +118,7 @@ impl LaunchMonitor {
             patched => patched,
         }?;
         if matches!(outcome, Outcome::Over) {
-            info!(namespace, pod = pod.name_any(), reason = failure.reason(), "{message}");
+            info!(namespace = pod.namespace(), pod = pod.name_any(), reason = failure.reason(), "{message}");
         }
         Ok(outcome)
     }
@@ -138,7 +135,7 @@ impl LaunchMonitor {
             pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Strategic(patch)).await;
         match patched {
             Ok(_) => {
-                self.metrics.failed(failure.reason());
+                self.replica.metrics.failed(failure.reason());
                 Ok(Outcome::Over)
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(Outcome::Changed),
@@ -148,12 +145,13 @@ impl LaunchMonitor {
     }
 
     async fn node(&self, name: &str) -> Result<Option<Node>, kube::Error> {
-        Api::<Node>::all(self.client.clone()).get_opt(name).await
+        Api::<Node>::all(self.replica.client.clone()).get_opt(name).await
     }
 
     /// The events of a pod.
     async fn events(&self, pod: &Pod) -> Result<Vec<CoreEvent>, kube::Error> {
-        let events = Api::<CoreEvent>::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
+        let events =
+            Api::<CoreEvent>::namespaced(self.replica.client.clone(), &pod.namespace().unwrap_or_default());
         let selector = format!("involvedObject.uid={}", pod.uid().unwrap_or_default());
         let params = ListParams::default().fields(&selector).limit(MAX_EVENTS);
         Ok(events.list(&params).await?.items)
@@ -169,21 +167,4 @@ fn reports(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
     ready.is_some_and(|ready| ready.status != "Unknown")
-}
-
-/// Continues without an object that the API server refuses to create, for example because of a quota: the
-/// condition of the pod contains the cause too.
-fn tolerate(problem: &str, created: Result<(), kube::Error>) -> Result<(), kube::Error> {
-    match created {
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error @ kube::Error::Api(_)) if is_refusal(&error) => {
-            warn!("{}", describe_api_error(problem, &error));
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-fn is_refusal(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429)
 }

@@ -39,8 +39,7 @@ use tokio::time::Instant;
 
 use self::kept::Kept;
 use self::queue::{DuePod, Queue};
-use super::metrics::MonitorMetrics;
-use crate::server::leadership::Leadership;
+use super::replica::Replica;
 use crate::server::liveness::{self, Heartbeat};
 use crate::server::memory::MONITOR_PAGE;
 use crate::server::watch_errors::WatchedResource;
@@ -58,26 +57,12 @@ const STEADY_POLL: Duration = Duration::from_secs(1);
 const WATCHING: WatchedResource =
     WatchedResource { resource: "pods", absent: "check the address of the API server" };
 
-/// The clock, which tests control.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
 /// Fails pods that do not start.
 pub struct LaunchMonitor {
-    /// A client with the permissions of the monitor.
-    pub client: Client,
-    /// Counts failed pods.
-    pub metrics: Arc<MonitorMetrics>,
-    /// Whether this replica leads.
-    pub leadership: Leadership,
-    /// How long the API server must have answered before a pod is failed. After it was away, nodes need time
-    /// to report what has started.
-    pub settle: Duration,
-    /// The name of this replica, for Events.
-    pub instance: String,
+    /// This replica.
+    pub replica: Replica,
     /// Diagnoses of pods that are gone.
     pub kept: Kept,
-    /// The current time.
-    pub clock: Clock,
 }
 
 /// Which pods a watch selects. The API server reports a pod that is not selected any more as deleted.
@@ -154,8 +139,8 @@ impl LaunchMonitor {
 
     /// Watches until all pods have to be listed again.
     async fn watch(&self, heartbeat: &Heartbeat) {
-        let watches =
-            [Selection::Starting, Selection::Running].map(|selection| selection.watch(self.client.clone()));
+        let watches = [Selection::Starting, Selection::Running]
+            .map(|selection| selection.watch(self.replica.client.clone()));
         let [starting, running] = watches;
         let mut events = std::pin::pin!(select(starting, running));
         let mut queues = Queues::default();
@@ -164,11 +149,11 @@ impl LaunchMonitor {
         let mut ticks = tokio::time::interval(liveness::EVERY);
         while !queues.starting.must_list_again() && !queues.running.must_list_again() {
             heartbeat.now();
-            self.metrics.watched(queues.starting.len(), queues.running.len());
+            self.replica.metrics.watched(queues.starting.len(), queues.running.len());
             let wake = (actions.len() < MAX_ACTIONS).then(|| self.wake(&queues, next_action)).flatten();
             tokio::select! {
                 event = events.next() => match event {
-                    Some((selection, Ok(event))) => queues.apply(selection, event, (self.clock)()),
+                    Some((selection, Ok(event))) => queues.apply(selection, event, (self.replica.clock)()),
                     Some((_, Err(error))) => drop(WATCHING.trouble(&error)),
                     None => return,
                 },
@@ -176,8 +161,8 @@ impl LaunchMonitor {
                     queues.of(selection).finish(&uid, due);
                 }
                 () = sleep_until(wake) => {
-                    if self.leadership.is_steady(self.settle)
-                        && let Some((selection, due)) = queues.take((self.clock)())
+                    if self.replica.leadership.is_steady(self.replica.settle)
+                        && let Some((selection, due)) = queues.take((self.replica.clock)())
                     {
                         next_action = Instant::now() + ACTION_INTERVAL;
                         actions.push(Box::pin(async move {
@@ -194,9 +179,9 @@ impl LaunchMonitor {
     /// When the next action can start; `None` if no pod will be due.
     fn wake(&self, queues: &Queues, next_action: Instant) -> Option<Instant> {
         let due = queues.next_due()?;
-        let remaining = Duration::try_from(due.duration_since((self.clock)())).unwrap_or_default();
+        let remaining = Duration::try_from(due.duration_since((self.replica.clock)())).unwrap_or_default();
         let now = Instant::now();
-        let steady = self.leadership.steady_at(self.settle).unwrap_or(now + STEADY_POLL);
+        let steady = self.replica.leadership.steady_at(self.replica.settle).unwrap_or(now + STEADY_POLL);
         Some((now + remaining).max(next_action).max(steady))
     }
 }

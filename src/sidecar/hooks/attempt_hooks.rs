@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use tokio::time::Instant;
 
-use super::{CompletedHooks, HookError, HookServices, PodHooks};
+use super::{CompletedHooks, HookServices, PodHooks};
+use crate::hook_request::HookError;
 use crate::sidecar::OutputError;
 use crate::store_client::protocol::EventKind;
 use bootlace_core::abort::{HookEvent, RenderError, requests};

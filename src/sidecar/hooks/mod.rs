@@ -11,7 +11,7 @@
 //! | `task_watcher` | the attempts of one container: how each ends, and what its task left for the abort |
 //! | `attempt_hooks` | runs the hooks of one attempt, each at most once successfully |
 //! | `completed` | which hooks have run, for a sidecar that restarts |
-//! | [`HookServices`] | the servers of the hooks, and the store; [`HookError`] |
+//! | [`HookServices`] | the servers of the hooks, and the store |
 //! | | `remote` | these over the network |
 //!
 //! # Who ended the task
@@ -26,7 +26,6 @@
 
 mod attempt_hooks;
 mod completed;
-mod hook_error;
 pub(crate) mod remote;
 mod services;
 pub(crate) mod task_watcher;
@@ -47,7 +46,6 @@ use bootlace_core::abort::{HookEvent, HooksConfig};
 use bootlace_core::output::SidecarLifetime;
 
 use completed::CompletedHooks;
-pub use hook_error::HookError;
 pub(crate) use remote::RemoteServices;
 pub use services::HookServices;
 use task_watcher::TaskWatcher;

@@ -1,24 +1,18 @@
 //! The servers of the hooks and the store, over the network.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
-use super::hook_error::HookError;
 use super::services::HookServices;
-use crate::http::{self, FetchProgress, HttpClient, Request};
+use crate::hook_request::{self, HookError};
 use crate::store_client::protocol::{AbortRequest, EventKind, PATH_ABORTS};
 use crate::store_client::{ClientError, EVENT_TIMEOUT, StoreClient};
 use bootlace_core::abort::RenderedHook;
 use bootlace_core::code::{Code, Coded};
-use bootlace_core::profile::hooks::HookMethod;
 
-/// The delay before the second attempt, and the longest delay.
-const RETRY_MIN_DELAY: Duration = Duration::from_millis(200);
-const RETRY_MAX_DELAY: Duration = Duration::from_secs(2);
 /// The timeout of a request about a record. A task can be ended meanwhile.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -50,23 +44,7 @@ impl<'a> RemoteServices<'a> {
 
 impl HookServices for RemoteServices<'_> {
     async fn send(&self, hook: &RenderedHook, deadline: Instant) -> Result<(), HookError> {
-        let mount = self.mounts.join(hook.position.to_string());
-        let seconds = deadline.saturating_duration_since(Instant::now()).as_secs();
-        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
-        let progress = Arc::<FetchProgress>::default();
-        let client = http::open(&hook.client, &mount, seconds, &progress).await.map_err(HookError::Mount)?;
-        let mut delay = RETRY_MIN_DELAY;
-        loop {
-            let error = match attempt(&client, hook, deadline).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            if !error.is_temporary() || Instant::now() + delay >= deadline {
-                return Err(error);
-            }
-            sleep(delay).await;
-            delay = (delay * 2).min(RETRY_MAX_DELAY);
-        }
+        hook_request::send(hook, &self.mounts.join(hook.position.to_string()), deadline).await
     }
 
     async fn record(&self, container: &str, start: u32, text: Option<&str>) -> bool {
@@ -85,27 +63,6 @@ impl HookServices for RemoteServices<'_> {
         if let Err(error) = client.report(kind, note, EVENT_TIMEOUT).await {
             tracing::warn!("failed to record an Event: {error} [{}]", error.code());
         }
-    }
-}
-
-/// Sends a request once.
-async fn attempt(client: &HttpClient<'_>, hook: &RenderedHook, deadline: Instant) -> Result<(), HookError> {
-    let request = Request {
-        method: match hook.method {
-            HookMethod::Get => Method::GET,
-            HookMethod::Post => Method::POST,
-            HookMethod::Put => Method::PUT,
-            HookMethod::Patch => Method::PATCH,
-            HookMethod::Delete => Method::DELETE,
-        },
-        body: hook.body.as_ref().map(|(kind, body)| (kind.as_str(), body.as_str().into())),
-        // The body of the response is not read.
-        ..Request::get(hook.url.clone(), u64::MAX)
-    };
-    let limit = Duration::from_secs(hook.timeout_seconds.into());
-    match timeout_at(deadline.min(Instant::now() + limit), client.exchange(&request)).await {
-        Ok(response) => response.map(drop).map_err(|error| HookError::Mount(error.into())),
-        Err(_) => Err(HookError::TimedOut { seconds: hook.timeout_seconds }),
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::time::Instant;
 
-use super::hook_error::HookError;
+use crate::hook_request::HookError;
 use crate::store_client::protocol::EventKind;
 use bootlace_core::abort::RenderedHook;
 

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::hook_request::HookError;
 use crate::http::{HttpError, MountError};
 use crate::store_client::protocol::EventKind;
 use bootlace_core::abort::RenderedHook;

@@ -11,11 +11,10 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use tracing::info;
 
-use crate::server::api_client::next_page;
+use crate::server::api_client::{exactly, next_page};
 use crate::server::liveness::Heartbeat;
-use crate::store::crd_error;
+use crate::server::watch_errors::is_resource_missing;
 use crate::store::pipe::objects;
-use crate::store::pipe::persist::exactly;
 
 /// Aborts are checked in one of this many sweeps, because each check reads the metadata of a pod.
 pub(super) const EVERY: u32 = 15;
@@ -36,7 +35,7 @@ pub(super) async fn sweep(
     let (mut params, mut removed) = (ListParams::default().limit(PAGE), 0);
     loop {
         let page = match all.list(&params).await {
-            Err(error) if crd_error::is_missing(&error) => return Ok(removed),
+            Err(error) if is_resource_missing(&error) => return Ok(removed),
             page => page?,
         };
         for abort in &page.items {

@@ -21,12 +21,13 @@ use std::ops::ControlFlow;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::objects::{self, OutputObjectBody};
 use super::pipe_quota;
+use crate::server::api_client::exactly;
 use crate::server::pipe_pages::PipePages;
 use crate::store::api_error::ApiError;
 use bootlace_core::code::Code;
@@ -372,9 +373,4 @@ fn is_same(found: &Pipe, wanted: &Pipe) -> bool {
 /// Whether `one` is a later attempt than `other`, if the scheduler counts attempts.
 fn is_later(one: Option<u64>, other: Option<u64>) -> bool {
     matches!((one, other), (Some(one), Some(other)) if one > other)
-}
-
-/// Restricts a deletion to the object as it was read.
-pub(in crate::store) fn exactly(read: &ObjectMeta) -> Preconditions {
-    Preconditions { uid: read.uid.clone(), resource_version: read.resource_version.clone() }
 }

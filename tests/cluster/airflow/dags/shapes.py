@@ -4,6 +4,7 @@ from datetime import datetime
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk import DAG, task
+from kubernetes.client import models as k8s
 
 
 def pipeline(name):
@@ -41,6 +42,16 @@ with pipeline("xcom"):
 
 with pipeline("failing"):
     shell("fails", 'echo "failing for $GREETING"; exit 3')
+
+# The kubelet cannot mount the Secret, and the operator would wait for two minutes.
+with pipeline("never_starts"):
+    secret = k8s.V1SecretVolumeSource(secret_name="nowhere")
+    shell(
+        "waits",
+        "true",
+        volumes=[k8s.V1Volume(name="login", secret=secret)],
+        volume_mounts=[k8s.V1VolumeMount(name="login", mount_path="/login")],
+    )
 
 # One task of the DAG becomes three pods, which differ in the label map_index.
 with pipeline("mapped"):

@@ -49,6 +49,12 @@ impl Ending {
         if self == Self::WithoutGrace { 0 } else { 10 }
     }
 
+    /// How often the job of a task can be cancelled: a pod that is deleted by force, or without a grace
+    /// period, has no token any more, so its sidecar cannot remove the record, and the monitor repeats it.
+    pub(super) fn max_cancels(self) -> usize {
+        if matches!(self, Self::Forced | Self::WithoutGrace) { 2 } else { 1 }
+    }
+
     /// Ends the task of a pod, whose last argument is the name of the pod. A task that has ended already
     /// cannot be ended, which is no error.
     pub(super) async fn apply(self, namespace: &Namespace, node: &Node, pod: &str, uid: &str) -> Result<()> {

@@ -28,6 +28,7 @@ struct Row {
     runs: u32,
     by_itself: u32,
     aborted: u32,
+    repeated: u32,
     lost: u32,
     too_many: u32,
 }
@@ -43,7 +44,9 @@ impl Table {
             row.lost += 1;
             self.problems.push(format!("the job of pod {pod} ({ending}) was not cancelled"));
         }
-        if cancels > usize::from(!by_itself) {
+        row.repeated += u32::from(!by_itself && cancels == 2 && ending.max_cancels() == 2);
+        let allowed = if by_itself { 0 } else { ending.max_cancels() };
+        if cancels > allowed {
             row.too_many += 1;
             self.problems.push(format!("the job of pod {pod} ({ending}) was cancelled {cancels} times"));
         }
@@ -62,12 +65,18 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| task ended        | runs | by itself | aborted | aborts lost | aborts too many |")?;
-        writeln!(f, "|-------------------|-----:|----------:|--------:|------------:|----------------:|")?;
-        for (ending, Row { runs, by_itself, aborted, lost, too_many }) in &self.rows {
+        writeln!(
+            f,
+            "| task ended        | runs | by itself | aborted | repeated by the monitor | aborts lost | aborts too many |"
+        )?;
+        writeln!(
+            f,
+            "|-------------------|-----:|----------:|--------:|------------------------:|------------:|----------------:|"
+        )?;
+        for (ending, Row { runs, by_itself, aborted, repeated, lost, too_many }) in &self.rows {
             writeln!(
                 f,
-                "| {ending:<17} | {runs:>4} | {by_itself:>9} | {aborted:>7} | {lost:>11} | {too_many:>15} |"
+                "| {ending:<17} | {runs:>4} | {by_itself:>9} | {aborted:>7} | {repeated:>23} | {lost:>11} | {too_many:>15} |"
             )?;
         }
         Ok(())
@@ -90,7 +99,9 @@ mod tests {
         table.add(Ending::Itself, "e", outcome(true, true, 1));
         table.add(Ending::Deleted, "f", outcome(true, false, 2));
         assert_eq!(table.problems().split("; ").count(), 3, "{}", table.problems());
-        let row = "| deleted           |    4 |         0 |       2 |           1 |               1 |";
+        table.add(Ending::Forced, "g", outcome(true, false, 2));
+        assert_eq!(table.problems().split("; ").count(), 3, "{}", table.problems());
+        let row = "| deleted           |    4 |         0 |       2 |                       0 |           1 |               1 |";
         assert!(table.to_string().contains(row), "{table}");
     }
 }

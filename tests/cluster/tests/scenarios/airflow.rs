@@ -181,6 +181,23 @@ async fn a_boot_that_fails_fails_the_task_and_the_pod_says_why() -> Result<()> {
         .await
 }
 
+/// The log of the task in Airflow contains the cause, because the operator prints the status of the pod.
+#[tokio::test]
+async fn a_task_that_cannot_start_fails_with_the_cause_in_its_log() -> Result<()> {
+    opted_in("airflow-launch")
+        .run(async |namespace| {
+            namespace.profile("{launch: {startSeconds: 20}}").await?;
+            namespace.default_profile(namespace.name()).await?;
+            let run = run(namespace, "never_starts").await?;
+            assert!(!run.succeeded, "{}", run.log);
+            for part in ["has not started 20 s after", "FailedMount", "nowhere", "[BL6402]"] {
+                assert!(run.log.contains(part), "{part:?} is not in {}", run.log);
+            }
+            Ok(())
+        })
+        .await
+}
+
 #[tokio::test]
 async fn a_namespace_that_has_not_opted_in_is_left_alone() -> Result<()> {
     scenario("airflow-plain")

@@ -112,7 +112,7 @@ async fn create_pods(namespace: &Namespace) -> Result<Vec<(&'static str, &'stati
         ("hoards", "failed", "failed: out of memory (OOMKilled)"),
         ("late", "failed", "failed: DeadlineExceeded: Pod was active"),
         ("gated", "scheduling", "waits for a node: held by scheduling gate example.com/quota"),
-        ("nowhere", "scheduling", "waits for a node: 0/1 nodes are available"),
+        ("nowhere", "scheduling", "waits for a node: 0/"),
         ("imageless", "starting", "starts: "),
         ("mountless", "starting", "starts: FailedMount: "),
         ("configless", "starting", "starts: CreateContainerConfigError: configmap \"missing\" not found"),
