@@ -23,9 +23,9 @@ fn what_runs_in_pods_imports_no_server_code() {
         let mut files = Vec::new();
         let path = Path::new(env!("BOOTLACE_ROOT")).join("src").join(module);
         if path.is_dir() {
-            find(&path, &mut files)
+            find(&path, &mut files);
         } else {
-            files.push(path.with_extension("rs"))
+            files.push(path.with_extension("rs"));
         }
         assert!(!files.is_empty(), "src/{module} does not exist");
         for file in files {
