@@ -25,7 +25,8 @@
 //! |---|---:|---|
 //! | the program and connections | [`IDLE_STORE`] | connections as above |
 //! | pods that have not started | [`MONITORED_PODS`] × [`MONITORED_POD`] | others are left out until there is space |
-//! | a page of pods | [`MONITOR_PAGE`] × 4 × [`STORED_POD_BYTES`] | a growing page needs twice its size, and its parsed pods about as much |
+//! | a page of pods | [`MONITOR_PAGE`] × 4 × [`STORED_BYTES`] | a growing page needs twice its size, and its parsed pods about as much |
+//! | a page of Aborts, and the pod of one | ([`ABORT_PAGE`] + 1) × 4 × [`STORED_BYTES`] | as above |
 //!
 //! `tests/webhook/hostile` and `tests/store/hostile` test this with the worst known cases, under a memory
 //! limit of the kernel that is equal to that of the chart.
@@ -85,11 +86,14 @@ pub const MONITORED_POD: usize = 400;
 /// Pods in a page when the monitor lists pods.
 pub const MONITOR_PAGE: u32 = 20;
 
-/// Maximum size of a stored pod: etcd limits an object to 1.5 MiB.
-pub const STORED_POD_BYTES: usize = 3 << 19;
+/// Aborts in a page when the monitor lists them.
+pub const ABORT_PAGE: u32 = 2;
+
+/// Maximum size of a stored object: etcd limits it to 1.5 MiB.
+pub const STORED_BYTES: usize = 3 << 19;
 
 const _: () = assert!(
-    IDLE_STORE + MONITORED_PODS * MONITORED_POD + MONITOR_PAGE as usize * 4 * STORED_POD_BYTES
+    IDLE_STORE + MONITORED_PODS * MONITORED_POD + (MONITOR_PAGE + ABORT_PAGE + 1) as usize * 4 * STORED_BYTES
         <= MONITOR_LIMIT,
     "the chart's memory limit is too low for the monitor"
 );

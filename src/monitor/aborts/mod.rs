@@ -33,7 +33,7 @@ use tracing::warn;
 use super::replica::Replica;
 use crate::server::api_client::next_page;
 use crate::server::liveness::Heartbeat;
-use crate::server::memory::MONITOR_PAGE;
+use crate::server::memory::ABORT_PAGE;
 use crate::server::watch_errors::{describe_api_error, is_resource_missing};
 
 /// The time between two passes over all Aborts.
@@ -70,7 +70,7 @@ impl AbortMonitor {
     /// The API server refuses a request or does not answer.
     pub async fn pass(&self, heartbeat: &Heartbeat) -> Result<(), kube::Error> {
         let all: Api<Abort> = Api::all(self.0.client.clone());
-        let mut params = ListParams::default().limit(MONITOR_PAGE);
+        let mut params = ListParams::default().limit(ABORT_PAGE);
         let mut reads = interval(READ_INTERVAL);
         reads.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
