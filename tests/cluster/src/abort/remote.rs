@@ -1,4 +1,4 @@
-//! The remote system whose jobs are cancelled: a server that notes each request.
+//! The remote system whose jobs are cancelled: a server that notes each request, and logs it with the time.
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -24,8 +24,8 @@ impl<'n> Remote<'n> {
         let script = r#"
             mkdir -p /tmp/www/cgi-bin
             for name in submitted cancel done ended said; do
-                printf '#!/bin/sh\necho %s$PATH_INFO $QUERY_STRING >>/tmp/requests\nprintf "Content-Type: text/plain\\r\\n\\r\\nok"\n' \
-                    $name >/tmp/www/cgi-bin/$name
+                printf '#!/bin/sh\necho %s$PATH_INFO $QUERY_STRING >>/tmp/requests\necho $(date +%%T) %s ${PATH_INFO#/} >>/proc/1/fd/1\nprintf "Content-Type: text/plain\\r\\n\\r\\nok"\n' \
+                    $name $name >/tmp/www/cgi-bin/$name
             done
             chmod 755 /tmp/www/cgi-bin/*
             exec httpd -f -p 8080 -h /tmp/www"#;
