@@ -2,8 +2,9 @@
 //! that runs Bootlace.
 //!
 //! The process at the terminal starts the cluster. A second process, inside the network of the cluster, runs
-//! the [`story`] of Airflow or of [another](workflow) scheduler.
+//! the [`story`] of Airflow or of [another](workflow) scheduler, and the [`end`], which is the same for all.
 
+mod end;
 mod print;
 mod story;
 mod workflow;

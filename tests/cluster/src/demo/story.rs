@@ -10,12 +10,12 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::file;
 use super::print::{chapter, print_command, print_text, quote};
+use super::{end, file};
 use crate::airflow::Airflow;
 use crate::command::{command, output};
 use crate::images;
-use crate::scenario::{bootlace, kubeconfig};
+use crate::scenario::{Namespace, bootlace, kubeconfig};
 
 pub(super) const NAMESPACE: &str = "analytics";
 const DAG: &str = "etl";
@@ -36,7 +36,10 @@ pub async fn present() -> Result<()> {
     }
     show_env_modes().await?;
     show_bystander().await?;
-    run_dag_with_pipes().await
+    run_dag_with_pipes().await?;
+    // Not in one list, because the reason of the failure makes its lines much wider than a terminal.
+    let lists = [&["--scheduler", "airflow"][..], &["--state", "failed"]];
+    end::present(&Namespace::existing(NAMESPACE).await?, &lists).await
 }
 
 fn show_dag() -> Result<()> {
@@ -126,7 +129,7 @@ pub(super) async fn explain(bootlace: &Path, pod: &Value) -> Result<String> {
 }
 
 /// Applies a manifest of the demo.
-async fn apply(name: &str) -> Result<()> {
+pub(super) async fn apply(name: &str) -> Result<()> {
     let text = std::fs::read_to_string(file(name)).with_context(|| format!("read {name}"))?;
     let mut apply = command("kubectl");
     pipe_into(apply.args(["apply", "--filename", "-"]), images::with_registry(&text).as_bytes())

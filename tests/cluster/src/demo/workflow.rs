@@ -4,9 +4,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-use super::file;
 use super::print::{chapter, print_command, print_text, quote};
 use super::story::{NAMESPACE, explain, kubectl, kubectl_here, log};
+use super::{end, file};
 use crate::clients::{Client, Demo, OptIn};
 use crate::manifest;
 use crate::scenario::{Namespace, bootlace};
@@ -26,7 +26,8 @@ pub async fn present(client: &Client) -> Result<()> {
     show_file(demo)?;
     let namespace = set_up_namespace(demo).await?;
     run(demo, &namespace).await?;
-    show_pods().await
+    show_pods().await?;
+    end::present(&namespace, &[&[]]).await
 }
 
 fn show_file(demo: &Demo) -> Result<()> {
