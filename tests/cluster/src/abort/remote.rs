@@ -1,5 +1,7 @@
 //! The remote system whose jobs are cancelled: a server that notes each request, and logs it with the time.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
@@ -44,7 +46,13 @@ impl<'n> Remote<'n> {
             namespace.create(&object.to_string()).await?;
         }
         namespace.pod_ready(NAME).await?;
-        Ok(Self { namespace })
+        Ok(Self::started(namespace))
+    }
+
+    /// The remote system that runs in the namespace already.
+    #[must_use]
+    pub fn started(namespace: &'n Namespace) -> Self {
+        Self { namespace }
     }
 
     /// Its address. The first segment of the path is the kind of a request, and the second the job.
@@ -68,7 +76,15 @@ impl<'n> Remote<'n> {
     /// # Errors
     /// If it does not arrive in time.
     pub async fn wait_for(&self, start: &str) -> Result<()> {
-        until_async(LIMIT, "the remote system got no request", async || {
+        self.wait_within(LIMIT, start).await
+    }
+
+    /// As [`wait_for`](Self::wait_for), with another timeout.
+    ///
+    /// # Errors
+    /// As [`wait_for`](Self::wait_for).
+    pub async fn wait_within(&self, limit: Duration, start: &str) -> Result<()> {
+        until_async(limit, "the remote system got no request", async || {
             let requests = self.requests().await?;
             ensure!(requests.iter().any(|line| line.starts_with(start)), "no {start} in {requests:?}");
             Ok(())

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use bootlace_image::archive::Config;
 use bootlace_image::layer::Layer;
 use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, DynamicObject};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -172,9 +172,17 @@ impl Argo {
         let yaml = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
         let created = namespace.create(&yaml).await?;
         let name = created.first().context("the file contains no workflow")?.object.name_any();
+        self.ended(&name).await
+    }
+
+    /// Waits until the workflow has ended.
+    ///
+    /// # Errors
+    /// If it does not end in time, and if the controller exits. A failed workflow is not an error.
+    pub async fn ended(&mut self, name: &str) -> Result<Ended> {
         let has_ended =
             |workflow: Option<&DynamicObject>| workflow.is_some_and(|workflow| Ended::of(workflow).is_some());
-        let ended = await_condition(self.workflows.clone(), &name, has_ended);
+        let ended = await_condition(self.workflows.clone(), name, has_ended);
         let workflow = tokio::select! {
             waited = tokio::time::timeout(LIMIT, ended) => waited.ok(),
             exited = self.controller.ended() => bail!("the controller has exited:\n{}", end(&exited?.1)),
@@ -190,13 +198,24 @@ impl Argo {
         Ended::of(&workflow).context("the workflow has not ended")
     }
 
+    /// Shuts the workflow down with a strategy: `Stop`, as `argo stop` does, or `Terminate`, as
+    /// `argo terminate` does.
+    ///
+    /// # Errors
+    /// If it does not exist.
+    pub async fn shut_down(&self, name: &str, strategy: &str) -> Result<()> {
+        let patch = Patch::Merge(json!({"spec": {"shutdown": strategy}}));
+        let patched = self.workflows.patch(name, &PatchParams::default(), &patch).await;
+        patched.with_context(|| format!("shut down workflow {name}")).map(drop)
+    }
+
     /// Deletes the workflow. Kubernetes then deletes its pods.
     ///
     /// # Errors
     /// If it does not exist.
-    pub async fn delete(&self, ended: &Ended) -> Result<()> {
-        let deleted = self.workflows.delete(&ended.name, &DeleteParams::background()).await;
-        deleted.with_context(|| format!("delete workflow {}", ended.name)).map(drop)
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        let deleted = self.workflows.delete(name, &DeleteParams::background()).await;
+        deleted.with_context(|| format!("delete workflow {name}")).map(drop)
     }
 }
 

@@ -1,16 +1,22 @@
 //! Workflows of Argo, run by its controller.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use bootlace_cluster::abort::Remote;
 use bootlace_cluster::clients::argo::{Argo, Ended, TITLE};
 use bootlace_cluster::scenario::{Namespace, scenario, state};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
-use super::Workflow;
+use super::{Workflow, endings, with_pod_label};
 use crate::pipes::{pipes, stored};
 use crate::servers;
 
+const ENDED: &str = include_str!("../../../schedulers/argo/workflows/ended.yaml");
+/// The workflows in `ENDED`, and the strategies with which they are shut down.
+const SHUT_DOWN: [(&str, &str); 2] = [("stop", "Stop"), ("terminate", "Terminate")];
+/// The jobs of their last steps.
+const JOBS: [&str; 2] = ["stop-report", "terminate-report"];
 /// The file that each task prints.
 const QUERY: &str = "select day, sum(amount) from sales group by day;";
 /// The secret access key of the object store.
@@ -31,7 +37,7 @@ async fn run(
             let owners = serde_json::to_value(&pipe.metadata.owner_references)?;
             assert_eq!((&owners[0]["kind"], &owners[0]["name"]), (&json!("Workflow"), &json!(ended.name)));
         }
-        argo.delete(ended).await
+        argo.delete(&ended.name).await
     };
     workflow.run_with(start, run, check).await
 }
@@ -252,5 +258,53 @@ async fn a_task_that_cannot_start_fails_with_the_cause_and_is_retried() -> Resul
             }
             Ok(())
         })
+        .await
+}
+
+/// Runs two workflows until their last step works, and shuts them down. Returns how both have ended.
+async fn shut_down(namespace: &Namespace, argo: &mut Argo) -> Result<String> {
+    let text = with_pod_label(namespace, ENDED).await?;
+    let text = text.replace("REMOTE", &Remote::started(namespace).url());
+    for (name, _) in SHUT_DOWN {
+        namespace.create(&text.replace("NAME", name)).await?;
+    }
+    endings::end(namespace, endings::CANCELLED, &JOBS, async {
+        for (name, strategy) in SHUT_DOWN {
+            argo.shut_down(name, strategy).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    let mut states = Vec::new();
+    for (name, _) in SHUT_DOWN {
+        let ended = argo.ended(name).await?;
+        let phase = |node| ended.nodes.get(node).map_or("none", |[phase, _]| phase.as_str());
+        let phases = ["[0].count", "[1].report", ".onExit"].map(phase);
+        let handler = if name == "stop" { "Succeeded" } else { "none" };
+        ensure!(phases == ["Succeeded", "Failed", handler], "{name}: {:?}", ended.nodes);
+        states.push(ended.to_string());
+    }
+    Ok(states.join(", "))
+}
+
+/// Argo signals the containers of a step, and does not delete its pod.
+#[tokio::test]
+async fn the_job_of_a_step_that_is_stopped_or_terminated_is_cancelled_and_nothing_is_left() -> Result<()> {
+    Workflow { scheduler: TITLE, name: "two workflows that are shut down", namespace: "argo-ended" }
+        .run_with(
+            async |namespace| {
+                endings::start(namespace, &json!({})).await?;
+                controller(namespace).await
+            },
+            shut_down,
+            async |namespace, argo, _| {
+                endings::check(namespace, &JOBS).await?;
+                endings::exist(namespace, [3, 2, 4]).await?;
+                for (name, _) in SHUT_DOWN {
+                    argo.delete(name).await?;
+                }
+                Ok(())
+            },
+        )
         .await
 }

@@ -5,6 +5,7 @@ mod airflow;
 mod argo;
 mod dagster;
 mod dask;
+pub(crate) mod endings;
 mod job;
 mod jobset;
 mod kuberay;
@@ -99,13 +100,7 @@ impl Workflow {
                     "the workflow ended as {state} with Bootlace, and as {expected} without"
                 );
                 check(namespace, &mut controller, &state).await?;
-                // The garbage collector of Kubernetes removes objects some time after their owner.
-                until_async(LIMIT, "objects of Bootlace are left", async || {
-                    let left = left(namespace).await?;
-                    ensure!(left.is_empty(), "Bootlace has left {}", left.join(", "));
-                    Ok(())
-                })
-                .await?;
+                nothing_left(namespace).await?;
                 Row::new(self.scheduler, self.name, &state.to_string(), with, without).record()
             })
             .await
@@ -117,24 +112,45 @@ fn managed() -> ListParams {
     ListParams::default().labels(MANAGED)
 }
 
+/// Waits until no object of Bootlace is left in the namespace. The garbage collector of Kubernetes removes
+/// objects some time after their owner.
+///
+/// # Errors
+/// If some are left after [`LIMIT`].
+pub(crate) async fn nothing_left(namespace: &Namespace) -> Result<()> {
+    until_async(LIMIT, "objects of Bootlace are left", async || {
+        let left = left(namespace).await?;
+        ensure!(left.is_empty(), "Bootlace has left {}", left.join(", "));
+        Ok(())
+    })
+    .await
+}
+
 /// The objects of Bootlace that are left in the namespace.
 async fn left(namespace: &Namespace) -> Result<Vec<String>> {
     let managed = managed();
     let secrets = namespace.api::<Secret>().list(&managed).await?.items;
     let config_maps = namespace.api::<ConfigMap>().list(&managed).await?.items;
-    let pipes = pipes::api(namespace).list(&ListParams::default()).await?.items;
+    let pipes = pipes::pipes(namespace).await?;
+    let aborts = endings::aborts(namespace).await?;
     let mut left = Vec::new();
     left.extend(secrets.iter().map(|secret| format!("Secret {}", secret.name_any())));
     left.extend(config_maps.iter().map(|map| format!("ConfigMap {}", map.name_any())));
     left.extend(pipes.iter().map(|pipe| format!("Pipe {}", pipe.name_any())));
+    left.extend(aborts.iter().map(|abort| format!("Abort {}", abort.name_any())));
     Ok(left)
+}
+
+/// Whether the namespace has opted in.
+async fn has_bootlace(namespace: &Namespace) -> Result<bool> {
+    let home = Api::<core::Namespace>::all(namespace.client()).get(namespace.name()).await?;
+    Ok(home.labels().contains_key("bootlace.dev/schedulers"))
 }
 
 /// The text of a workflow that opts in with the pod label `bootlace.dev/task`, without this label if the
 /// namespace is the one without Bootlace.
 async fn with_pod_label(namespace: &Namespace, text: &str) -> Result<String> {
-    let home = Api::<core::Namespace>::all(namespace.client()).get(namespace.name()).await?;
-    let has_bootlace = home.labels().contains_key("bootlace.dev/schedulers");
+    let has_bootlace = has_bootlace(namespace).await?;
     Ok(if has_bootlace { text.to_owned() } else { text.replace("bootlace.dev/task", "a-label") })
 }
 
