@@ -3,14 +3,15 @@
 use std::cell::RefCell;
 
 use anyhow::{Context as _, Result};
+use bootlace_cluster::abort::Remote;
 use bootlace_cluster::clients::tekton::{TITLE, Tekton, api};
 use bootlace_cluster::scenario::{Namespace, state};
 use k8s_openapi::api::core::v1 as core;
-use kube::api::{Api, DeleteParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Resource as _, ResourceExt};
 use serde_json::{Value, json};
 
-use super::Workflow;
+use super::{Workflow, endings, with_pod_label};
 
 const QUERY: &str = "select day, sum(amount) from sales group by day;\n";
 const ROWS: &str = "monday,4\ntuesday,7\n";
@@ -20,6 +21,12 @@ const RETRY: &str = include_str!("../../../schedulers/tekton/retry.yaml");
 const FAILING: &str = include_str!("../../../schedulers/tekton/failing.yaml");
 const RESULTS: &str = include_str!("../../../schedulers/tekton/results.yaml");
 const SIDECARS: &str = include_str!("../../../schedulers/tekton/sidecars.yaml");
+const CANCELLED: &str = include_str!("../../../schedulers/tekton/cancelled.yaml");
+/// The runs in `CANCELLED`, and the values of `spec.status` with which they are cancelled.
+const STATUSES: [(&str, &str); 2] =
+    [("cancelled", "Cancelled"), ("cancelled-run-finally", "CancelledRunFinally")];
+/// The jobs of their last tasks.
+const JOBS: [&str; 2] = ["cancelled-report", "cancelled-run-finally-report"];
 
 fn workflow(name: &'static str, namespace: &'static str) -> Workflow {
     Workflow { scheduler: TITLE, name, namespace }
@@ -266,6 +273,51 @@ async fn results_from_sidecars_are_complete_and_native_sidecars_end() -> Result<
                 let [map] = &maps.items[..] else { panic!("{} outputs", maps.items.len()) };
                 assert_eq!(map.data.as_ref().context("the output is empty")?["size"], "3400");
                 delete(namespace, "TaskRun", "large").await
+            },
+        )
+        .await
+}
+
+/// Runs two pipelines until their last tasks work, and cancels them. Returns how both have ended.
+async fn cancel(namespace: &Namespace, tekton: &mut Tekton) -> Result<String> {
+    let text = with_pod_label(namespace, CANCELLED).await?;
+    let text = text.replace("REMOTE", &Remote::started(namespace).url());
+    for (name, _) in STATUSES {
+        namespace.create(&text.replace("NAME", name)).await?;
+    }
+    let runs = api(namespace, "PipelineRun");
+    endings::end(namespace, endings::CANCELLED, &JOBS, async {
+        for (name, status) in STATUSES {
+            let patch = Patch::Merge(json!({"spec": {"status": status}}));
+            runs.patch(name, &PatchParams::default(), &patch).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    let mut states = Vec::new();
+    for (name, _) in STATUSES {
+        states.push(tekton.ended(namespace, "PipelineRun", name).await?.to_string());
+    }
+    Ok(states.join("; "))
+}
+
+/// Tekton deletes the pod of the task.
+#[tokio::test]
+async fn the_job_of_a_task_that_is_cancelled_is_cancelled_and_nothing_is_left() -> Result<()> {
+    workflow("two pipelines that are cancelled", "tekton-cancelled")
+        .run_with(
+            async |namespace| {
+                endings::start(namespace, &json!({})).await?;
+                start(namespace).await
+            },
+            cancel,
+            async |namespace, _, _| {
+                endings::check(namespace, &JOBS).await?;
+                endings::exist(namespace, [3, 2, 4]).await?;
+                for (name, _) in STATUSES {
+                    delete(namespace, "PipelineRun", name).await?;
+                }
+                Ok(())
             },
         )
         .await
