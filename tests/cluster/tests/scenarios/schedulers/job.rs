@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use bootlace_cluster::abort::Remote;
 use bootlace_cluster::clients::job::TITLE;
 use bootlace_cluster::scenario::{LIMIT, Namespace};
 use bootlace_cluster::wait::until_async;
@@ -14,10 +15,11 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::{Workflow, with_pod_label};
+use super::{Workflow, endings, with_pod_label};
 
 const INDEXED: &str = include_str!("../../../schedulers/job/indexed.yaml");
 const CRON_JOB: &str = include_str!("../../../schedulers/job/cronjob.yaml");
+const ENDED: &str = include_str!("../../../schedulers/job/ended.yaml");
 
 /// Creates the objects, whose pods have the label `bootlace.dev/task` if the namespace has opted in.
 async fn create(namespace: &Namespace, yaml: &str) -> Result<()> {
@@ -119,6 +121,35 @@ async fn a_task_of_a_cron_job_knows_its_minute() -> Result<()> {
                 });
                 assert_eq!((task, log.as_str()), (expected, "report for the analytics team\n"));
                 namespace.api::<CronJob>().delete("report", &DeleteParams::background()).await?;
+                Ok(())
+            },
+        )
+        .await
+}
+
+/// `crate::abort` ends Jobs in the other ways.
+#[tokio::test]
+async fn the_job_of_a_job_that_is_suspended_is_cancelled_and_nothing_is_left() -> Result<()> {
+    Workflow { scheduler: TITLE, name: "a Job that is suspended", namespace: "scheduler-suspended" }
+        .run_with(
+            async |namespace| endings::start(namespace, &json!({})).await,
+            async |namespace, ()| {
+                let remote = Remote::started(namespace).url();
+                create(namespace, &ENDED.replace("REMOTE", &remote)).await?;
+                let states = [ended(namespace, "count").await?, ended(namespace, "told").await?];
+                endings::end(namespace, endings::CANCELLED, &["report"], async {
+                    let suspend = Patch::Merge(json!({"spec": {"suspend": true}}));
+                    namespace.api::<Job>().patch("report", &PatchParams::default(), &suspend).await?;
+                    Ok(())
+                })
+                .await?;
+                Ok(states.join(", "))
+            },
+            async |namespace, (), _| {
+                endings::check(namespace, &["report"]).await?;
+                endings::exist(namespace, [2, 1, 2]).await?;
+                let (delete, all) = (DeleteParams::background(), ListParams::default());
+                namespace.api::<Job>().delete_collection(&delete, &all).await?;
                 Ok(())
             },
         )
