@@ -2,16 +2,21 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 
 use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::clients::python::Environment;
 use crate::command::{command, output};
 use crate::images;
+use crate::scenario::LIMIT;
 use crate::stage::Progress;
 
 const ENVIRONMENT: Environment = Environment {
@@ -73,6 +78,13 @@ pub struct DagRun {
     pub log: String,
 }
 
+impl DagRun {
+    fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { succeeded: output.status.success(), log: text(&output.stdout) + &text(&output.stderr) }
+    }
+}
+
 impl Airflow {
     /// An Airflow whose pods run in `namespace`, with the environment of [`prepare`]. Its files are in the
     /// folder of the kubeconfig, and are removed when this value is dropped.
@@ -108,6 +120,31 @@ impl Airflow {
         let mut airflow = self.program("airflow");
         airflow.args(["dags", "test", dag, date]);
         dag_run(airflow).await
+    }
+
+    /// Runs the DAG as [`run`](Self::run) does, and sends the process of its task SIGTERM when `moment` is
+    /// ready, as a worker of Airflow does if the task was set to another state.
+    ///
+    /// # Errors
+    /// If Airflow cannot be started, or does not exit in time after the signal. A failed run is not an error.
+    pub async fn run_and_end(&self, dag: &str, date: &str, moment: impl Future) -> Result<DagRun> {
+        let mut airflow = self.program("airflow");
+        airflow.args(["dags", "test", dag, date]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let _lock = RUNS.lock().await;
+        let airflow = airflow.spawn().context("start Airflow")?;
+        // `dags test` runs tasks in its own process.
+        let pid = airflow.id().and_then(|id| i32::try_from(id).ok()).context("Airflow has exited")?;
+        let mut output = std::pin::pin!(airflow.wait_with_output());
+        tokio::select! {
+            output = &mut output => return Ok(DagRun::of(&output.context("wait for Airflow")?)),
+            _ = moment => {}
+        }
+        kill(Pid::from_raw(pid), Signal::SIGTERM).context("send Airflow SIGTERM")?;
+        let output = timeout(LIMIT, output).await;
+        let output = output.with_context(|| {
+            format!("timed out after {} s: Airflow has not exited after SIGTERM", LIMIT.as_secs())
+        })?;
+        Ok(DagRun::of(&output.context("wait for Airflow")?))
     }
 
     /// Runs the DAG as [`run`](Self::run) does, clears the run, as a user does to run its tasks again, and
@@ -151,8 +188,5 @@ fn copy_dags(to: &Path) -> Result<()> {
 /// Runs Airflow until it exits.
 async fn dag_run(mut airflow: Command) -> Result<DagRun> {
     let _lock = RUNS.lock().await;
-    let output = airflow.output().await.context("start Airflow")?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let log = text(&output.stdout) + &text(&output.stderr);
-    Ok(DagRun { succeeded: output.status.success(), log })
+    Ok(DagRun::of(&airflow.output().await.context("start Airflow")?))
 }

@@ -1,11 +1,14 @@
 //! Pods of Airflow, from DAGs that do not mention Bootlace.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow};
 use bootlace_cluster::airflow::{Airflow, DagRun};
 use bootlace_cluster::scenario::{Namespace, Scenario, kubeconfig, scenario, state};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::schedulers::{endings, nothing_left};
 
 const QUERY: &str = "select day, sum(amount) from sales group by day;\n";
 
@@ -211,6 +214,29 @@ async fn a_namespace_that_has_not_opted_in_is_left_alone() -> Result<()> {
             let spec = pod.spec.as_ref().expect("a pod has a spec");
             assert_eq!(spec.init_containers, None);
             Ok(())
+        })
+        .await
+}
+
+/// The operator deletes the pod. `crate::schedulers::airflow` sets a task to failed with the API of Airflow.
+/// The outputs expire 90 seconds after they were stored, because no object is the run.
+#[tokio::test]
+async fn the_job_of_a_task_that_airflow_ends_is_cancelled_and_nothing_is_left() -> Result<()> {
+    opted_in("airflow-ended")
+        .run(async |namespace| {
+            endings::start(namespace, &json!({"timeToLiveSeconds": 90})).await?;
+            let airflow = Airflow::new(&kubeconfig()?, namespace.name()).await?;
+            let (end, moment) = oneshot::channel();
+            let run = airflow.run_and_end("ended", "2026-01-01", moment);
+            let ended = endings::end(namespace, endings::CANCELLED, &["report"], async {
+                endings::exist(namespace, [1, 1, 2]).await?;
+                end.send(()).map_err(|()| anyhow!("Airflow has exited"))
+            });
+            let (run, ended) = tokio::join!(run, ended);
+            let run = run?;
+            ended.with_context(|| run.log.clone())?;
+            endings::check(namespace, &["report"]).await?;
+            nothing_left(namespace).await
         })
         .await
 }
