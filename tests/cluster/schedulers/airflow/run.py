@@ -1,5 +1,6 @@
 """Uses the API of Airflow as a user does. `run.py URL DAG…` unpauses DAGs, waits until the scheduled run of each has ended,
-and prints their states with the states and attempts of their tasks. `run.py URL` succeeds if Airflow is ready to run DAGs."""
+and prints their states with the states and attempts of their tasks. `run.py URL` succeeds if Airflow is ready to run DAGs.
+`run.py URL --fail DAG TASK` sets a task of the run to failed."""
 
 import json
 import sys
@@ -7,7 +8,7 @@ import time
 import urllib.request
 
 COMPONENTS = ["metadatabase", "scheduler", "dag_processor", "triggerer"]
-URL, *DAGS = sys.argv[1:]
+URL, *ARGUMENTS = sys.argv[1:]
 
 
 def call(path, body=None, method=None, token=None):
@@ -52,9 +53,17 @@ def ended(dag):
         time.sleep(0.2)
 
 
-if DAGS:
-    for dag in DAGS:
-        api(f"dags/{dag}", {"is_paused": False}, "PATCH")
-    print("; ".join(map(ended, DAGS)))
-else:
-    check_ready()
+def fail(dag, task):
+    run = api(f"dags/{dag}/dagRuns")["dag_runs"][0]["dag_run_id"]
+    api(f"dags/{dag}/dagRuns/{run}/taskInstances/{task}", {"new_state": "failed"}, "PATCH")
+
+
+match ARGUMENTS:
+    case []:
+        check_ready()
+    case ["--fail", dag, task]:
+        fail(dag, task)
+    case dags:
+        for dag in dags:
+            api(f"dags/{dag}", {"is_paused": False}, "PATCH")
+        print("; ".join(map(ended, dags)))

@@ -19,7 +19,7 @@ use super::process::Process;
 use super::{Client, app, python_image};
 use crate::airflow;
 use crate::cache::Entry;
-use crate::command::command;
+use crate::command::{command, output};
 use crate::node::ADDRESS;
 use crate::scenario::{Namespace, kubeconfig, temporary_folder};
 use crate::stage::progressing;
@@ -64,6 +64,9 @@ pub struct Executor {
 /// Runs tasks in processes of the scheduler. Those of the operator wait for their pods in the triggerer.
 pub const LOCAL: Executor =
     Executor { name: "LocalExecutor", dags: include_str!("../../schedulers/airflow/deferrable.py") };
+/// Tasks of the operator that submit jobs to a remote system. The second one works until it is ended.
+pub const REMOTE_JOBS: Executor =
+    Executor { name: "LocalExecutor", dags: include_str!("../../airflow/dags/ended.py") };
 /// Runs each task in its own pod.
 pub const KUBERNETES: Executor =
     Executor { name: "KubernetesExecutor", dags: include_str!("../../schedulers/airflow/executor.py") };
@@ -197,13 +200,13 @@ impl Airflow {
         .await?
     }
 
-    /// The program that uses the API of Airflow.
-    fn client(&self, dags: &[&str]) -> Command {
+    /// The program that uses the API of Airflow: see the file for its arguments.
+    fn client(&self, arguments: &[&str]) -> Command {
         let mut client = command(self.venv.join("bin/python"));
         client
             .arg(self.folder.path().join("run.py"))
             .arg(format!("http://{ADDRESS}:{}", self.port))
-            .args(dags);
+            .args(arguments);
         client
     }
 
@@ -222,6 +225,14 @@ impl Airflow {
             bail!("{names} cannot be run: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Sets a task of a run that [`run`](Self::run) waits for to failed, as a user does.
+    ///
+    /// # Errors
+    /// If Airflow refuses it.
+    pub async fn fail(&self, dag: &str, task: &str) -> Result<()> {
+        output(&mut self.client(&["--fail", dag, task])).await.map(drop)
     }
 
     /// The output of a component (`scheduler`) until now.

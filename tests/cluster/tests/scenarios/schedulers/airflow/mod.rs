@@ -2,6 +2,7 @@
 //! that are not deferrable.
 
 mod deferrable;
+mod ended;
 mod executor;
 
 use anyhow::{Context as _, Result, ensure};
