@@ -32,13 +32,14 @@ const PACKAGES: [&str; 3] = ["tar", "gzip", "sysvinit-utils"];
 const INSTALL: &str = include_str!("../../schedulers/metaflow/install.yaml");
 const LAUNCH: &str = include_str!("../../schedulers/metaflow/launch.yaml");
 /// The code of the flows, and the program that runs them.
-const APP: [(&str, &str); 6] = [
+const APP: [(&str, &str); 7] = [
     ("failing.py", include_str!("../../schedulers/metaflow/failing.py")),
     ("handover.py", include_str!("../../schedulers/metaflow/handover.py")),
     ("report.py", include_str!("../../schedulers/metaflow/report.py")),
     ("run.py", include_str!("../../schedulers/metaflow/run.py")),
     ("show.py", include_str!("../../schedulers/metaflow/show.py")),
     ("stopped.py", include_str!("../../schedulers/metaflow/stopped.py")),
+    ("submitting.py", include_str!("../../schedulers/metaflow/submitting.py")),
 ];
 /// The pod that runs a flow.
 const POD: &str = "launch";

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use super::{Workflow, delete_pipes, task};
+use super::{Workflow, delete_pipes, endings, task};
 use crate::pipes::stored;
 use crate::servers;
 
@@ -133,6 +133,29 @@ async fn a_step_that_is_stopped_ends_and_its_output_is_discarded() -> Result<()>
                 assert_eq!(stored(namespace).await?, [""; 0]);
                 Ok(())
             },
+        )
+        .await
+}
+
+/// The first process of the container is the launcher, which `/sbin/killall5` does not signal.
+#[tokio::test]
+async fn the_job_of_a_step_that_is_stopped_is_cancelled_and_nothing_is_left() -> Result<()> {
+    workflow("a step with a job in another system that is stopped", "metaflow-submitting")
+        .run_with(
+            async |namespace| endings::start(namespace, &json!({})).await,
+            async |namespace, ()| {
+                start(namespace, "Submitting").await?;
+                endings::end(namespace, endings::CANCELLED, &["report"], async {
+                    let output = metaflow::kill(namespace, "Submitting").await?;
+                    ensure!(output.succeeded, "the flow cannot be stopped: {}", output.stderr);
+                    Ok(())
+                })
+                .await?;
+                let state = metaflow::ended(namespace).await?;
+                ensure!(state.starts_with("exit code 1: start 1"), "the flow ended with {state}");
+                Ok(state)
+            },
+            async |namespace, (), _| endings::check(namespace, &["report"]).await,
         )
         .await
 }
