@@ -1,15 +1,17 @@
 //! Hooks of a profile: a remote system counts which jobs are cancelled when their tasks are ended in
 //! different ways, and hooks in the container of the task run in their order.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::abort::{self, Options, Remote};
 use bootlace_cluster::images::KIT;
 use bootlace_cluster::scenario::{LIMIT, Namespace, scenario, state};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use k8s_openapi::api::core::v1::{self as core, Event, Node, Pod};
 use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
 /// The spec of a pod whose task submits a job with the name of the pod, and then runs `script`.
@@ -77,7 +79,7 @@ async fn no_aborts(namespace: &Namespace) -> Result<()> {
     .await
 }
 
-/// The pods that run until they are ended.
+/// The pods that run until they are ended. `kubectl drain` ends pods with the request that ends `evicted`.
 const ENDLESS_PODS: [&str; 7] =
     ["deleted", "evicted", "signalled", "killed", "forced", "without-grace", "slow-handler"];
 
@@ -101,9 +103,18 @@ async fn create_all(namespace: &Namespace) -> Result<()> {
     }
     let mut deadline = job(namespace, "deadline", ENDLESS);
     deadline["spec"]["activeDeadlineSeconds"] = json!(40);
-    for job in [deadline, job(namespace, "suspended", ENDLESS)] {
+    for job in [deadline, job(namespace, "suspended", ENDLESS), job(namespace, "scaled", ENDLESS)] {
         namespace.create(&job.to_string()).await?;
     }
+    Ok(())
+}
+
+/// Changes the spec of a Job whose task runs, with which Kubernetes deletes its pod.
+async fn change_job(namespace: &Namespace, name: &str, spec: &Value) -> Result<()> {
+    let pods = namespace.pods(&format!("batch.kubernetes.io/job-name={name}")).await?;
+    left(namespace, &pods.first().context("the Job has no pod")?.name_any()).await?;
+    let patch = Patch::Merge(json!({"spec": spec}));
+    namespace.api::<Job>().patch(name, &PatchParams::default(), &patch).await?;
     Ok(())
 }
 
@@ -135,12 +146,10 @@ async fn the_job_of_a_task_is_cancelled_once_however_the_task_is_ended() -> Resu
                 namespace.exec("killed", "main", &["sh", "-c", "kill -KILL $(cat /tmp/pid)"]).await?;
             ensure!(killed.succeeded, "{}", killed.stderr);
             pods.delete("forced", &DeleteParams::default().grace_period(0)).await?;
-            let suspended = namespace.pods("batch.kubernetes.io/job-name=suspended").await?;
-            left(namespace, &suspended.first().context("the Job has no pod")?.name_any()).await?;
-            let suspend = Patch::Merge(json!({"spec": {"suspend": true}}));
-            namespace.api::<Job>().patch("suspended", &PatchParams::default(), &suspend).await?;
+            change_job(namespace, "suspended", &json!({"suspend": true})).await?;
+            change_job(namespace, "scaled", &json!({"parallelism": 0})).await?;
 
-            let ended = ENDLESS_PODS.iter().chain(&["out-of-memory", "deadline-", "suspended-"]);
+            let ended = ENDLESS_PODS.iter().chain(&["out-of-memory", "deadline-", "suspended-", "scaled-"]);
             for name in ended.clone() {
                 remote.wait_for(&format!("cancel/{name}")).await?;
             }
@@ -175,6 +184,64 @@ async fn the_job_of_a_task_is_cancelled_once_however_the_task_is_ended() -> Resu
                 assert!(told("Aborted", name), "{name}");
             }
             Ok(())
+        })
+        .await
+}
+
+/// Lets a pod run at most once on the node. For CPU or memory, the scheduler could preempt the pods of other
+/// scenarios.
+fn with_port(mut pod: Value) -> Value {
+    pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 17717, "hostPort": 17717}]);
+    pod
+}
+
+/// A pod with a high priority that only fits on this node without the pod that runs there.
+async fn important(namespace: &Namespace, node: &str) -> Result<Value> {
+    let home = Api::<core::Namespace>::all(namespace.client()).get(namespace.name()).await?;
+    let class = json!({
+        "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+        "metadata": {"name": namespace.name(), "ownerReferences": [home.owner_ref(&())]}, "value": 1000,
+    });
+    namespace.create(&class.to_string()).await?;
+    let on_node = json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]});
+    Ok(with_port(json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "important"},
+        "spec": {
+            "priorityClassName": namespace.name(), "terminationGracePeriodSeconds": 0,
+            "affinity": {"nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [on_node]},
+            }},
+            "containers": [{"name": "main", "image": KIT, "command": ["sh", "-c", ENDLESS]}],
+        },
+    })))
+}
+
+#[tokio::test]
+async fn the_job_of_a_task_that_is_preempted_is_cancelled() -> Result<()> {
+    scenario("abort-preempted")
+        .run(async |namespace| {
+            let remote = Remote::start(namespace).await?;
+            namespace.profile(&json!({"hooks": remote.hooks()}).to_string()).await?;
+            namespace.create(&with_port(pod(namespace, "task", ENDLESS)).to_string()).await?;
+            left(namespace, "task").await?;
+            let pods = namespace.api::<Pod>();
+            let node = pods.get("task").await?.spec.and_then(|spec| spec.node_name);
+            let important = important(namespace, &node.context("the pod has no node")?).await?;
+            namespace.create(&important.to_string()).await?;
+            remote.wait_within(Duration::from_secs(30), "cancel/task").await?;
+            // It starts when the port is free, after the task and its sidecar have ended.
+            namespace.pod("important", "running", is_running).await?;
+            ensure!(pods.get_opt("task").await?.is_none(), "the task still exists");
+            let cancels = remote.requests().await?.iter().filter(|line| *line == "cancel/task").count();
+            assert_eq!(cancels, 1);
+            assert_eq!(aborts(namespace).await?, 0);
+            let of_scheduler = ListParams::default().fields("involvedObject.name=task,reason=Preempted");
+            until_async(LIMIT, "the scheduler has not told of the preemption", async || {
+                let events = namespace.api::<Event>().list(&of_scheduler).await?.items;
+                ensure!(!events.is_empty(), "pod task has no event Preempted");
+                Ok(())
+            })
+            .await
         })
         .await
 }
