@@ -19,6 +19,7 @@ mod process;
 mod profile;
 pub mod release;
 mod report;
+pub mod servers;
 pub mod state;
 
 use std::collections::BTreeMap;

@@ -6,13 +6,11 @@ use std::net::IpAddr;
 use anyhow::{Context, Result};
 use bootlace_cluster::airflow::Airflow;
 use bootlace_cluster::node::ADDRESS;
-use bootlace_cluster::scenario::{Namespace, kubeconfig, scenario};
+use bootlace_cluster::scenario::{Namespace, kubeconfig, scenario, servers};
 use bootlace_test_registry::{Access, PASSWORD, Registry};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
-
-use crate::servers;
 
 const DAG: &str = include_str!("../../airflow/dags/report.py");
 const S3_KEY: &str = "zq7Xv0hunter2";

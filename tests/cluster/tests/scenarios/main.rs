@@ -61,7 +61,6 @@ mod rotation;
 mod scheduler_extra;
 mod scheduler_pods;
 mod schedulers;
-mod servers;
 mod sources;
 mod store;
 mod tasks;

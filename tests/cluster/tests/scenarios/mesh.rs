@@ -4,10 +4,8 @@
 
 use anyhow::Result;
 use bootlace_cluster::images::{BUSYBOX, IPTABLES, PROBE};
-use bootlace_cluster::scenario::{Namespace, scenario, state};
+use bootlace_cluster::scenario::{Namespace, scenario, servers, state};
 use serde_json::{Value, json};
-
-use crate::servers;
 
 /// The user of the proxy, whose connections are not redirected, as in Istio.
 const PROXY_USER: u32 = 1337;

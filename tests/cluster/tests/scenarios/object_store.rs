@@ -2,11 +2,9 @@
 
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;
-use bootlace_cluster::scenario::scenario;
+use bootlace_cluster::scenario::{scenario, servers};
 use kube::ResourceExt;
 use serde_json::{Value, json};
-
-use crate::servers;
 
 /// The secret access key, which must not be in any log or pod spec.
 const KEY: &str = "zq7Xv0hunter2";

@@ -3,10 +3,8 @@
 
 use anyhow::Result;
 use bootlace_cluster::images::OPTIMUS_PLUGIN;
-use bootlace_cluster::scenario::{Namespace, Process, scenario};
+use bootlace_cluster::scenario::{Namespace, Process, scenario, servers};
 use serde_json::{Value, json};
-
-use crate::servers;
 
 const QUERY: &str = "select *\nfrom sales\nwhere day = '2026-01-01';\n";
 const SECRET: &str = "it's \"awkward\" $HOME `id` \\n\nsecond line";

@@ -3,12 +3,10 @@
 
 use anyhow::{Context as _, Result};
 use bootlace_cluster::images::BUSYBOX;
-use bootlace_cluster::scenario::{Namespace, scenario, state};
+use bootlace_cluster::scenario::{Namespace, scenario, servers, state};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
-
-use crate::servers;
 
 const MIB: u64 = 1 << 20;
 /// The size of the files that boot fetches.

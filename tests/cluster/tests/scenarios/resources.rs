@@ -4,12 +4,10 @@
 use anyhow::{Context, Result};
 use bootlace_cluster::images::{BUSYBOX, PROBE};
 use bootlace_cluster::scenario::release::LABEL;
-use bootlace_cluster::scenario::{Namespace, scenario, state};
+use bootlace_cluster::scenario::{Namespace, scenario, servers, state};
 use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-use crate::servers;
 
 /// An entry of `tests/pods/resources.yaml`.
 #[derive(Deserialize)]

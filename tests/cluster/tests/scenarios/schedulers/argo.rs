@@ -3,14 +3,13 @@
 use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::abort::Remote;
 use bootlace_cluster::clients::argo::{Argo, Ended, TITLE};
-use bootlace_cluster::scenario::{Namespace, scenario, state};
+use bootlace_cluster::scenario::{Namespace, scenario, servers, state};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 use super::{Workflow, endings, with_pod_label};
 use crate::pipes::{pipes, stored};
-use crate::servers;
 
 const ENDED: &str = include_str!("../../../schedulers/argo/workflows/ended.yaml");
 /// The workflows in `ENDED`, and the strategies with which they are shut down.

@@ -4,14 +4,13 @@ use std::cell::RefCell;
 
 use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::clients::luigi;
-use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
+use bootlace_cluster::scenario::{LIMIT, Namespace, scenario, servers};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::{Workflow, task, with_pod_label};
-use crate::servers;
 
 /// The pods of the task.
 const PODS: &str = "team=analytics";

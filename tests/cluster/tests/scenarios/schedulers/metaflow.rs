@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use bootlace_cluster::clients::metaflow;
-use bootlace_cluster::scenario::{Namespace, state};
+use bootlace_cluster::scenario::{Namespace, servers, state};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::{Workflow, delete_pipes, endings, task};
 use crate::pipes::stored;
-use crate::servers;
 
 /// The secret access key of the datastore.
 const KEY: &str = "metaflow-datastore";

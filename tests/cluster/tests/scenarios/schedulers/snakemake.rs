@@ -3,11 +3,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::clients::snakemake;
-use bootlace_cluster::scenario::Namespace;
+use bootlace_cluster::scenario::{Namespace, servers};
 use serde_json::{Value, json};
 
 use super::Workflow;
-use crate::servers;
 
 const QUERY: &str = "select day, sum(amount) from sales group by day;";
 

@@ -1,9 +1,10 @@
-//! The servers that tasks boot from, each in the namespace of the scenario.
+//! The servers that tasks boot from or keep their files in, each in the namespace of the tasks.
 
-use anyhow::Result;
-use bootlace_cluster::images::{BUSYBOX, STORE};
-use bootlace_cluster::scenario::Namespace;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
+
+use super::Namespace;
+use crate::images::{BUSYBOX, STORE};
 
 async fn create(namespace: &Namespace, objects: &[Value]) -> Result<()> {
     for object in objects {
@@ -35,7 +36,10 @@ fn config(name: &str, data: &Value) -> Value {
 }
 
 /// Starts an HTTP server with `files`, as the Service `web`.
-pub(crate) async fn web(namespace: &Namespace, files: &Value) -> Result<()> {
+///
+/// # Errors
+/// If an object is refused, or the server is not ready in time.
+pub async fn web(namespace: &Namespace, files: &Value) -> Result<()> {
     create(namespace, &[config("web", files)]).await?;
     let container = json!({
         "image": BUSYBOX, "command": ["httpd", "-f", "-p", "8080", "-h", "/www"],
@@ -46,16 +50,23 @@ pub(crate) async fn web(namespace: &Namespace, files: &Value) -> Result<()> {
 }
 
 /// Starts `container`, which serves HTTP on port 8080, as the Service `web`.
-pub(crate) async fn web_container(namespace: &Namespace, container: &Value, volumes: &Value) -> Result<()> {
+///
+/// # Errors
+/// If an object is refused, or the server is not ready in time.
+pub async fn web_container(namespace: &Namespace, container: &Value, volumes: &Value) -> Result<()> {
     create(namespace, &pod_and_service("web", [80, 8080], container, volumes)).await?;
     namespace.pod_ready("web").await.map(drop)
 }
 
 /// Starts an S3 server, as the Service `store`, with `objects` in the bucket `assets`, and creates a Secret
 /// `s3` with its access key. `key` is the secret access key.
-pub(crate) async fn s3(namespace: &Namespace, key: &str, objects: &Value) -> Result<()> {
+///
+/// # Errors
+/// If `objects` is not a map, an object is refused, or the server is not ready in time.
+pub async fn s3(namespace: &Namespace, key: &str, objects: &Value) -> Result<()> {
     // The keys of a ConfigMap cannot contain a slash, so they are numbers.
-    let objects: Vec<_> = objects.as_object().expect("objects by key").iter().enumerate().collect();
+    let objects = objects.as_object().context("the objects are not a map")?;
+    let objects: Vec<_> = objects.iter().enumerate().collect();
     let data: Value =
         objects.iter().map(|(number, (_, content))| (number.to_string(), (*content).clone())).collect();
     let items: Vec<_> =
@@ -100,7 +111,10 @@ cat /answer/run_input.json
 
 /// Starts an Optimus server, as the Service `optimus` on port 9100, whose response for the `run_input` of
 /// every job is `response`. The log of the pod `optimus` contains the requests.
-pub(crate) async fn optimus(namespace: &Namespace, response: &Value) -> Result<()> {
+///
+/// # Errors
+/// If an object is refused, or the server is not ready in time.
+pub async fn optimus(namespace: &Namespace, response: &Value) -> Result<()> {
     let data = json!({"answer.sh": RESPOND, "run_input.json": response.to_string()});
     create(namespace, &[config("answer", &data)]).await?;
     let container = json!({
