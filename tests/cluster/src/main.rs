@@ -234,7 +234,7 @@ async fn run_demo(on: On, scheduler: &str) -> Result<()> {
             machine::ensure(&[&machine::CLUSTER[..], client.requirements].concat()).await?;
             let archives = clients::prepare(&[client]).await?;
             let cluster = start_with(Kubernetes::Newest, false, false, None, &archives).await?;
-            demo::run(&cluster, Some(client.name)).await?;
+            demo::run(&cluster, Some(client.demo_name())).await?;
         }
     }
     stage::print_times("The demo");
@@ -245,8 +245,8 @@ async fn run_demo(on: On, scheduler: &str) -> Result<()> {
 fn demo_client(scheduler: &str) -> Result<&'static clients::Client> {
     let all = clients::select(&[]).into_iter().filter(|client| client.demo.is_some());
     let all: Vec<_> = all.collect();
-    all.iter().find(|client| client.name == scheduler).copied().with_context(|| {
-        let names: Vec<_> = all.iter().map(|client| client.name).collect();
+    all.iter().find(|client| client.demo_name() == scheduler).copied().with_context(|| {
+        let names: Vec<_> = all.iter().map(|client| client.demo_name()).collect();
         format!(
             "there is no demo for scheduler {scheduler:?}: must be one of {AIRFLOW}, {}",
             names.join(", ")

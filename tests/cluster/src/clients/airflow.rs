@@ -10,13 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use bootlace_image::archive::Config;
 use futures::FutureExt as _;
+use kube::ResourceExt as _;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::process::Process;
-use super::{Client, app, python_image};
+use super::process::{Process, end};
+use super::{Client, Demo, OptIn, app, python_image};
 use crate::airflow;
 use crate::cache::Entry;
 use crate::command::{command, output};
@@ -52,8 +53,33 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![prepare().await?]) }.boxed(),
     short: false,
-    demo: None,
+    demo: Some(DEMO),
 };
+/// See [`Client::demo_name`].
+pub const DEMO_NAME: &str = "airflow-executor";
+const DEMO: Demo = Demo {
+    title: "Airflow with the Kubernetes executor",
+    file: "schedulers/airflow/demo.py",
+    command: "airflow dags unpause etl   # the scheduler of Airflow then starts the run",
+    opt_in: OptIn::Namespace,
+    run: |namespace| Box::pin(run_demo(namespace)),
+};
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    let dags = include_str!("../../schedulers/airflow/demo.py");
+    let airflow = Airflow::start(namespace, &Executor { dags, ..KUBERNETES }).await?;
+    let state = airflow.run(&["etl"]).await?;
+    ensure!(
+        state.starts_with("etl success"),
+        "the run has ended as {state}:\n{}",
+        end(&airflow.log("scheduler")?)
+    );
+    // A task succeeds before its worker exits.
+    for worker in namespace.pods(WORKERS).await? {
+        namespace.pod_succeeded(&worker.name_any()).await?;
+    }
+    Ok(state)
+}
 
 /// An executor, with the DAGs that it runs.
 pub struct Executor {
@@ -70,6 +96,8 @@ pub const REMOTE_JOBS: Executor =
 /// Runs each task in its own pod.
 pub const KUBERNETES: Executor =
     Executor { name: "KubernetesExecutor", dags: include_str!("../../schedulers/airflow/executor.py") };
+/// Selects the pods of the Kubernetes executor.
+pub const WORKERS: &str = "kubernetes_executor=True";
 
 async fn prepare() -> Result<PathBuf> {
     let environment = airflow::prepare().await?;

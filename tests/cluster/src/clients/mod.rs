@@ -64,8 +64,17 @@ pub struct Client {
     pub prepare: fn() -> LocalBoxFuture<'static, Result<Vec<PathBuf>>>,
     /// Whether `make test` includes it. The others need too much time, and have a separate command.
     pub short: bool,
-    /// The workflow of `make demo SCHEDULER=NAME`.
+    /// The workflow of `make demo SCHEDULER=NAME`. See [`demo_name`](Self::demo_name) for its name.
     pub demo: Option<Demo>,
+}
+
+impl Client {
+    /// The name of its demo. `SCHEDULER=airflow` is the demo of Airflow's operator, so that of its executor has
+    /// another name than the client.
+    #[must_use]
+    pub fn demo_name(&self) -> &'static str {
+        if self.name == airflow::CLIENT.name { airflow::DEMO_NAME } else { self.name }
+    }
 }
 
 /// A workflow to show. Its file does not mention Bootlace, except for the pod label with
@@ -177,4 +186,22 @@ pub fn add_images(archives: &[PathBuf], folder: &Path) -> Result<()> {
         std::fs::copy(archive, folder.join(name)).with_context(|| format!("copy {}", archive.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_demo_has_a_file_and_another_name() {
+        // That of the demo without a client.
+        let mut names = BTreeSet::from(["airflow"]);
+        for client in select(&[]) {
+            let Some(demo) = &client.demo else { continue };
+            assert!(images::root().join("tests/cluster").join(demo.file).is_file(), "{}", demo.file);
+            assert!(names.insert(client.demo_name()), "two demos are called {}", client.demo_name());
+        }
+    }
 }

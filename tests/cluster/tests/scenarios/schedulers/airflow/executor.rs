@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use bootlace_cluster::clients::airflow::{Airflow, KUBERNETES};
+use bootlace_cluster::clients::airflow::{Airflow, KUBERNETES, WORKERS};
 use bootlace_cluster::scenario::Namespace;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -14,7 +14,6 @@ use super::super::delete_pipes;
 use super::{MAIN, RUN, identity, pod, workflow};
 use crate::pipes::stored;
 
-const WORKERS: &str = "kubernetes_executor=True";
 const STATES: &str = "reports success: extract success 2, load[0] success 1, load[1] success 1; \
     failing failed: fails failed 1";
 
