@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::process::{Process, end};
 use super::python::Environment;
 use super::python_image;
-use super::{Client, app, crds};
+use super::{Client, Demo, OptIn, app, crds};
 use crate::command::{command, output};
 use crate::scenario::{LIMIT, Namespace, kubeconfig, temporary_folder};
 use crate::wait::until_async;
@@ -43,8 +43,23 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![python_image::prepare(&ENVIRONMENT, &MODULES).await?]) }.boxed(),
     short: false,
-    demo: None,
+    demo: Some(DEMO),
 };
+const DEMO: Demo = Demo {
+    title: "Dask",
+    file: "schedulers/dask/demo.yaml",
+    command: "kubectl create --filename demo.yaml",
+    opt_in: OptIn::Namespace,
+    run: |namespace| run_demo(namespace).boxed_local(),
+};
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    let job = include_str!("../../schedulers/dask/demo.yaml");
+    let job: Value = serde_saphyr::from_str(job).context("parse the DaskJob")?;
+    let state = Dask::start(namespace).await?.run(namespace, &job).await?;
+    ensure!(state == "Successful", "the DaskJob has ended as {state}");
+    Ok(state)
+}
 
 /// The operator of one namespace, which runs until this value is dropped.
 pub struct Dask {
