@@ -1,5 +1,5 @@
-"""Runs a workflow as a user does. Prints the logs of failed pods, which Snakemake keeps, and the state of the workflow:
-the exit code, the steps that are done, and the number of attempts."""
+"""Runs a workflow as a user does: `run.py WORKFLOW OPTION…`. Prints the logs of failed pods, which Snakemake keeps, and the
+state of the workflow: the exit code, the steps that are done, and the number of attempts."""
 
 import os
 import pathlib
@@ -10,7 +10,8 @@ import sys
 
 APP = pathlib.Path(__file__).parent
 # Snakemake sends the files of a workflow to its pods if they are in its working directory.
-shutil.copy(APP / sys.argv[1], "Snakefile")
+workflow, *options = sys.argv[1:]
+shutil.copy(APP / workflow, "Snakefile")
 command = [
     "snakemake",
     "--executor=kubernetes",
@@ -25,6 +26,7 @@ command = [
     "--kubernetes-cpu-scalar=0.1",
     # The default is 10 seconds.
     "--seconds-between-status-checks=1",
+    *options,
 ]
 run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 print(run.stdout)

@@ -3,15 +3,17 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bootlace_image::archive::Config;
+use serde_json::json;
 
+use super::process::end;
 use super::python::Environment;
 use super::python_image;
-use super::{Client, app};
+use super::{Client, Demo, OptIn, app};
 use crate::clients::debian;
 use crate::command::{command, output};
-use crate::scenario::Namespace;
+use crate::scenario::{Namespace, servers};
 use crate::stage::Progress;
 
 const REQUIREMENTS: &str = include_str!("../../schedulers/snakemake/requirements.txt");
@@ -37,8 +39,9 @@ const GIT: &str = "/usr/bin/git";
 const INSTALL: &str = include_str!("../../schedulers/snakemake/install.yaml");
 const LAUNCH: &str = include_str!("../../schedulers/snakemake/launch.yaml");
 /// The workflows, and the program that runs them.
-const APP: [(&str, &str); 3] = [
+const APP: [(&str, &str); 4] = [
     ("daily.smk", include_str!("../../schedulers/snakemake/daily.smk")),
+    ("demo.smk", include_str!("../../schedulers/snakemake/demo.smk")),
     ("failing.smk", include_str!("../../schedulers/snakemake/failing.smk")),
     ("run.py", include_str!("../../schedulers/snakemake/run.py")),
 ];
@@ -54,8 +57,24 @@ pub const CLIENT: Client = Client {
         })
     },
     short: false,
-    demo: None,
+    demo: Some(DEMO),
 };
+const DEMO: Demo = Demo {
+    title: "Snakemake",
+    file: "schedulers/snakemake/demo.smk",
+    command: "snakemake --snakefile demo.smk --executor kubernetes --kubernetes-omit-job-cleanup   # to keep the pods",
+    opt_in: OptIn::Namespace,
+    run: |namespace| Box::pin(run_demo(namespace)),
+};
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    servers::s3(namespace, "snakemake-storage", &json!({})).await?;
+    let state = run_with(namespace, "demo.smk", &["--kubernetes-omit-job-cleanup"]).await?;
+    if !state.starts_with("exit code 0,") {
+        bail!("the workflow has ended with {state}:\n{}", end(&log(namespace).await?));
+    }
+    Ok(state)
+}
 
 /// Writes the image, with git, pip and the wheel that pods install.
 async fn write_image(folder: &Path, progress: &Progress) -> Result<()> {
@@ -86,11 +105,17 @@ async fn write_image(folder: &Path, progress: &Progress) -> Result<()> {
 /// # Errors
 /// If it cannot be started, or does not end in time. A failed workflow is not an error.
 pub async fn run(namespace: &Namespace, workflow: &str) -> Result<String> {
+    run_with(namespace, workflow, &[]).await
+}
+
+/// As [`run`], with more options of Snakemake.
+async fn run_with(namespace: &Namespace, workflow: &str, options: &[&str]) -> Result<String> {
     namespace.create(&app::config_map("snakemake-app", APP)).await?;
     namespace
         .create(&INSTALL.replace("namespace: NAMESPACE", &format!("namespace: {}", namespace.name())))
         .await?;
-    namespace.create(&LAUNCH.replace("WORKFLOW", workflow)).await?;
+    let arguments = [&[workflow], options].concat().join(", ");
+    namespace.create(&LAUNCH.replace("WORKFLOW", &arguments)).await?;
     app::result(namespace, "launch", "launch", "state").await
 }
 
