@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bootlace_image::archive::Config;
 use futures::FutureExt as _;
+use serde_json::json;
 
+use super::process::end;
 use super::python::Environment;
 use super::python_image;
-use super::{Client, app};
-use crate::scenario::{Namespace, Output};
+use super::{Client, Demo, OptIn, app};
+use crate::scenario::{Namespace, Output, servers};
 use crate::stage::Progress;
 
 const ENVIRONMENT: Environment = Environment {
@@ -32,7 +34,8 @@ const PACKAGES: [&str; 3] = ["tar", "gzip", "sysvinit-utils"];
 const INSTALL: &str = include_str!("../../schedulers/metaflow/install.yaml");
 const LAUNCH: &str = include_str!("../../schedulers/metaflow/launch.yaml");
 /// The code of the flows, and the program that runs them.
-const APP: [(&str, &str); 7] = [
+const APP: [(&str, &str); 8] = [
+    ("etl.py", include_str!("../../schedulers/metaflow/demo.py")),
     ("failing.py", include_str!("../../schedulers/metaflow/failing.py")),
     ("handover.py", include_str!("../../schedulers/metaflow/handover.py")),
     ("report.py", include_str!("../../schedulers/metaflow/report.py")),
@@ -43,6 +46,8 @@ const APP: [(&str, &str); 7] = [
 ];
 /// The pod that runs a flow.
 const POD: &str = "launch";
+/// The secret access key of the datastore.
+const KEY: &str = "metaflow-datastore";
 
 /// Metaflow with the clients of S3 and Kubernetes.
 pub const CLIENT: Client = Client {
@@ -50,8 +55,25 @@ pub const CLIENT: Client = Client {
     requirements: &[],
     prepare: || async { Ok(vec![prepare().await?]) }.boxed(),
     short: false,
-    demo: None,
+    demo: Some(DEMO),
 };
+const DEMO: Demo = Demo {
+    title: "Metaflow",
+    file: "schedulers/metaflow/demo.py",
+    command: "python demo.py run",
+    opt_in: OptIn::Namespace,
+    run: |namespace| Box::pin(run_demo(namespace)),
+};
+
+async fn run_demo(namespace: &Namespace) -> Result<String> {
+    install(namespace).await?;
+    start(namespace, "Etl").await?;
+    let state = ended(namespace).await?;
+    if !state.starts_with("exit code 0:") {
+        bail!("the flow has ended with {state}:\n{}", end(&namespace.log(POD, POD).await?));
+    }
+    Ok(state)
+}
 
 async fn prepare() -> Result<PathBuf> {
     let inputs = [&MODULES[..], &PACKAGES[..]].concat();
@@ -66,12 +88,12 @@ async fn prepare() -> Result<PathBuf> {
     ENVIRONMENT.prepare(&inputs, write).await
 }
 
-/// Installs Metaflow in the namespace: its rights, and the code of the flows. It needs an S3 server with the
-/// bucket `assets`, as the Service `store`, and a Secret `s3` with the access key.
+/// Installs Metaflow in the namespace: its datastore, its rights, and the code of the flows.
 ///
 /// # Errors
-/// If an object cannot be created.
+/// If an object cannot be created, or the datastore is not ready in time.
 pub async fn install(namespace: &Namespace) -> Result<()> {
+    servers::s3(namespace, KEY, &json!({})).await?;
     namespace.create(&INSTALL.replace("NAMESPACE", namespace.name())).await?;
     namespace.create(&app::config_map("metaflow-app", APP)).await.map(drop)
 }

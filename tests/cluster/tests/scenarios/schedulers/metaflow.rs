@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use bootlace_cluster::clients::metaflow;
-use bootlace_cluster::scenario::{Namespace, servers, state};
+use bootlace_cluster::scenario::{Namespace, state};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -12,8 +12,6 @@ use serde_json::json;
 use super::{Workflow, delete_pipes, endings, task};
 use crate::pipes::stored;
 
-/// The secret access key of the datastore.
-const KEY: &str = "metaflow-datastore";
 /// The pods of steps.
 const STEPS: &str = "app.kubernetes.io/name=metaflow-task";
 
@@ -21,9 +19,8 @@ fn workflow(name: &'static str, namespace: &'static str) -> Workflow {
     Workflow { scheduler: "Metaflow 2.19.39", name, namespace }
 }
 
-/// Starts a datastore, and the flow.
+/// Installs Metaflow, and starts the flow.
 async fn start(namespace: &Namespace, flow: &str) -> Result<()> {
-    servers::s3(namespace, KEY, &json!({})).await?;
     metaflow::install(namespace).await?;
     metaflow::start(namespace, flow).await
 }
