@@ -44,7 +44,7 @@ fn show_file(demo: &Demo) -> Result<()> {
         }
         OptIn::PodLabel => {
             let only_label =
-                mentions.len() == 1 && mentions.iter().all(|line| line.contains("bootlace.dev/task:"));
+                mentions.len() == 1 && mentions.iter().all(|line| line.contains("bootlace.dev/task"));
             ensure!(only_label, "the workflow must mention Bootlace only in the pod label");
             print_text(
                 "Its task uses the variable GREETING and the file /var/assets/query.sql, but it defines neither. It opts in with\n\

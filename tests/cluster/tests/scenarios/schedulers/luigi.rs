@@ -4,8 +4,7 @@ use std::cell::RefCell;
 
 use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::clients::luigi;
-use bootlace_cluster::scenario::{LIMIT, Namespace, scenario, servers};
-use bootlace_cluster::wait::until_async;
+use bootlace_cluster::scenario::{Namespace, scenario, servers};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -16,36 +15,21 @@ use super::{Workflow, task, with_pod_label};
 const PODS: &str = "team=analytics";
 /// Their container.
 const LOAD: &str = "load";
-/// The service account of the task.
-const ACCOUNT: &str = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: etl}}";
 
 fn workflow(name: &'static str, namespace: &'static str) -> Workflow {
     Workflow { scheduler: "Luigi 3.8.1", name, namespace }
 }
 
-/// Starts Luigi, and lets its Job have a pod once Luigi has looked for one: the pod needs a service account.
-/// Luigi would accept a pod without a status of its containers, and would fail the task one moment later.
+/// Starts Luigi with the task `task`.
 async fn start(namespace: &Namespace, task: &str) -> Result<()> {
-    namespace.create(&with_pod_label(namespace, &luigi::code()).await?).await?;
-    luigi::start(namespace, task).await?;
-    printed(namespace, "No pods found for load-").await?;
-    namespace.create(ACCOUNT).await.map(drop)
-}
-
-/// Waits until Luigi has printed `text`.
-async fn printed(namespace: &Namespace, text: &str) -> Result<()> {
-    until_async(LIMIT, &format!("Luigi has not printed {text:?}"), async || {
-        let log = namespace.log(luigi::POD, luigi::POD).await?;
-        ensure!(log.contains(text), "{log}");
-        Ok(())
-    })
-    .await
+    namespace.create(&with_pod_label(namespace, &luigi::code(luigi::TASKS)).await?).await?;
+    luigi::start(namespace, task).await
 }
 
 /// Waits until a pod of the task works, and Luigi has accepted it. Returns the pod and its log.
 async fn working(namespace: &Namespace, before: Option<&str>) -> Result<(Pod, String)> {
     let found = task::waiting(namespace, PODS, LOAD, "working", before).await?;
-    printed(namespace, "To stream Pod logs, use:").await?;
+    luigi::printed(namespace, "To stream Pod logs, use:").await?;
     Ok(found)
 }
 
