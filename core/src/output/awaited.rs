@@ -9,8 +9,9 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::name::{HASH_DIGITS, add, add_element, hex_prefix, readable};
+use super::name::{HASH_DIGITS, add_element, readable};
 use super::sidecar_config::ObjectKind;
+use crate::hash::{add, hex_prefix};
 use crate::identity::Identity;
 
 /// The part before the hash. The admission policy of the chart detects these objects by it.

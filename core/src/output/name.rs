@@ -7,6 +7,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::sidecar_config::ObjectKind;
+use crate::hash::{add, hex_prefix};
 use crate::identity::Identity;
 
 /// Hexadecimal digits of the hash. The Pipe contains the full hash of the content, which the store compares.
@@ -114,24 +115,6 @@ pub(super) fn add_element(hash: &mut Sha256, task: &Identity) {
     for part in [scheduler, workflow, run, task, map_index] {
         add(hash, part.as_deref().map(str::as_bytes));
     }
-}
-
-/// Adds a part to a hash with its length as a prefix, so that the encoding is unambiguous. A missing part
-/// differs from an empty one.
-pub(super) fn add(hash: &mut Sha256, part: Option<&[u8]>) {
-    match part {
-        None => hash.update([0]),
-        Some(part) => {
-            hash.update([1]);
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-    }
-}
-
-/// The first bytes of a hash as hexadecimal digits.
-pub(super) fn hex_prefix(hash: &[u8], bytes: usize) -> String {
-    hex::encode(hash.get(..bytes).unwrap_or(hash))
 }
 
 #[cfg(test)]

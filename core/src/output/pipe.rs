@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::sidecar_config::ObjectKind;
 use crate::crd::{self, READY};
+use crate::hash;
 use crate::identity::Identity;
 
 /// A stored output of a task: the object that contains it, the task that wrote it, and how long it is kept.
@@ -234,9 +235,9 @@ impl Pipe {
 pub fn run_label(task: &Identity) -> String {
     let mut hash = Sha256::new_with_prefix(b"bootlace run\0");
     for part in [&task.scheduler, &task.workflow, &task.run] {
-        super::name::add(&mut hash, part.as_deref().map(str::as_bytes));
+        hash::add(&mut hash, part.as_deref().map(str::as_bytes));
     }
-    super::name::hex_prefix(&hash.finalize(), 16)
+    hash::hex_prefix(&hash.finalize(), 16)
 }
 
 #[cfg(test)]

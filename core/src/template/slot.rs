@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use crate::percent;
 
 /// The place for the result of a template. The text of the template comes from the profile and is not
 /// changed. Values come from a pod and are escaped, so that they cannot change the structure around them.
@@ -26,14 +26,11 @@ pub enum Slot {
     Name,
 }
 
-/// All characters except the unreserved ones of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 impl Slot {
     /// Escapes a value for this slot.
     pub(super) fn encode(self, value: &str) -> Result<Cow<'_, str>, String> {
         match self {
-            Self::UrlPath | Self::Form => Ok(utf8_percent_encode(value, RESERVED).into()),
+            Self::UrlPath | Self::Form => Ok(percent::encode(value).into()),
             Self::Json => {
                 let quoted = serde_json::to_string(value).map_err(|error| error.to_string())?;
                 let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
