@@ -36,6 +36,11 @@ pub(super) fn airflow_run_time(run_id: &str) -> Option<String> {
 /// Airflow writes IDs in UTC, with six digits of microseconds or none.
 pub(super) fn airflow_label_time(label: &str) -> Option<String> {
     let (safe, _hash) = label.strip_prefix(SCHEDULED)?.rsplit_once('-')?;
+    airflow_safe_time(safe)
+}
+
+/// A time of Airflow in a label value (`2024-01-01T0000000000`), without the hash.
+pub(crate) fn airflow_safe_time(safe: &str) -> Option<String> {
     let (date, clock) = safe.split_once('T')?;
     let clock = clock.strip_suffix("0000")?;
     let (clock, fraction) = match clock.split_once('.') {

@@ -23,6 +23,7 @@ mod table;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use convert::airflow_safe_time;
 pub use error::InvalidSchedulers;
 pub use scheduler::Scheduler;
 pub use table::Schedulers;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::compiled::{CompiledCondition, CompiledRule};
 use super::error::InvalidSchedulers;
-use super::spec::{DefaultEnvMode, IdentityField, OwnerKind, SchedulerSpec};
+use super::spec::{DefaultEnvMode, IdentityField, LineageIds, OwnerKind, SchedulerSpec};
 use super::{Identity, convert};
 use crate::pod::{Container, Pod};
 
@@ -87,6 +87,12 @@ impl Scheduler {
     #[must_use]
     pub fn uses_exec(&self) -> bool {
         self.spec.env == Some(DefaultEnvMode::Secret)
+    }
+
+    /// The scheduler that determines the IDs of its runs in OpenLineage.
+    #[must_use]
+    pub fn lineage(&self) -> Option<LineageIds> {
+        self.spec.lineage
     }
 
     /// A warning for the creator of each pod.

@@ -50,6 +50,10 @@ pub struct SchedulerSpec {
     /// process does not inherit the env of the launcher.
     #[serde(default)]
     pub env: Option<DefaultEnvMode>,
+    /// The scheduler that sends events of the runs to OpenLineage, and so determines their IDs. Without one,
+    /// Bootlace derives them from the identity.
+    #[serde(default)]
+    pub lineage: Option<LineageIds>,
     /// A warning for the creator of each pod.
     #[serde(default)]
     #[schemars(length(min = 1, max = 500))]
@@ -438,6 +442,13 @@ pub enum Conversion {
 pub enum DefaultEnvMode {
     /// The env comes from a Secret.
     Secret,
+}
+
+/// A scheduler that determines the IDs of runs in OpenLineage, in `core/src/telemetry`.
+#[derive(Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineageIds {
+    /// Airflow's OpenLineage provider.
+    Airflow,
 }
 
 /// How Bootlace is tested with a scheduler.
