@@ -21,7 +21,8 @@
 //! | sign | [`signature`] | which parts of the configuration can the store trust |
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
-//! [`abort`] renders the hooks that run when a task ends, for the processes that send them.
+//! [`abort`] renders the hooks that run when a task ends, for the processes that send them. [`telemetry`]
+//! derives what connects a task to its run in traces and in lineage.
 //!
 //! The crate depends on no client, no async runtime and no clock (`tests/dependencies.rs`), so the same input
 //! always has the same result. The package `bootlace` contains the programs that use it. The package
@@ -53,5 +54,6 @@ pub mod review;
 pub mod selection;
 pub mod shorten;
 pub mod signature;
+pub mod telemetry;
 pub mod template;
 pub mod yaml_list;

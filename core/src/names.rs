@@ -70,6 +70,9 @@ pub const ANNOTATION_LINK_PREFIX: &str = "bootlace.dev/link.";
 pub fn link_annotation(name: &str) -> String {
     format!("{ANNOTATION_LINK_PREFIX}{name}")
 }
+/// Prefix of pod annotations with resource attributes of OpenTelemetry. The name of an attribute follows.
+/// <https://opentelemetry.io/docs/specs/semconv/non-normative/k8s-attributes/>
+pub const ANNOTATION_RESOURCE_PREFIX: &str = "resource.opentelemetry.io/";
 /// Pod annotation, written by the store: the last line of the progress of the task.
 pub const ANNOTATION_PROGRESS: &str = "bootlace.dev/progress";
 /// Annotation of Kubernetes that names the main container of a pod.
@@ -202,7 +205,8 @@ pub const ENV_TIMEOUT: &str = "BOOTLACE_TIMEOUT_SECONDS";
 pub const ENV_PROFILE: &str = "BOOTLACE_PROFILE";
 /// Env of [`CONTAINER_INIT`]: namespace of the pod.
 pub const ENV_NAMESPACE: &str = "BOOTLACE_NAMESPACE";
-/// Env of [`CONTAINER_INIT`]: name of the pod.
+/// Env of [`CONTAINER_INIT`]: name of the pod. Also of the boot container and [`CONTAINER_PIPE`], if they
+/// need it.
 pub const ENV_POD: &str = "BOOTLACE_POD";
 /// Env of [`CONTAINER_INIT`]: `Identity::scheduler`.
 pub const ENV_SCHEDULER: &str = "BOOTLACE_SCHEDULER";
@@ -240,6 +244,20 @@ pub const VOLUME_PROGRESS: &str = "bootlace-progress";
 pub const MOUNT_PROGRESS: &str = "/bootlace-progress";
 /// Env of a task container: the path of the file in which it reports its progress.
 pub const ENV_PROGRESS: &str = "BOOTLACE_PROGRESS";
+/// Env of a task, which SDKs of OpenTelemetry read: resource attributes.
+/// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
+pub const ENV_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+/// Env of a task: the attribute `service.name`.
+pub const ENV_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+/// Env of a task: the trace of its run.
+/// <https://opentelemetry.io/docs/specs/otel/context/env-carriers/>
+pub const ENV_TRACE_PARENT: &str = "TRACEPARENT";
+/// Env of a task, which clients of OpenLineage read: its parent run and root run as JSON.
+pub const ENV_LINEAGE_CONTEXT: &str = "OPENLINEAGE_CONTEXT";
+/// Env of a task: its parent run, in the format that [`ENV_LINEAGE_CONTEXT`] replaces.
+pub const ENV_LINEAGE_PARENT: &str = "OPENLINEAGE_PARENT_ID";
+/// Env of a task: its root run, in the same format.
+pub const ENV_LINEAGE_ROOT: &str = "OPENLINEAGE_ROOT_PARENT_ID";
 /// The native sidecar that sends the outputs and the progress of the tasks to the store.
 pub const CONTAINER_PIPE: &str = "bootlace-pipe";
 /// The emptyDir in which the launchers pass outputs to [`CONTAINER_PIPE`].
@@ -261,8 +279,10 @@ pub const ENV_WAIT: &str = "BOOTLACE_WAIT";
 pub const MOUNT_AWAITED: &str = "/bootlace-awaited";
 /// Env of [`CONTAINER_PIPE`]: the hooks that it runs, as JSON (see `abort::HooksConfig`).
 pub const ENV_HOOKS: &str = "BOOTLACE_HOOKS";
-/// Env of [`CONTAINER_PIPE`]: UID of the pod.
+/// Env of [`CONTAINER_PIPE`] and of the boot container: UID of the pod.
 pub const ENV_POD_UID: &str = "BOOTLACE_POD_UID";
+/// Env of the boot container: name of the node.
+pub const ENV_NODE: &str = "BOOTLACE_NODE";
 /// Env of a task whose profile has hooks for its end: the path of the file in which it leaves what its abort
 /// needs.
 pub const ENV_ABORT: &str = layout::ENV_ABORT;
