@@ -121,6 +121,7 @@ fn the_examples_profiles_can_be_read() {
         "examples",
         "examples/airflow",
         "examples/boot-image",
+        "examples/context",
         "examples/hooks",
         "examples/links",
         "examples/monitor",

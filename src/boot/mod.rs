@@ -151,7 +151,7 @@ fn boot(
     report.log(&LogEvent::Begun { version, task: &spec.task, profile: &spec.profile });
 
     let volume = Volume::open(&args.root, &spec.profile.name)?.within(MemoryBudget::read(&args.cgroup));
-    let sources = source::all(spec);
+    let sources = source::all(spec, env);
     let fetched = runtime.block_on(fetch::all(&sources, spec, &volume, report))?;
     let content = merge::merge(fetched, report)?;
     let containers = per_container::all(spec, &content, env, report)?;

@@ -183,6 +183,30 @@ fn optional_objects_and_keys_can_be_missing() {
     }
 }
 
+/// Fields of the pod that the kubelet passes to boot become attributes, unless the pod sets them itself.
+#[test]
+fn the_context_of_a_task_becomes_env_and_its_gaps_are_logged() {
+    let container = Container::new();
+    let context = json!({
+        "env": {"OTEL_SERVICE_NAME": "etl"},
+        "attributes": {"k8s.node.name": "own", "team": "a b,c"},
+        "leftOut": ["TRACEPARENT is left out: run is undefined or empty"],
+    });
+    let spec = spec(&[json!({"name": "run", "from": {"context": context}})]).to_string();
+    let env = [("BOOTLACE_SPEC", &*spec), ("BOOTLACE_POD", "load-1"), ("BOOTLACE_NODE", "node-1")];
+    let log = container.boot_env(&env).log();
+    assert_eq!(
+        container.env(),
+        bytes(&[
+            ("OTEL_RESOURCE_ATTRIBUTES", b"k8s.node.name=own,k8s.pod.name=load-1,team=a%20b%2Cc"),
+            ("OTEL_SERVICE_NAME", b"etl"),
+        ])
+    );
+    let note = r#"source "run" (context): TRACEPARENT is left out: run is undefined or empty"#;
+    assert!(log.lines().any(|line| line == note), "{log}");
+    assert!(log.contains(r#"source "run" (context): 2 variables, 0 files, "#), "{log}");
+}
+
 /// A name cannot start a new line in the log.
 #[test]
 fn names_are_escaped_in_the_log() {

@@ -30,6 +30,7 @@ enum Kind {
     Optimus,
     ObjectStore,
     Oci,
+    Context,
     InitImage,
 }
 
@@ -47,11 +48,12 @@ impl Kind {
             SourceKind::Optimus(_) => Self::Optimus,
             SourceKind::ObjectStore(_) => Self::ObjectStore,
             SourceKind::Oci(_) => Self::Oci,
+            SourceKind::Context(_) => Self::Context,
             SourceKind::InitImage(_) => Self::InitImage,
         }
     }
 
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Inline,
         Self::ConfigMap,
         Self::Secret,
@@ -59,6 +61,7 @@ impl Kind {
         Self::Optimus,
         Self::ObjectStore,
         Self::Oci,
+        Self::Context,
         Self::InitImage,
     ];
 }
@@ -162,6 +165,7 @@ fn cases(container: &Container, servers: &Servers) -> Vec<Case> {
     cases.extend(from_optimus(container, servers));
     cases.extend(from_a_store(container, servers));
     cases.extend(from_oci(container, servers));
+    cases.extend(from_the_context());
     cases.extend(from_an_image(container));
     cases
 }
@@ -215,6 +219,15 @@ fn from_objects(container: &Container, kind: &str) -> Vec<Case> {
             vec![files(&[item("PASSWORD", "a")]), inline("i", &json!({}), &json!({"a/b": MARK}))],
         ),
         bad("no file", vec![mounted("login", kind, &broken, &json!({}))]),
+    ]
+}
+
+fn from_the_context() -> Vec<Case> {
+    let case = |context: Value| vec![json!({"name": "run", "from": {"context": context}})];
+    vec![
+        good("the context", case(json!({"env": {"TRACEPARENT": MARK}, "attributes": {"team": MARK}}))),
+        bad("a NUL", case(json!({"env": {"OTEL_SERVICE_NAME": format!("{MARK}\0")}}))),
+        bad("many attributes", case(json!({"attributes": {"team": MARK.repeat(131_072 / MARK.len() + 1)}}))),
     ]
 }
 

@@ -3,7 +3,7 @@
 use super::Code;
 use crate::input::InputError;
 use crate::overlay::{OverlayError, OverlayProblem};
-use crate::plan::{HooksError, InitImageError, PipesError, PlanError};
+use crate::plan::{ContextLeftOut, HooksError, InitImageError, PipesError, PlanError};
 use crate::profile::NoProfile;
 use crate::profile::links::LinkLeftOut;
 
@@ -142,6 +142,12 @@ impl Coded for OverlayError {
 impl Coded for LinkLeftOut {
     fn code(&self) -> Code {
         Code::LinkLeftOut
+    }
+}
+
+impl Coded for ContextLeftOut {
+    fn code(&self) -> Code {
+        Code::ContextLeftOut
     }
 }
 

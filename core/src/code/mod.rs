@@ -32,6 +32,8 @@ bootlace_launch::codes_with_launcher! {
     TemplateNotRendered = "BL1105",
     /// A link of a BootProfile is left out, because it cannot be rendered for the pod.
     LinkLeftOut = "BL1106",
+    /// A part of the context of a task is left out, because the pod does not determine it.
+    ContextLeftOut = "BL1107",
     /// The pod has no containers.
     NoContainers = "BL1201",
     /// The pod has too many containers.

@@ -15,6 +15,7 @@ use crate::profile::oci::Oci;
 use crate::profile::remote::{Http, Optimus};
 use crate::profile::spec::{Layout, LogFormat};
 use crate::profile::{Inline, Item, SourceTarget};
+use crate::telemetry::resource::Attributes;
 
 /// Content of `BOOTLACE_SPEC`. It contains no secrets, because it is visible in the spec of the pod.
 ///
@@ -166,8 +167,39 @@ pub enum SourceKind {
     ObjectStore(RemoteSpec<ObjectStore>),
     /// Files in an OCI registry.
     Oci(RemoteSpec<Oci>),
+    /// What connects the task to its run.
+    Context(ContextSource),
     /// Output of a boot image that the pod selects.
     InitImage(InitImageSource),
+}
+
+/// Variables that connect a task to its run. All values are known at admission, except for attributes that
+/// the kubelet passes to boot.
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ContextSource {
+    /// The variables by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The resource attributes of OpenTelemetry, to which boot adds
+    /// [`POD_FIELDS`](crate::telemetry::resource::POD_FIELDS); `None` if the task gets none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Attributes>,
+    /// What is left out, and why, for the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+}
+
+impl ContextSource {
+    /// The names that such a source can provide.
+    pub const NAMES: [&'static str; 6] = [
+        names::ENV_SERVICE_NAME,
+        names::ENV_RESOURCE_ATTRIBUTES,
+        names::ENV_TRACE_PARENT,
+        names::ENV_LINEAGE_CONTEXT,
+        names::ENV_LINEAGE_PARENT,
+        names::ENV_LINEAGE_ROOT,
+    ];
 }
 
 /// Output of a boot image that the pod selects.

@@ -52,6 +52,13 @@ pub(super) fn memory_volume(name: &str, size_limit: impl Into<String>) -> core::
     }
 }
 
+/// A variable with the value of a field of the pod.
+pub(super) fn env_of_field(name: &str, field: &str) -> core::EnvVar {
+    let field_ref = core::ObjectFieldSelector { api_version: None, field_path: field.to_owned() };
+    let source = core::EnvVarSource { field_ref: Some(field_ref), ..core::EnvVarSource::default() };
+    core::EnvVar { name: name.to_owned(), value_from: Some(source), ..core::EnvVar::default() }
+}
+
 /// The size limit of the profile in bytes.
 pub(super) fn memory_volume_bytes(profile: &BootProfileSpec) -> u64 {
     // A value that is not a quantity is refused when the profile is read.

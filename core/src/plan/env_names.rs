@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::boot_spec::{BootSource, MountedSource, SourceKind};
+use super::boot_spec::{BootSource, ContextSource, MountedSource, SourceKind};
 use crate::profile::SourceTarget;
 use crate::profile::remote::JsonPart;
 
@@ -25,6 +25,7 @@ impl BootEnvNames {
                 SourceKind::Mounted(object) => env_names.add_object(object),
                 SourceKind::Http(http) => env_names.add_json(&http.request.json),
                 SourceKind::ObjectStore(store) => env_names.add_json(&store.request.json),
+                SourceKind::Context(_) => env_names.names.extend(ContextSource::NAMES.map(str::to_owned)),
                 SourceKind::Optimus(_) | SourceKind::InitImage(_) => env_names.prefixes.push(String::new()),
                 // It only provides files.
                 SourceKind::Oci(_) => {}
@@ -80,9 +81,10 @@ mod tests {
 - {name: d, configMap: {name: d, prefix: D_}}
 - {name: e, http: {url: 'https://a', json: [{pointer: /e, into: Env, prefix: E_}, {pointer: /f, prefix: F_}]}}
 - {name: f, objectStore: {gcs: {bucket: b}, object: o, json: [{into: Env, prefix: G_}]}}
+- {name: g, context: {openTelemetry: {}}}
 ",
         );
-        for name in ["A", "B_ONE", "C_ANYTHING", "C_", "E_X", "G_X"] {
+        for name in ["A", "B_ONE", "C_ANYTHING", "C_", "E_X", "G_X", "TRACEPARENT"] {
             assert!(env_names.may_contain(name), "{name}");
         }
         for name in ["FILE", "ONE", "B_TWO", "D_ANYTHING", "C", "F_X"] {

@@ -14,6 +14,7 @@
 //! | `boot`, `mounts` | the boot container and its volumes |
 //! | [`boot_spec`], `boot_config`, `sources` | its configuration |
 //! | `env_names`, `env_from`, `references` | the variables in which the pod and the boot env meet |
+//! | `context` | what connects a task to its run |
 //! | `env_secret` | the Secret with the boot env, and the token for the store |
 //! | `init_image`, `init_container` | boot images that pods select |
 //! | `pipes` | outputs, and the wait for outputs of earlier tasks |
@@ -28,6 +29,7 @@ mod boot_config;
 pub mod boot_spec;
 mod container_parts;
 mod containers;
+mod context;
 mod entrypoint;
 mod env_delivery;
 mod env_from;
@@ -65,6 +67,7 @@ mod task_mounts;
 mod version;
 
 pub use boot_spec::BootSpec;
+pub use context::{ContextLeftOut, ContextProblem};
 pub use env_delivery::EnvDelivery;
 pub use env_secret::AdmissionContext;
 pub use error::{HooksError, InitImageError, PlanError};

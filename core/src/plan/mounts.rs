@@ -109,7 +109,7 @@ fn source_mounts(position: usize, source: &Source) -> Vec<SourceMount> {
             mounts
         }
         // The volume of an output is added once its object is looked up for a pod.
-        SourceOrigin::Inline(_) | SourceOrigin::Pipe(_) => Vec::new(),
+        SourceOrigin::Inline(_) | SourceOrigin::Pipe(_) | SourceOrigin::Context(_) => Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::context::TaskInPod;
 use super::entrypoint::{self, ContainerCommand, EntrypointAnnotation};
 use super::env_from::{self, EnvFromMirror};
 use super::env_mode::RequestedMode;
@@ -18,7 +19,7 @@ use super::task::TaskPod;
 use super::{
     AdmissionContext, AwaitedPipe, BootSpec, EnvDelivery, ImageConfigs, ImageQuery, InjectedAnnotation, Plan,
     PlanError, PreparedProfile, SelectedTask, TaskContainer, boot_config, container_parts, containers,
-    env_secret, hooks, prestop, progress, signed, sources, task,
+    context, env_secret, hooks, prestop, progress, signed, sources, task,
 };
 use crate::identity::{self, Scheduler};
 use crate::input::BootInputs;
@@ -61,6 +62,8 @@ pub(super) struct BootConfig<'p> {
     mirror: EnvFromMirror,
     /// The volumes of sources that are outputs of earlier tasks.
     inputs: sources::InputVolumes,
+    /// Warnings about sources.
+    warnings: Vec<String>,
 }
 
 /// The init containers to add.
@@ -152,9 +155,18 @@ impl<'p, 'a> Planner<'p, 'a> {
             let reason = || self.mode.why_secret(prepared);
             spec.env_secret = Some(env_secret::secret_name(self.origin, reason)?);
         }
-        if !prepared.templated.is_empty() {
+        let mut warnings = Vec::new();
+        if !prepared.per_pod.is_empty() {
+            let task = TaskInPod {
+                pod,
+                namespace: self.origin.namespace,
+                identity: &spec.task,
+                scheduler: self.scheduler.map(|scheduler| &**scheduler),
+                containers: &self.containers,
+                variables: self.context(),
+            };
             let sources = spec.sources.to_mut();
-            sources::render(sources, &prepared.templated, &prepared.profile, self.context())?;
+            warnings = sources::render(sources, &prepared.per_pod, &prepared.profile, &task)?;
         }
         let profile = &prepared.profile;
         if !profile.spec.task.is_empty() {
@@ -171,7 +183,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         if let Some(chosen) = &self.init_image {
             chosen.set_in(&mut spec);
         }
-        Ok(BootConfig { spec, mirror, inputs: volumes })
+        Ok(BootConfig { spec, mirror, inputs: volumes, warnings })
     }
 
     /// The variables of templates.
@@ -244,6 +256,9 @@ impl<'p, 'a> Planner<'p, 'a> {
         if let Some(container) = boot.as_object_mut() {
             let mut env = boot_config::env(&config.spec, &self.prepared.profile.name)?;
             env.append(&mut config.mirror.env);
+            for variable in context::pod_fields(&config.spec.sources) {
+                env.push(container_parts::json(&variable)?);
+            }
             container.insert("env".to_owned(), env.into());
             if !config.mirror.env_from.is_empty() {
                 container.insert("envFrom".to_owned(), std::mem::take(&mut config.mirror.env_from).into());
@@ -319,6 +334,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         warnings
             .extend(self.scheduler.and_then(|found| found.warning()).map(|text| format!("bootlace: {text}")));
         let init_mounts = task::init_mounts(self.pod, &self.volumes, &tasks, profile, &mut warnings)?;
+        warnings.extend(config.warnings);
         warnings.extend(added.warnings);
         let Links { links, warnings: left_out } = links::plan(self.pod, profile, || self.context());
         warnings.extend(left_out);

@@ -18,7 +18,6 @@ use crate::names;
 use crate::overlay::Overlays;
 use crate::profile::init_image::OwnSources;
 use crate::profile::run_as_user::RunAsUser;
-use crate::profile::templates;
 use crate::profile::{NamespaceDefaults, NoProfile, Profile, Profiles};
 use crate::signature::SigningKeys;
 
@@ -52,8 +51,9 @@ pub struct PreparedProfile {
     pub(super) env_names: BootEnvNames,
     /// The overlays, compiled. Shared with the variant for pods that select a boot image.
     pub overlays: Arc<Overlays>,
-    /// The positions of sources with templates. Most profiles have none.
-    pub(super) templated: Vec<usize>,
+    /// The positions of sources that differ from pod to pod: with templates, or with the context of a task.
+    /// Most profiles have none.
+    pub(super) per_pod: Vec<usize>,
     /// The version of the API server, if it is known.
     pub kubernetes: Option<Version>,
     /// The table of schedulers.
@@ -85,7 +85,7 @@ impl PreparedProfile {
             env_names: BootEnvNames::new(&sources),
             sources,
             overlays: Arc::new(Overlays::new(&spec.overlays)?),
-            templated: templates::check(&spec.sources)?,
+            per_pod: sources::per_pod(&spec.sources)?,
             kubernetes: settings.kubernetes,
             schedulers: Arc::clone(&settings.schedulers),
             init_image: None,
@@ -137,7 +137,7 @@ impl PreparedInitImage {
             env_names: BootEnvNames::new(&sources),
             memory: BootMemory::new(&profile, &sources),
             sources,
-            templated: if profile.sources.is_empty() { Vec::new() } else { prepared.templated.clone() },
+            per_pod: if profile.sources.is_empty() { Vec::new() } else { prepared.per_pod.clone() },
             ..prepared.clone()
         };
         Ok(Some(Self {

@@ -86,7 +86,8 @@ impl BootMemory {
                     let texts = inline.env.iter().chain(&inline.files);
                     texts.map(|(name, content)| (name.len() + content.len()) as u64).sum()
                 }
-                SourceKind::Mounted(_) => OBJECT_BYTES,
+                // A few variables with names of the pod.
+                SourceKind::Mounted(_) | SourceKind::Context(_) => OBJECT_BYTES,
                 SourceKind::Http(_)
                 | SourceKind::Optimus(_)
                 | SourceKind::ObjectStore(_)

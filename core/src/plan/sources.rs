@@ -3,16 +3,18 @@
 
 use serde_json::Value;
 
-use super::boot_spec::{BootSource, MountedSource, RemoteSpec, SourceKind, SourceLimits};
+use super::boot_spec::{BootSource, ContextSource, MountedSource, RemoteSpec, SourceKind, SourceLimits};
 use super::container_parts::{json, memory_volume_bytes, read_only_mount};
+use super::context::{self, TaskInPod};
 use super::{PlanError, mounts};
+use crate::code::Coded as _;
 use crate::input::ResolvedInput;
 use crate::output::ObjectKind;
 use crate::pod::Pod;
 use crate::profile::remote::Limits;
 use crate::profile::spec::BootProfileSpec;
-use crate::profile::{Mounted, Profile, Source, SourceOrigin, templates};
-use crate::template::Context;
+use crate::profile::templates::{self, InvalidTemplate};
+use crate::profile::{Mounted, Profile, Source, SourceOrigin};
 
 /// The sources of the profile.
 pub(super) fn all(profile: &BootProfileSpec) -> Vec<BootSource> {
@@ -51,6 +53,8 @@ fn kind(position: usize, source: &Source) -> SourceKind {
         SourceOrigin::Optimus(optimus) => SourceKind::Optimus(remote(optimus, path)),
         SourceOrigin::ObjectStore(store) => SourceKind::ObjectStore(remote(store, path)),
         SourceOrigin::Oci(oci) => SourceKind::Oci(remote(oci, path)),
+        // `render` sets it for a pod.
+        SourceOrigin::Context(_) => SourceKind::Context(ContextSource::default()),
         SourceOrigin::Pipe(pipe) => SourceKind::Mounted(MountedSource {
             // `add_inputs` sets kind and name after the lookup for a pod.
             kind: ObjectKind::ConfigMap,
@@ -78,21 +82,45 @@ fn limits(profile: &BootProfileSpec, source: &Source) -> Option<SourceLimits> {
     Some(SourceLimits { bytes, files: limits.files })
 }
 
-/// Renders the templates of the sources at the positions `templated`.
+/// The positions of the sources that differ from pod to pod.
+///
+/// # Errors
+/// If a template cannot work for any pod.
+pub(super) fn per_pod(sources: &[Source]) -> Result<Vec<usize>, InvalidTemplate> {
+    let mut positions = templates::check(sources)?;
+    let contexts = sources.iter().enumerate().filter(|(_, source)| source.context.is_some());
+    positions.extend(contexts.map(|(position, _)| position));
+    positions.sort_unstable();
+    positions.dedup();
+    Ok(positions)
+}
+
+/// Sets the sources at `positions` for the task of a pod: renders their templates, and adds its context.
+/// Returns warnings about variables that are left out.
 pub(super) fn render(
     sources: &mut [BootSource],
-    templated: &[usize],
+    positions: &[usize],
     profile: &Profile,
-    context: &Context,
-) -> Result<(), PlanError> {
-    for &position in templated {
+    task: &TaskInPod<'_, '_>,
+) -> Result<Vec<String>, PlanError> {
+    let invalid = |error| PlanError::Template { profile: profile.name.clone(), error };
+    let mut warnings = Vec::new();
+    for &position in positions {
         let found = profile.spec.sources.get(position).cloned().zip(sources.get_mut(position));
         let Some((mut spec, source)) = found else { continue };
-        templates::fill(&mut spec, context)
-            .map_err(|error| PlanError::Template { profile: profile.name.clone(), error })?;
+        templates::fill(&mut spec, task.variables).map_err(invalid)?;
         *source = boot_source(&profile.spec, position, &spec);
+        if let Some(settings) = &spec.context {
+            let resolved = context::resolve(settings, task).map_err(|(field, error)| {
+                let part = format!("source {:?}", spec.name);
+                invalid(InvalidTemplate { part, field: field.to_owned(), error: Box::new(error) })
+            })?;
+            let left_out = resolved.left_out(&profile.name, &spec.name);
+            warnings.extend(left_out.map(|left_out| format!("bootlace: {left_out} [{}]", left_out.code())));
+            source.from = SourceKind::Context(resolved.source);
+        }
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Volumes for sources that are outputs of earlier tasks, and the mounts of the boot container.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use http::HeaderValue;
 
 use super::address;
+use super::context::{A_DATE, A_NUMBER, RunContext};
 use super::inline::Inline;
 use super::mounted::{Item, SourceTarget};
 use super::object_store::ObjectStore;
@@ -18,6 +19,7 @@ use super::spec::{BootProfileSpec, Layout};
 use crate::entry::{self, AssetPath, EnvName, EnvValue, FileTree, Rename};
 use crate::names;
 use crate::pod::Image;
+use crate::telemetry::{lineage, resource};
 use crate::template;
 
 /// Maximum bytes of the boot configuration. The API server accepts objects of about 1.5 MiB, including the
@@ -93,7 +95,8 @@ fn is_optional(source: &Source) -> bool {
             | SourceOrigin::Http(_)
             | SourceOrigin::Optimus(_)
             | SourceOrigin::ObjectStore(_)
-            | SourceOrigin::Oci(_) => false,
+            | SourceOrigin::Oci(_)
+            | SourceOrigin::Context(_) => false,
         }
 }
 
@@ -129,6 +132,7 @@ impl OneSource<'_> {
                 Ok(Files::new())
             }
             SourceOrigin::ObjectStore(store) => check_object_store(&field, store),
+            SourceOrigin::Context(context) => check_context(&field, context),
             SourceOrigin::Oci(oci) => {
                 start_of_path(&at("prefix"), &oci.prefix)?;
                 client(&at("client"), &oci.client)?;
@@ -232,6 +236,35 @@ fn check_http(field: &str, settings: &Http) -> Result<Files, BrokenRule> {
     let path = if template::is_one(&settings.path) { "" } else { &settings.path };
     address::join(&settings.url, path, []).map_err(|error| invalid(field, error))?;
     check_target(field, settings.file.as_deref(), &settings.json, settings.archive.as_ref())
+}
+
+/// Checks the names of attributes, and values that are not templates.
+fn check_context(field: &str, settings: &RunContext) -> Result<Files, BrokenRule> {
+    let attributes = settings.open_telemetry.iter().flat_map(|telemetry| telemetry.attributes.keys());
+    for name in attributes {
+        let field = format!("{field}.openTelemetry.attributes[{name:?}]");
+        if name == resource::SERVICE_NAME {
+            return Err(invalid(field, "SDKs read the name of the service from a variable: set serviceName"));
+        }
+        if !resource::is_name(name) {
+            let message = "a name must have at most 255 letters, digits, `.`, `_`, `-` and `/`, because SDKs do not decode it: rename it";
+            return Err(invalid(field, message));
+        }
+    }
+    let Some(lineage) = &settings.open_lineage else { return Ok(Files::new()) };
+    let is_date = |text: &str| lineage::instant(text).is_some();
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    let airflow = &lineage.airflow;
+    for (name, text, is_valid, expected) in [
+        ("logicalDate", &airflow.logical_date, &is_date as &dyn Fn(&str) -> bool, A_DATE),
+        ("clearNumber", &airflow.clear_number, &is_number, A_NUMBER),
+    ] {
+        if let Some(text) = text.as_deref().filter(|text| !template::is_one(text) && !is_valid(text)) {
+            let field = format!("{field}.openLineage.airflow.{name}");
+            return Err(invalid(field, format!("{text:?} is not {expected}: correct it")));
+        }
+    }
+    Ok(Files::new())
 }
 
 fn check_object_store(field: &str, settings: &ObjectStore) -> Result<Files, BrokenRule> {

@@ -3,7 +3,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`spec`] | the custom resource |
-//! | `source` | a source, and its kinds: `inline`, `mounted`, [`remote`], [`object_store`], [`oci`], [`pipes`] |
+//! | `source` | a source, and its kinds: `inline`, `mounted`, [`remote`], [`object_store`], [`oci`], [`pipes`], [`context`] |
 //! | [`overlay`] | changes to the pods of tasks |
 //! | [`hooks`] | commands and requests at points in the life of a task |
 //! | [`links`], [`task_info`] | links to a task, and information that its `task.json` contains |
@@ -15,6 +15,7 @@
 //! | `status`, `validity` | the status of the custom resource, and how it is computed |
 
 pub mod address;
+pub mod context;
 mod defaults;
 mod entries;
 pub mod env;

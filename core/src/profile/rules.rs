@@ -56,6 +56,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
             }
             SourceOrigin::Oci(oci) => rule::check(&field, oci)?,
             SourceOrigin::Pipe(pipe) => rule::check(&field, pipe)?,
+            SourceOrigin::Context(context) => rule::check(&field, context)?,
         }
     }
     for (position, overlay) in spec.overlays.iter().enumerate() {

@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::context::RunContext;
 use super::inline::Inline;
 use super::mounted::Mounted;
 use super::object_store::ObjectStore;
@@ -52,14 +53,17 @@ pub struct Source {
     /// The output of an earlier task of the run, mounted into boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipe: Option<Pipe>,
+    /// Variables that connect the task to its run in OpenTelemetry and OpenLineage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<RunContext>,
 }
 
 impl Validated for Source {
     const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
-              has(self.objectStore), has(self.oci), has(self.pipe)].filter(kind, kind).size() == 1",
+              has(self.objectStore), has(self.oci), has(self.pipe), has(self.context)].filter(kind, kind).size() == 1",
         message: "a source must have exactly one kind: set one of inline, configMap, secret, http, optimus, \
-                  objectStore, oci or pipe",
+                  objectStore, oci, pipe or context",
         is_met: |source| source.origins().count() == 1,
     }];
 }
@@ -83,6 +87,8 @@ pub enum SourceOrigin<'a> {
     Oci(&'a Oci),
     /// An output of an earlier task.
     Pipe(&'a Pipe),
+    /// What the pod and its identity determine.
+    Context(&'a RunContext),
 }
 
 /// The kind of a source that sets none, which the rules of the profile refuse.
@@ -102,6 +108,7 @@ impl Source {
             object_store,
             oci,
             pipe,
+            context,
             name: _,
             optional: _,
             limits: _,
@@ -115,6 +122,7 @@ impl Source {
             object_store.as_ref().map(SourceOrigin::ObjectStore),
             oci.as_ref().map(SourceOrigin::Oci),
             pipe.as_ref().map(SourceOrigin::Pipe),
+            context.as_ref().map(SourceOrigin::Context),
         ]
         .into_iter()
         .flatten()
@@ -140,6 +148,7 @@ impl<'a> SourceOrigin<'a> {
             Self::ObjectStore(_) => "objectStore",
             Self::Oci(_) => "oci",
             Self::Pipe(_) => "pipe",
+            Self::Context(_) => "context",
         }
     }
 
@@ -148,7 +157,9 @@ impl<'a> SourceOrigin<'a> {
     pub fn is_remote(self) -> bool {
         match self {
             Self::Http(_) | Self::Optimus(_) | Self::ObjectStore(_) | Self::Oci(_) => true,
-            Self::Inline(_) | Self::ConfigMap(_) | Self::Secret(_) | Self::Pipe(_) => false,
+            Self::Inline(_) | Self::ConfigMap(_) | Self::Secret(_) | Self::Pipe(_) | Self::Context(_) => {
+                false
+            }
         }
     }
 
@@ -158,9 +169,12 @@ impl<'a> SourceOrigin<'a> {
             Self::Http(http) => Some(&http.client),
             Self::Optimus(optimus) => Some(&optimus.client),
             Self::Oci(oci) => Some(&oci.client),
-            Self::Inline(_) | Self::ConfigMap(_) | Self::Secret(_) | Self::ObjectStore(_) | Self::Pipe(_) => {
-                None
-            }
+            Self::Inline(_)
+            | Self::ConfigMap(_)
+            | Self::Secret(_)
+            | Self::ObjectStore(_)
+            | Self::Pipe(_)
+            | Self::Context(_) => None,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::context::{self, RunContext};
 use super::hooks::{HookRequest, Hooks, RequestHook};
 use super::inline::Inline;
 use super::mounted::SourceTarget;
@@ -41,6 +42,14 @@ pub enum FieldError {
     /// Templates are not allowed in the field.
     #[error("a template is not allowed here: {0}")]
     Fixed(&'static str),
+    /// The result has another format.
+    #[error("{value:?} is not {expected}: correct it")]
+    Format {
+        /// The result.
+        value: String,
+        /// The format.
+        expected: &'static str,
+    },
     /// Two paths are equal after rendering.
     #[error("{path:?} is also the path of another file of this source: rename one of them")]
     Twice {
@@ -172,6 +181,7 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
         optimus,
         object_store,
         oci,
+        context,
         config_map: _,
         secret: _,
         pipe: _,
@@ -184,7 +194,8 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
     let optimus = optimus.as_mut().map(|kind| kind as &mut dyn Templated);
     let object_store = object_store.as_mut().map(|kind| kind as &mut dyn Templated);
     let oci = oci.as_mut().map(|kind| kind as &mut dyn Templated);
-    inline.or(http).or(optimus).or(object_store).or(oci)
+    let context = context.as_mut().map(|kind| kind as &mut dyn Templated);
+    inline.or(http).or(optimus).or(object_store).or(oci).or(context)
 }
 
 /// Why scheme and host cannot be templates.
@@ -309,6 +320,36 @@ impl Templated for Oci {
         fields.text("oci.path", &mut self.path, Slot::FilePath)?;
         fields.text("oci.prefix", &mut self.prefix, Slot::FilePath)?;
         self.client.templates(fields)
+    }
+}
+
+impl Templated for RunContext {
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
+        if let Some(telemetry) = &mut self.open_telemetry {
+            // It separates the traces of clusters, which pods do not know.
+            fixed("context.openTelemetry.cluster", telemetry.cluster.as_deref().unwrap_or_default(), NAME)?;
+            if let Some(name) = &mut telemetry.service_name {
+                fields.text("context.openTelemetry.serviceName", name, Slot::Text)?;
+            }
+            let (field, attributes) = ("context.openTelemetry.attributes", &mut telemetry.attributes);
+            attributes
+                .keys()
+                .try_for_each(|name| fixed("name in context.openTelemetry.attributes", name, NAME))?;
+            fields.values(field, attributes, Slot::Text)?;
+        }
+        if let Some(lineage) = &mut self.open_lineage {
+            fields.text("context.openLineage.namespace", &mut lineage.namespace, Slot::Name)?;
+            let airflow = &mut lineage.airflow;
+            for (field, text) in [
+                (context::LOGICAL_DATE, &mut airflow.logical_date),
+                (context::CLEAR_NUMBER, &mut airflow.clear_number),
+            ] {
+                if let Some(text) = text {
+                    fields.text(field, text, Slot::Text)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

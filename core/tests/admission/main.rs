@@ -9,6 +9,7 @@
     reason = "a test fails by panicking; clippy's own exemption does not reach a test's helpers"
 )]
 
+mod context;
 mod hook;
 mod identity;
 mod init_image;

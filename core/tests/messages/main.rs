@@ -20,13 +20,17 @@ use bootlace_core::code::{Code, Coded};
 use bootlace_core::input::InputError;
 use bootlace_core::output::sidecar_config::ObjectKind;
 use bootlace_core::overlay::{InvalidOverlay, OverlayError, OverlayProblem};
-use bootlace_core::plan::{HooksError, InitImageError, PipesError, PlanError, Version};
+use bootlace_core::plan::{
+    ContextLeftOut, ContextProblem, HooksError, InitImageError, PipesError, PlanError, Version,
+};
 use bootlace_core::pod::{Image, Json, Pod};
 use bootlace_core::profile::NoProfile;
+use bootlace_core::profile::context::A_DATE;
 use bootlace_core::profile::links::{LinkLeftOut, LinkProblem};
 use bootlace_core::profile::task_info::InvalidTaskInfo;
 use bootlace_core::profile::templates::{FieldError, InvalidTemplate};
 use bootlace_core::quantity::Quantity;
+use bootlace_core::telemetry::airflow::UnknownRun;
 use bootlace_core::template::{InvalidTemplateSyntax, RenderError, VARIABLES};
 use serde_json::json;
 
@@ -64,6 +68,25 @@ fn undefined_label() -> RenderError {
 fn left_out_links() -> Vec<LinkLeftOut> {
     let left_out = |problem| LinkLeftOut { profile: text("default"), name: text("logs"), problem };
     [LinkProblem::Render(undefined_label()), LinkProblem::TooLong { size: 3000 }].map(left_out).into()
+}
+
+fn left_out_contexts() -> Vec<ContextLeftOut> {
+    let left_out =
+        |part, problem| ContextLeftOut { profile: text("default"), name: text("run"), part, problem };
+    let undefined = ContextProblem::Undefined {
+        variable: text("run"),
+        reason: text("looked in the labels, annotations and env that Airflow's KubernetesPodOperator sets"),
+        remedy: text("set annotation bootlace.dev/run of the pod"),
+    };
+    let unknown = [
+        UnknownRun::NoId { name: "try_number" },
+        UnknownRun::ChangedId { name: "dag_id" },
+        UnknownRun::NoLogicalDate,
+        UnknownRun::TooEarly,
+    ];
+    let parent = |run| left_out("the parent run of OpenLineage", ContextProblem::Run(run));
+    let root = left_out("the root run of OpenLineage", UnknownRun::NoClearNumber.into());
+    unknown.map(parent).into_iter().chain([left_out("TRACEPARENT", undefined), root]).collect()
 }
 
 fn plan_errors() -> Vec<PlanError> {
@@ -150,6 +173,10 @@ fn plan_errors() -> Vec<PlanError> {
             limit: Quantity::parse("8Mi").unwrap(),
             need: Quantity::parse("32Mi").unwrap(),
             profile: text("default"),
+        },
+        PlanError::Template {
+            profile: text("default"),
+            error: template(FieldError::Format { value: text("today"), expected: A_DATE }),
         },
         PlanError::Template {
             profile: text("default"),
@@ -344,6 +371,7 @@ fn collect() -> (BTreeSet<String>, BTreeSet<Code>) {
     add(&[invalid_overlay()], &mut lines, &mut codes);
     add(&overlay_errors(), &mut lines, &mut codes);
     add(&left_out_links(), &mut lines, &mut codes);
+    add(&left_out_contexts(), &mut lines, &mut codes);
     add(&profile_errors(), &mut lines, &mut codes);
     (lines, codes)
 }

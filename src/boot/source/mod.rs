@@ -7,6 +7,7 @@
 
 mod attempts;
 mod content;
+mod context;
 mod error;
 mod fetch_source;
 mod http;
@@ -18,6 +19,9 @@ mod oci;
 mod optimus;
 mod remote;
 
+use std::ffi::OsString;
+
+use self::context::ContextVariables;
 pub(crate) use self::error::{EntryError, EntryName, SourceError};
 pub(crate) use self::fetch_source::{FetchSource, NamedSource};
 use self::init_image::InitImageFolder;
@@ -29,13 +33,13 @@ use self::remote::RemoteSource;
 use bootlace_core::plan::BootSpec;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
 
-/// The sources of `spec`, in the order of the profile.
-pub(crate) fn all<'a>(spec: &'a BootSpec<'_>) -> Vec<NamedSource<'a>> {
+/// The sources of `spec`, in the order of the profile. `env` is the env of boot.
+pub(crate) fn all<'a>(spec: &'a BootSpec<'_>, env: &'a [(OsString, OsString)]) -> Vec<NamedSource<'a>> {
     let named = |source: &'a BootSource| NamedSource {
         name: &source.name,
         optional: source.optional,
         limits: source.limits,
-        source: source_for(&source.from, spec.timeout_seconds),
+        source: source_for(&source.from, spec.timeout_seconds, env),
     };
     spec.sources.iter().map(named).collect()
 }
@@ -50,12 +54,19 @@ pub(crate) fn address(from: &SourceKind) -> Option<Result<String, SourceError>> 
         SourceKind::Optimus(remote) => Some(remote::address(&*remote.request)),
         SourceKind::ObjectStore(remote) => Some(object_store::address(&remote.request)),
         SourceKind::Oci(remote) => Some(oci::address(&remote.request)),
-        SourceKind::Inline(_) | SourceKind::Mounted(_) | SourceKind::InitImage(_) => None,
+        SourceKind::Inline(_)
+        | SourceKind::Mounted(_)
+        | SourceKind::Context(_)
+        | SourceKind::InitImage(_) => None,
     }
 }
 
 /// `seconds` is the time limit of the boot.
-fn source_for(from: &SourceKind, seconds: u32) -> Box<dyn FetchSource + '_> {
+fn source_for<'a>(
+    from: &'a SourceKind,
+    seconds: u32,
+    env: &'a [(OsString, OsString)],
+) -> Box<dyn FetchSource + 'a> {
     match from {
         SourceKind::Inline(inline) => Box::new(InlineSource::new(inline)),
         SourceKind::Mounted(object) => Box::new(MountedObject::new(object)),
@@ -63,6 +74,7 @@ fn source_for(from: &SourceKind, seconds: u32) -> Box<dyn FetchSource + '_> {
         SourceKind::Optimus(remote) => Box::new(RemoteSource::new(remote, seconds)),
         SourceKind::ObjectStore(remote) => Box::new(ObjectStoreSource::new(remote, seconds)),
         SourceKind::Oci(remote) => Box::new(OciSource::new(remote, seconds)),
+        SourceKind::Context(source) => Box::new(ContextVariables::new(source, env)),
         SourceKind::InitImage(source) => Box::new(InitImageFolder::new(source)),
     }
 }

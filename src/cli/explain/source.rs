@@ -1,8 +1,10 @@
 //! Describes a source that boot fetches.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::boot;
+use bootlace_core::names;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
 use bootlace_core::profile::SourceTarget;
 use bootlace_core::profile::object_store::{ObjectStore, ObjectStoreClient, ObjectStoreCredentials};
@@ -43,6 +45,15 @@ pub(super) fn describe(source: &BootSource) -> String {
             let request = &remote.request;
             let becomes = becomes(request.file.as_deref(), request.archive.is_some(), &request.json);
             format!("{} {address}: {becomes}{}", request.method.as_str(), client(&request.client))
+        }
+        SourceKind::Context(context) => {
+            let attributes = context.attributes.as_ref().map(|_| names::ENV_RESOURCE_ATTRIBUTES.to_owned());
+            let names: BTreeSet<_> = context.env.keys().chain(&attributes).collect();
+            if names.is_empty() {
+                "context, empty".to_owned()
+            } else {
+                format!("context: env {}", join(names.into_iter()))
+            }
         }
         SourceKind::InitImage(_) => "env and files from bootlace-init, which override those above".to_owned(),
         SourceKind::Optimus(remote) => {

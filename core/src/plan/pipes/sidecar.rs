@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1 as core;
 use serde_json::Value;
 
 use super::shared_volumes::SharedVolumes;
-use super::store_container::{env_of_field, env_var};
+use super::store_container::env_var;
 use super::{Outputs, PipesError, StoreContainer, unguarded_output_warning};
 use crate::abort::HooksConfig;
 use crate::identity::spec::{OwnerKind, group_and_kind};
@@ -18,7 +18,7 @@ use crate::injected_config::StoreEndpoint;
 use crate::names;
 use crate::output::sidecar_config::{DEFAULT_RUN_OWNER, default_run_owners};
 use crate::output::{DeclaredOutput, SidecarConfig, SidecarLifetime};
-use crate::plan::container_parts::{json, memory_volume, read_only_mount, writable_mount};
+use crate::plan::container_parts::{env_of_field, json, memory_volume, read_only_mount, writable_mount};
 use crate::plan::{
     HooksError, PlanError, PreparedProfile, Version, env_json, hooks, mounts, prestop, progress,
 };

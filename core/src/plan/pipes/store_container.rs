@@ -68,10 +68,3 @@ fn encode(container: &'static str, config: &impl Serialize) -> Result<String, Pl
 pub(super) fn env_var(name: &str, value: String) -> core::EnvVar {
     core::EnvVar { name: name.to_owned(), value: Some(value), ..core::EnvVar::default() }
 }
-
-/// A variable with the value of a field of the pod.
-pub(super) fn env_of_field(name: &str, field: &str) -> core::EnvVar {
-    let field_ref = core::ObjectFieldSelector { api_version: None, field_path: field.to_owned() };
-    let source = core::EnvVarSource { field_ref: Some(field_ref), ..core::EnvVarSource::default() };
-    core::EnvVar { name: name.to_owned(), value_from: Some(source), ..core::EnvVar::default() }
-}
