@@ -30,6 +30,7 @@ pub mod luigi;
 pub mod maven;
 pub mod metaflow;
 pub mod nextflow;
+pub mod opentelemetry;
 pub mod prefect;
 pub mod process;
 pub mod python;
@@ -103,7 +104,7 @@ pub enum OptIn {
 }
 
 /// All clients.
-pub const ALL: [Client; 16] = [
+pub const ALL: [Client; 17] = [
     airflow::CLIENT,
     argo::CLIENT,
     dagster::CLIENT,
@@ -115,6 +116,7 @@ pub const ALL: [Client; 16] = [
     luigi::CLIENT,
     metaflow::CLIENT,
     nextflow::CLIENT,
+    opentelemetry::CLIENT,
     prefect::CLIENT,
     snakemake::CLIENT,
     spark::CLIENT,

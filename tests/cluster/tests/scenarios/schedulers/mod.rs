@@ -13,6 +13,7 @@ mod kueue;
 mod luigi;
 mod metaflow;
 mod nextflow;
+mod opentelemetry;
 mod prefect;
 mod snakemake;
 mod spark;
