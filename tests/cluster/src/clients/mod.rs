@@ -70,8 +70,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// The name of its demo. `SCHEDULER=airflow` is the demo of Airflow's operator, so that of its executor has
-    /// another name than the client.
+    /// The name of its demo. `SCHEDULER=airflow` is the demo of Airflow's operator, so that of its executor
+    /// has another name than the client.
     #[must_use]
     pub fn demo_name(&self) -> &'static str {
         if self.name == airflow::CLIENT.name { airflow::DEMO_NAME } else { self.name }

@@ -3,9 +3,9 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::commands::{NAMESPACE, apply, kubectl, kubectl_here, log};
 use super::file;
 use super::print::{chapter, print_command, print_text, quote};
-use super::story::{NAMESPACE, apply, kubectl, kubectl_here, log};
 use crate::abort::Remote;
 use crate::command::{command, output};
 use crate::scenario::{Namespace, bootlace};

@@ -4,6 +4,7 @@
 //! The process at the terminal starts the cluster. A second process, inside the network of the cluster, runs
 //! the [`story`] of Airflow or of [another](workflow) scheduler, and the [`end`], which is the same for all.
 
+mod commands;
 mod end;
 mod print;
 mod story;

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::time::Instant;
 
+use super::commands::{NAMESPACE, explain, kubectl, kubectl_here, log};
 use super::print::{chapter, print_command, print_text, quote};
-use super::story::{NAMESPACE, explain, kubectl, kubectl_here, log};
 use super::{end, file};
 use crate::clients::{Client, Demo, OptIn};
 use crate::manifest;

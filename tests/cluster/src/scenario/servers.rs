@@ -17,8 +17,10 @@ async fn create(namespace: &Namespace, objects: &[Value]) -> Result<()> {
 fn pod_and_service(name: &str, ports: [u16; 2], container: &Value, volumes: &Value) -> [Value; 2] {
     let [port, target] = ports;
     let mut container = container.clone();
-    container["name"] = json!("main");
-    container["readinessProbe"] = json!({"tcpSocket": {"port": target}, "periodSeconds": 1});
+    if let Some(container) = container.as_object_mut() {
+        let probe = json!({"tcpSocket": {"port": target}, "periodSeconds": 1});
+        container.extend([("name".to_owned(), json!("main")), ("readinessProbe".to_owned(), probe)]);
+    }
     [
         json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
