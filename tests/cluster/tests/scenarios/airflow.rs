@@ -184,7 +184,8 @@ async fn a_boot_that_fails_fails_the_task_and_the_pod_says_why() -> Result<()> {
         .await
 }
 
-/// The log of the task in Airflow contains the cause, because the operator prints the status of the pod.
+/// The log of the task in Airflow contains the cause: the provider (10.25) prints the Events of a pod that has
+/// not started, every five seconds. It stops when the pod has failed, so it does not print that of the monitor.
 #[tokio::test]
 async fn a_task_that_cannot_start_fails_with_the_cause_in_its_log() -> Result<()> {
     opted_in("airflow-launch")
@@ -193,8 +194,16 @@ async fn a_task_that_cannot_start_fails_with_the_cause_in_its_log() -> Result<()
             namespace.default_profile(namespace.name()).await?;
             let run = run(namespace, "never_starts").await?;
             assert!(!run.succeeded, "{}", run.log);
-            for part in ["has not started 20 s after", "FailedMount", "nowhere", "[BL6402]"] {
+            for part in ["secret \"nowhere\" not found", "Pod has reached Failed phase before launch timeout"]
+            {
                 assert!(run.log.contains(part), "{part:?} is not in {}", run.log);
+            }
+            let pods = pods(namespace, "waits").await?;
+            let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
+            let message =
+                pod.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
+            for part in ["has not started 20 s after", "secret \"nowhere\" not found", "[BL6402]"] {
+                assert!(message.contains(part), "{part:?} is not in {message:?}");
             }
             Ok(())
         })
