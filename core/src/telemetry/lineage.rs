@@ -24,7 +24,7 @@ pub struct JobRun {
 pub struct Lineage {
     /// The run that starts the program of the task.
     pub parent: JobRun,
-    /// The run at the top of the hierarchy, if it is known. Clients use the parent if there is none.
+    /// The run at the top of the hierarchy, if it is known. Without it, clients use the parent.
     pub root: Option<JobRun>,
 }
 
@@ -69,7 +69,7 @@ impl Lineage {
     }
 }
 
-/// The canonical form of a UUID; `None` if `text` is none.
+/// The canonical form of a UUID; `None` if `text` is not one.
 fn uuid(text: &str) -> Option<String> {
     let is_canonical = |(position, byte): (usize, u8)| match position {
         8 | 13 | 18 | 23 => byte == b'-',

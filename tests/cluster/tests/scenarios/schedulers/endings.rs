@@ -1,7 +1,7 @@
 //! Tasks that submit jobs to a remote system, and that are ended by their schedulers.
 //!
 //! In each workflow, the task `count` ends by itself, and `report` works until it is ended. Both submit a
-//! job. Without Bootlace, nobody cancels it.
+//! job. Without Bootlace, no one cancels it.
 
 use std::time::Duration;
 
