@@ -168,11 +168,26 @@ fn mounted(mounts: &Container) -> Vec<Row> {
     let names: Vec<_> = (0..FILES).map(|number| format!("file-{number}")).collect();
     let folder = mounts.mount("object", names.iter().map(|name| (name.as_str(), FILE)));
     let object = json!({"kind": "ConfigMap", "name": "files", "path": folder, "into": "Files"});
-    vec![row(
-        "`configMap`: 1,000 keys, compared with `cp`",
-        json!({"name": "fetched", "from": {"mounted": object}}),
-        format!("cp -L '{}'/* .", folder.display()),
-    )]
+    let tree = mounts.beside("tree");
+    for number in 0..FILES {
+        let file = tree.join(content::name(number));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, FILE).unwrap();
+    }
+    let volume = json!({"kind": "persistentVolumeClaim", "name": "files", "path": tree, "into": "Files"});
+    let limits = json!({"bytes": 1 << 30, "files": 10_000});
+    vec![
+        row(
+            "`configMap`: 1,000 keys, compared with `cp`",
+            json!({"name": "fetched", "from": {"mounted": object}}),
+            format!("cp -L '{}'/* .", folder.display()),
+        ),
+        row(
+            "`volume`: 1,000 files in 10 folders, compared with `cp`",
+            json!({"name": "fetched", "limits": limits, "from": {"volume": volume}}),
+            format!("cp -R '{}'/* .", tree.display()),
+        ),
+    ]
 }
 
 /// Ten variables and ten files without a server.

@@ -8,7 +8,7 @@ use bootlace_core::template::{self, Context, Slot};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
-const SLOTS: [Slot; 8] = [
+const SLOTS: [Slot; 9] = [
     Slot::Text,
     Slot::UrlPath,
     Slot::Form,
@@ -17,6 +17,7 @@ const SLOTS: [Slot; 8] = [
     Slot::ImageReference,
     Slot::Header,
     Slot::Name,
+    Slot::Attribute,
 ];
 
 fuzz_target!(|text: &str| {

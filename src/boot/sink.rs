@@ -125,6 +125,11 @@ impl<'v> Sink<'v> {
         self.limits.bytes
     }
 
+    /// The maximum number of files of the source.
+    pub(crate) fn file_limit(&self) -> usize {
+        self.limits.files as usize
+    }
+
     /// Checks whether `bytes` more fit into the memory of the container, for a source that knows the size in
     /// advance.
     pub(crate) fn has_memory(&self, bytes: u64) -> Result<(), SourceError> {

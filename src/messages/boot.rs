@@ -97,9 +97,11 @@ fn source_errors() -> Vec<SourceError> {
     vec![
         SourceError::Missing(text("key \"password\" not found, only token, user: correct items[].key")),
         SourceError::Unreadable { path: "/bootlace-sources/0".into(), error: not_found() },
+        SourceError::Denied { path: "/bootlace-sources/0/password".into() },
         entry(EntryName::Variable, "A=B", EnvError::NotAName { rename: Rename::Keys }.into()),
         entry(EntryName::File, "../a", PathError::Dots.into()),
         entry(EntryName::ArchiveEntry, "a", EntryError::Duplicate),
+        entry(EntryName::Folder, "logs", EntryError::TooMany { limit: 10_000 }),
         entry(EntryName::File, "a", EntryError::TooLarge { limit: 1 << 20 }),
         entry(EntryName::File, "a", EntryError::TooMany { limit: 100 }),
         entry(EntryName::File, "a", EntryError::FileAndFolder { other: text("a/b") }),

@@ -19,3 +19,4 @@ mod process;
 mod refused;
 mod secrets;
 mod support;
+mod volume;

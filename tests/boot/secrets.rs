@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::http::server::{self, Asked, Reply, Server, ok, status};
 use crate::process;
 use crate::support::{Container, inline, mounted, spec};
+use crate::volume;
 
 /// A value that must not appear. Its parts must not appear either, so it has no common words.
 const MARK: &str = "zq7Xv0hunter2";
@@ -31,6 +32,7 @@ enum Kind {
     ObjectStore,
     Oci,
     Context,
+    Volume,
     InitImage,
 }
 
@@ -49,11 +51,12 @@ impl Kind {
             SourceKind::ObjectStore(_) => Self::ObjectStore,
             SourceKind::Oci(_) => Self::Oci,
             SourceKind::Context(_) => Self::Context,
+            SourceKind::Volume(_) => Self::Volume,
             SourceKind::InitImage(_) => Self::InitImage,
         }
     }
 
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Inline,
         Self::ConfigMap,
         Self::Secret,
@@ -62,6 +65,7 @@ impl Kind {
         Self::ObjectStore,
         Self::Oci,
         Self::Context,
+        Self::Volume,
         Self::InitImage,
     ];
 }
@@ -166,6 +170,7 @@ fn cases(container: &Container, servers: &Servers) -> Vec<Case> {
     cases.extend(from_a_store(container, servers));
     cases.extend(from_oci(container, servers));
     cases.extend(from_the_context());
+    cases.extend(from_volumes(container));
     cases.extend(from_an_image(container));
     cases
 }
@@ -229,6 +234,11 @@ fn from_the_context() -> Vec<Case> {
         bad("a NUL", case(json!({"env": {"OTEL_SERVICE_NAME": format!("{MARK}\0")}}))),
         bad("many attributes", case(json!({"attributes": {"team": MARK.repeat(131_072 / MARK.len() + 1)}}))),
     ]
+}
+
+fn from_volumes(container: &Container) -> Vec<Case> {
+    let case = |(name, fails, source)| Case { fails, ..good(name, vec![source]) };
+    volume::marked(container, MARK).into_iter().map(case).collect()
 }
 
 fn from_an_image(container: &Container) -> Vec<Case> {

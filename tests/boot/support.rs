@@ -214,3 +214,12 @@ pub(crate) fn mounted(name: &str, kind: &str, path: &Path, more: &Value) -> Valu
     }
     json!({"name": name, "from": {"mounted": object}})
 }
+
+/// A source that is a volume; `more` has additional fields.
+pub(crate) fn volume(name: &str, kind: &str, path: &Path, more: &Value) -> Value {
+    let mut volume = json!({"kind": kind, "name": format!("the-{name}"), "path": path, "into": "Files"});
+    for (field, value) in more.as_object().unwrap() {
+        volume[field] = value.clone();
+    }
+    json!({"name": name, "limits": {"bytes": 1 << 20, "files": 100}, "from": {"volume": volume}})
+}

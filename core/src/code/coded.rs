@@ -27,6 +27,7 @@ impl Coded for PlanError {
             Self::Architecture { .. } => Code::ArchitectureNotSupported,
             Self::Handler { .. } => Code::HandlerNotSupported,
             Self::PodMemory { .. } => Code::MemoryLimitTooLow,
+            Self::TooOldForImageVolume { .. } => Code::ImageVolumeTooOld,
             Self::CommandUnknown { .. } => Code::CommandUnknown,
             Self::InitCommandUnknown { .. } => Code::InitCommandUnknown,
             Self::NoHook { .. } => Code::HookInInitContainer,

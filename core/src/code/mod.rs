@@ -56,6 +56,8 @@ bootlace_launch::codes_with_launcher! {
     HandlerNotSupported = "BL1210",
     /// The memory limit of the pod is too low to boot.
     MemoryLimitTooLow = "BL1211",
+    /// The Kubernetes version does not support image volumes.
+    ImageVolumeTooOld = "BL1212",
     /// The command of a container is unknown.
     CommandUnknown = "BL1301",
     /// The command of an init container is unknown.

@@ -169,6 +169,8 @@ pub enum SourceKind {
     Oci(RemoteSpec<Oci>),
     /// What connects the task to its run.
     Context(ContextSource),
+    /// A volume that the kubelet mounts.
+    Volume(VolumeSpec),
     /// Output of a boot image that the pod selects.
     InitImage(InitImageSource),
 }
@@ -261,4 +263,61 @@ pub struct MountedSource {
     /// Whether the object and its keys may be missing.
     #[serde(default)]
     pub optional: bool,
+}
+
+/// A volume that the kubelet mounts for boot.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeSpec {
+    /// Type of the volume, for the log and for errors.
+    pub kind: VolumeKind,
+    /// The driver, the image or the claim, for the log and for errors; empty for a projected volume.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Folder that it is mounted at.
+    pub path: String,
+    /// Folder in the volume to use; empty for the whole volume.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub folder: String,
+    /// Whether its files become variables or files.
+    pub into: SourceTarget,
+    /// Files to use, with their names; empty for all files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<Item>,
+    /// Files and folders to omit if all others are used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Prefix of all names.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// Whether the volume can be empty, and its files can be missing.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// Type of a volume.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum VolumeKind {
+    /// A volume of a CSI driver.
+    Csi,
+    /// The files of an image.
+    Image,
+    /// A `PersistentVolumeClaim`.
+    PersistentVolumeClaim,
+    /// Several parts.
+    Projected,
+}
+
+impl VolumeSpec {
+    /// Type and name of the volume, for the log and for errors.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self.kind {
+            VolumeKind::Csi => format!("CSI volume {}", self.name),
+            VolumeKind::Image => format!("image volume {}", self.name),
+            VolumeKind::PersistentVolumeClaim => format!("PersistentVolumeClaim {}", self.name),
+            VolumeKind::Projected => "projected volume".to_owned(),
+        }
+    }
 }

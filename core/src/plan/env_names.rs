@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::boot_spec::{BootSource, ContextSource, MountedSource, SourceKind};
-use crate::profile::SourceTarget;
+use super::boot_spec::{BootSource, ContextSource, SourceKind};
 use crate::profile::remote::JsonPart;
+use crate::profile::{Item, SourceTarget};
 
 /// The names that boot may set. Variables of the pod with other names cannot conflict with the boot env, so
 /// the configuration of boot does not contain them.
@@ -22,7 +22,12 @@ impl BootEnvNames {
         for source in sources {
             match &source.from {
                 SourceKind::Inline(inline) => env_names.names.extend(inline.env.keys().cloned()),
-                SourceKind::Mounted(object) => env_names.add_object(object),
+                SourceKind::Mounted(object) => {
+                    env_names.add_keys(object.into, &object.prefix, &object.items);
+                }
+                SourceKind::Volume(volume) => {
+                    env_names.add_keys(volume.into, &volume.prefix, &volume.items);
+                }
                 SourceKind::Http(http) => env_names.add_json(&http.request.json),
                 SourceKind::ObjectStore(store) => env_names.add_json(&store.request.json),
                 SourceKind::Context(_) => env_names.names.extend(ContextSource::NAMES.map(str::to_owned)),
@@ -34,12 +39,13 @@ impl BootEnvNames {
         env_names
     }
 
-    fn add_object(&mut self, object: &MountedSource) {
-        match (object.into, object.items.as_slice()) {
+    /// Adds the names of the keys of an object or a volume.
+    fn add_keys(&mut self, into: SourceTarget, prefix: &str, items: &[Item]) {
+        match (into, items) {
             (SourceTarget::Files, _) => {}
-            (SourceTarget::Env, []) => self.prefixes.push(object.prefix.clone()),
+            (SourceTarget::Env, []) => self.prefixes.push(prefix.to_owned()),
             (SourceTarget::Env, items) => {
-                self.names.extend(items.iter().map(|item| format!("{}{}", object.prefix, item.target)));
+                self.names.extend(items.iter().map(|item| format!("{prefix}{}", item.target)));
             }
         }
     }
@@ -82,12 +88,15 @@ mod tests {
 - {name: e, http: {url: 'https://a', json: [{pointer: /e, into: Env, prefix: E_}, {pointer: /f, prefix: F_}]}}
 - {name: f, objectStore: {gcs: {bucket: b}, object: o, json: [{into: Env, prefix: G_}]}}
 - {name: g, context: {openTelemetry: {}}}
+- {name: h, volume: {csi: {driver: d}, into: Env, prefix: H_}}
+- {name: i, volume: {persistentVolumeClaim: {claimName: c}, into: Env, items: [{key: i/k, as: I_ONE}]}}
+- {name: j, volume: {image: {reference: r/j:1}, prefix: J_}}
 ",
         );
-        for name in ["A", "B_ONE", "C_ANYTHING", "C_", "E_X", "G_X", "TRACEPARENT"] {
+        for name in ["A", "B_ONE", "C_ANYTHING", "C_", "E_X", "G_X", "TRACEPARENT", "H_X", "I_ONE"] {
             assert!(env_names.may_contain(name), "{name}");
         }
-        for name in ["FILE", "ONE", "B_TWO", "D_ANYTHING", "C", "F_X"] {
+        for name in ["FILE", "ONE", "B_TWO", "D_ANYTHING", "C", "F_X", "I_TWO", "J_X"] {
             assert!(!env_names.may_contain(name), "{name}");
         }
     }

@@ -11,7 +11,7 @@
 //! | `task`, `launcher`, `hook`, `prestop`, `task_mounts` | the changes to them: command, lifecycle handlers, mounts |
 //! | `hooks` | whether the hooks of the profile can run |
 //! | `mount_conflicts`, `reserved_names` | the conflicts with mounts and names of the pod |
-//! | `boot`, `mounts` | the boot container and its volumes |
+//! | `boot`, `mounts`, `volumes` | the boot container and its volumes |
 //! | [`boot_spec`], `boot_config`, `sources` | its configuration |
 //! | `env_names`, `env_from`, `references` | the variables in which the pod and the boot env meet |
 //! | `context` | what connects a task to its run |
@@ -65,6 +65,7 @@ mod sources;
 mod task;
 mod task_mounts;
 mod version;
+mod volumes;
 
 pub use boot_spec::BootSpec;
 pub use context::{ContextLeftOut, ContextProblem};
@@ -108,7 +109,7 @@ pub fn plan<'p>(
     check_architecture(pod, profile)?;
     let init_image = init_image::choose(pod, prepared)?;
     let prepared = init_image.as_ref().map_or(prepared, ChosenInitImage::prepared);
-
+    sources::check_version(&prepared.sources, &profile.name, prepared.kubernetes)?;
     let planner = Planner::new(pod, origin, (prepared, task), init_image)?;
     let commands = match planner.commands(registry)? {
         Commands::Known(commands) => commands,

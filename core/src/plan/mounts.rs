@@ -4,13 +4,15 @@
 use k8s_openapi::api::core::v1 as core;
 
 use super::boot_spec::{DIR_CA, DIR_CREDENTIALS, DIR_HEADERS, DIR_PULL_SECRET, DIR_TOKEN, FILE_TOKEN};
+use super::volumes;
 use crate::input::ResolvedInput;
 use crate::names;
 use crate::output::ObjectKind;
 use crate::profile::object_store::ObjectStore;
 use crate::profile::remote::{Ca, Client, Token};
 use crate::profile::spec::BootProfileSpec;
-use crate::profile::{Source, SourceOrigin};
+use crate::profile::volume::VolumeSource;
+use crate::profile::{Source, SourceOrigin, templates};
 
 /// A volume, and its mount path in the boot container or the sidecar.
 pub(super) struct SourceMount {
@@ -23,6 +25,7 @@ enum MountContent<'a> {
     ConfigMap(&'a str),
     Secret(&'a str),
     Token(&'a Token),
+    Volume(&'a VolumeSource),
 }
 
 /// What the volumes belong to: a source or a hook at a position in the profile.
@@ -62,21 +65,21 @@ pub(super) fn hooks(profile: &BootProfileSpec) -> Vec<SourceMount> {
     clients.flat_map(|(position, client)| client_mounts(Owner::Hook(position), client)).collect()
 }
 
-/// The mounts of all sources of the profile.
+/// The mounts of the sources of the profile that are the same for all pods.
 pub(super) fn all(profile: &BootProfileSpec) -> Vec<SourceMount> {
-    profile
-        .sources
-        .iter()
-        .enumerate()
-        .flat_map(|(position, source)| source_mounts(position, source))
-        .collect()
+    let sources = profile.sources.iter().enumerate();
+    let shared = sources.filter(|(_, source)| source.volume.is_none() || !templates::has_templates(source));
+    shared.flat_map(|(position, source)| source_mounts(position, source)).collect()
 }
 
 /// Whether the volume of a source of the profile has this name.
 pub(super) fn is_source_volume(profile: &BootProfileSpec, name: &str) -> bool {
     // The prefix is compared first, so that other volumes, of which a pod can have many, are cheap.
+    let mut sources = profile.sources.iter().enumerate();
     name.starts_with(names::VOLUME_SOURCE_PREFIX)
-        && all(profile).iter().any(|mount| mount.volume.name == name)
+        && sources.any(|(position, source)| {
+            source_mounts(position, source).iter().any(|mount| mount.volume.name == name)
+        })
 }
 
 /// Whether a volume for a boot image that pods select has this name.
@@ -93,12 +96,18 @@ pub(super) fn input_mount(position: usize, input: &ResolvedInput) -> SourceMount
     mount(Owner::Source(position), None, &content)
 }
 
+/// The mount of the volume that is the source at `position`.
+pub(super) fn volume_mount(position: usize, volume: &VolumeSource) -> SourceMount {
+    mount(Owner::Source(position), None, &MountContent::Volume(volume))
+}
+
 fn source_mounts(position: usize, source: &Source) -> Vec<SourceMount> {
     let owner = Owner::Source(position);
     let whole = |content| vec![mount(owner, None, &content)];
     match source.origin() {
         SourceOrigin::ConfigMap(object) => whole(MountContent::ConfigMap(&object.name)),
         SourceOrigin::Secret(object) => whole(MountContent::Secret(&object.name)),
+        SourceOrigin::Volume(volume) => vec![volume_mount(position, volume)],
         SourceOrigin::Http(http) => client_mounts(owner, &http.client),
         SourceOrigin::Optimus(optimus) => client_mounts(owner, &optimus.client),
         SourceOrigin::ObjectStore(store) => store_mounts(owner, store),
@@ -156,6 +165,7 @@ fn volume(name: String, content: &MountContent<'_>) -> core::Volume {
             let secret_name = Some(name.to_owned());
             volume.secret = Some(core::SecretVolumeSource { secret_name, optional, ..Default::default() });
         }
+        MountContent::Volume(source) => volumes::set(&mut volume, source),
         MountContent::Token(token) => {
             let token = core::ServiceAccountTokenProjection {
                 audience: Some(token.audience.clone()),

@@ -60,8 +60,8 @@ pub(super) struct BootConfig<'p> {
     spec: BootSpec<'p>,
     /// The env of the task containers that boot gets too.
     mirror: EnvFromMirror,
-    /// The volumes of sources that are outputs of earlier tasks.
-    inputs: sources::InputVolumes,
+    /// The volumes of sources that are specific to the pod.
+    volumes: sources::PodVolumes,
     /// Warnings about sources.
     warnings: Vec<String>,
 }
@@ -156,6 +156,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             spec.env_secret = Some(env_secret::secret_name(self.origin, reason)?);
         }
         let mut warnings = Vec::new();
+        let mut volumes = sources::PodVolumes::default();
         if !prepared.per_pod.is_empty() {
             let task = TaskInPod {
                 pod,
@@ -166,7 +167,8 @@ impl<'p, 'a> Planner<'p, 'a> {
                 variables: self.context(),
             };
             let sources = spec.sources.to_mut();
-            warnings = sources::render(sources, &prepared.per_pod, &prepared.profile, &task)?;
+            let profile = &prepared.profile;
+            warnings = sources::render(sources, &prepared.per_pod, profile, &task, &mut volumes)?;
         }
         let profile = &prepared.profile;
         if !profile.spec.task.is_empty() {
@@ -176,14 +178,13 @@ impl<'p, 'a> Planner<'p, 'a> {
                 .render(self.context())
                 .map_err(|error| PlanError::TaskInfo { profile: profile.name.clone(), error })?;
         }
-        let mut volumes = sources::InputVolumes::default();
         if !inputs.sources.is_empty() {
-            volumes = sources::add_inputs(spec.sources.to_mut(), &inputs.sources, pod)?;
+            sources::add_inputs(spec.sources.to_mut(), &inputs.sources, pod, &mut volumes)?;
         }
         if let Some(chosen) = &self.init_image {
             chosen.set_in(&mut spec);
         }
-        Ok(BootConfig { spec, mirror, inputs: volumes, warnings })
+        Ok(BootConfig { spec, mirror, volumes, warnings })
     }
 
     /// The variables of templates.
@@ -226,7 +227,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             Some(chosen) => chosen.containers(self.origin.namespace, &config.spec, boot)?.into(),
             None => vec![boot],
         };
-        let mut volumes = std::mem::take(&mut config.inputs.volumes);
+        let mut volumes = std::mem::take(&mut config.volumes.volumes);
         let mut warnings = Vec::new();
         if config.spec.env_secret.is_some() || sidecar.is_some() || !wait.is_empty() {
             warnings.extend(env_secret::unreachable(self.pod));
@@ -264,7 +265,7 @@ impl<'p, 'a> Planner<'p, 'a> {
                 container.insert("envFrom".to_owned(), std::mem::take(&mut config.mirror.env_from).into());
             }
             if let Some(mounts) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
-                mounts.append(&mut config.inputs.mounts);
+                mounts.append(&mut config.volumes.mounts);
             }
         }
         Ok(boot)

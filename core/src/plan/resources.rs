@@ -92,6 +92,7 @@ impl BootMemory {
                 | SourceKind::Optimus(_)
                 | SourceKind::ObjectStore(_)
                 | SourceKind::Oci(_)
+                | SourceKind::Volume(_)
                 | SourceKind::InitImage(_) => volume,
             })
         };

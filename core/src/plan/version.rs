@@ -16,6 +16,11 @@ impl Version {
     /// (KEP-3721).
     pub const FILE_KEY_REF: Self = Self { major: 1, minor: 35 };
 
+    /// The first version with image volumes enabled by default (KEP-4639). Earlier API servers remove the
+    /// volume and its mounts from the pod without an error, or do not know the field and mount an empty
+    /// folder.
+    pub const IMAGE_VOLUME: Self = Self { major: 1, minor: 35 };
+
     /// The first version with native sidecars enabled by default (KEP-753). Earlier versions drop the field
     /// `restartPolicy` of the container, and the pod would never start.
     pub const NATIVE_SIDECARS: Self = Self { major: 1, minor: 29 };

@@ -89,6 +89,7 @@ fn is_optional(source: &Source) -> bool {
     source.optional
         || match source.origin() {
             SourceOrigin::ConfigMap(object) | SourceOrigin::Secret(object) => object.optional,
+            SourceOrigin::Volume(volume) => volume.optional,
             // If the output does not exist, an optional source is skipped.
             SourceOrigin::Pipe(_) => true,
             SourceOrigin::Inline(_)
@@ -125,6 +126,10 @@ impl OneSource<'_> {
                 self.keys(&field, object.into, &object.prefix, &object.items)
             }
             SourceOrigin::Pipe(pipe) => self.keys(&field, pipe.into, &pipe.prefix, &pipe.items),
+            SourceOrigin::Volume(volume) => {
+                volume.check_values(&field)?;
+                self.keys(&field, volume.into, &volume.prefix, &volume.items)
+            }
             SourceOrigin::Http(http) => check_http(&field, http),
             SourceOrigin::Optimus(optimus) => {
                 client(&at("client"), &optimus.client)?;

@@ -45,7 +45,7 @@ pub enum SourceTarget {
     Files,
 }
 
-/// A key of a `ConfigMap`, a `Secret` or an output.
+/// A key of a `ConfigMap`, a `Secret` or an output, or a file of a volume.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Item {

@@ -335,7 +335,7 @@ pub struct Token {
     pub expiration_seconds: i64,
 }
 
-fn an_hour() -> i64 {
+pub(super) fn an_hour() -> i64 {
     3600
 }
 

@@ -57,6 +57,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
             SourceOrigin::Oci(oci) => rule::check(&field, oci)?,
             SourceOrigin::Pipe(pipe) => rule::check(&field, pipe)?,
             SourceOrigin::Context(context) => rule::check(&field, context)?,
+            SourceOrigin::Volume(volume) => volume.check_rules(&field)?,
         }
     }
     for (position, overlay) in spec.overlays.iter().enumerate() {

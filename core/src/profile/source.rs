@@ -13,6 +13,7 @@ use super::oci::Oci;
 use super::pipes::Pipe;
 use super::remote::{Client, Http, Limits, Optimus};
 use super::rule::{self, CelRule, Validated};
+use super::volume::VolumeSource;
 
 /// A source that boot fetches. It must have exactly one kind.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
@@ -56,14 +57,18 @@ pub struct Source {
     /// Variables that connect the task to its run in OpenTelemetry and OpenLineage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<RunContext>,
+    /// A volume of Kubernetes, mounted into boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeSource>,
 }
 
 impl Validated for Source {
     const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
-              has(self.objectStore), has(self.oci), has(self.pipe), has(self.context)].filter(kind, kind).size() == 1",
+              has(self.objectStore), has(self.oci), has(self.pipe), has(self.context), has(self.volume)]\
+              .filter(kind, kind).size() == 1",
         message: "a source must have exactly one kind: set one of inline, configMap, secret, http, optimus, \
-                  objectStore, oci, pipe or context",
+                  objectStore, oci, pipe, context or volume",
         is_met: |source| source.origins().count() == 1,
     }];
 }
@@ -89,6 +94,8 @@ pub enum SourceOrigin<'a> {
     Pipe(&'a Pipe),
     /// What the pod and its identity determine.
     Context(&'a RunContext),
+    /// A volume of Kubernetes.
+    Volume(&'a VolumeSource),
 }
 
 /// The kind of a source that sets none, which the rules of the profile refuse.
@@ -109,6 +116,7 @@ impl Source {
             oci,
             pipe,
             context,
+            volume,
             name: _,
             optional: _,
             limits: _,
@@ -123,6 +131,7 @@ impl Source {
             oci.as_ref().map(SourceOrigin::Oci),
             pipe.as_ref().map(SourceOrigin::Pipe),
             context.as_ref().map(SourceOrigin::Context),
+            volume.as_ref().map(SourceOrigin::Volume),
         ]
         .into_iter()
         .flatten()
@@ -149,14 +158,15 @@ impl<'a> SourceOrigin<'a> {
             Self::Oci(_) => "oci",
             Self::Pipe(_) => "pipe",
             Self::Context(_) => "context",
+            Self::Volume(_) => "volume",
         }
     }
 
-    /// Whether boot fetches it over the network, so that its content is always limited.
+    /// Whether its size has no limit of its own, so that boot always limits it.
     #[must_use]
-    pub fn is_remote(self) -> bool {
+    pub fn is_unbounded(self) -> bool {
         match self {
-            Self::Http(_) | Self::Optimus(_) | Self::ObjectStore(_) | Self::Oci(_) => true,
+            Self::Http(_) | Self::Optimus(_) | Self::ObjectStore(_) | Self::Oci(_) | Self::Volume(_) => true,
             Self::Inline(_) | Self::ConfigMap(_) | Self::Secret(_) | Self::Pipe(_) | Self::Context(_) => {
                 false
             }
@@ -174,7 +184,8 @@ impl<'a> SourceOrigin<'a> {
             | Self::Secret(_)
             | Self::ObjectStore(_)
             | Self::Pipe(_)
-            | Self::Context(_) => None,
+            | Self::Context(_)
+            | Self::Volume(_) => None,
         }
     }
 }

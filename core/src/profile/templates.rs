@@ -14,6 +14,7 @@ use super::object_store::ObjectStore;
 use super::oci::Oci;
 use super::remote::{Client, Http, Optimus};
 use super::source::Source;
+use super::volume::{CLAIM_NAME, VolumeSource};
 use crate::template::{
     self, ABORT_VARIABLES, Context, InvalidTemplateSyntax, POST_KILL_VARIABLES, RenderError, Slot,
 };
@@ -73,6 +74,17 @@ pub fn check(sources: &[Source]) -> Result<Vec<usize>, InvalidTemplate> {
         positions.extend(any.then_some(position));
     }
     Ok(positions)
+}
+
+/// Whether `source` has templates.
+pub(crate) fn has_templates(source: &Source) -> bool {
+    let mut any = false;
+    // A field that must not be a template is reported when the profile is read.
+    let visited = visit(&mut source.clone(), &mut |_, _| {
+        any = true;
+        Ok(())
+    });
+    any || visited.is_err()
 }
 
 /// Renders all templates of `source` with `context`.
@@ -182,6 +194,7 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
         object_store,
         oci,
         context,
+        volume,
         config_map: _,
         secret: _,
         pipe: _,
@@ -195,7 +208,8 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
     let object_store = object_store.as_mut().map(|kind| kind as &mut dyn Templated);
     let oci = oci.as_mut().map(|kind| kind as &mut dyn Templated);
     let context = context.as_mut().map(|kind| kind as &mut dyn Templated);
-    inline.or(http).or(optimus).or(object_store).or(oci).or(context)
+    let volume = volume.as_mut().map(|kind| kind as &mut dyn Templated);
+    inline.or(http).or(optimus).or(object_store).or(oci).or(context).or(volume)
 }
 
 /// Why scheme and host cannot be templates.
@@ -204,6 +218,10 @@ const ADDRESS: &str = "a pod must not choose the server that Bootlace connects t
 
 /// Why names cannot be templates.
 const NAME: &str = "a pod must not choose the name; use a fixed name, and a template in the value";
+
+/// Why the driver of a volume cannot be a template.
+const DRIVER: &str =
+    "a pod must not choose the driver; use a fixed name here, and templates in the attributes";
 
 /// A part of a source with fields that can be templates.
 trait Templated {
@@ -350,6 +368,27 @@ impl Templated for RunContext {
             }
         }
         Ok(())
+    }
+}
+
+impl Templated for VolumeSource {
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
+        if let Some(csi) = &mut self.csi {
+            fixed("volume.csi.driver", &csi.driver, DRIVER)?;
+            let (field, attributes) = ("volume.csi.volumeAttributes", &mut csi.volume_attributes);
+            attributes.keys().try_for_each(|name| fixed(&format!("name in {field}"), name, NAME))?;
+            fields.values(field, attributes, Slot::Attribute)?;
+        }
+        if let Some(image) = &mut self.image {
+            let registry =
+                image.reference.split_once('/').map_or(&*image.reference, |(registry, _)| registry);
+            fixed("registry of volume.image.reference", registry, ADDRESS)?;
+            fields.text("volume.image.reference", &mut image.reference, Slot::ImageReference)?;
+        }
+        if let Some(claim) = &mut self.persistent_volume_claim {
+            fields.text(CLAIM_NAME, &mut claim.claim_name, Slot::Attribute)?;
+        }
+        fields.text("volume.path", &mut self.path, Slot::FilePath)
     }
 }
 

@@ -210,6 +210,7 @@ fn engine(slot: Slot) -> &'static Environment<'static> {
     static IMAGE_REFERENCE: Engine = LazyLock::new(|| build(Slot::ImageReference));
     static HEADER: Engine = LazyLock::new(|| build(Slot::Header));
     static NAME: Engine = LazyLock::new(|| build(Slot::Name));
+    static ATTRIBUTE: Engine = LazyLock::new(|| build(Slot::Attribute));
     match slot {
         Slot::Text => &TEXT,
         Slot::UrlPath => &URL_PATH,
@@ -219,6 +220,7 @@ fn engine(slot: Slot) -> &'static Environment<'static> {
         Slot::ImageReference => &IMAGE_REFERENCE,
         Slot::Header => &HEADER,
         Slot::Name => &NAME,
+        Slot::Attribute => &ATTRIBUTE,
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Slot {
     Header,
     /// A name that is sent as a whole, and encoded by the sender.
     Name,
+    /// A setting of a volume, whose syntax only its driver knows: a value is part of one name in it.
+    Attribute,
 }
 
 impl Slot {
@@ -48,9 +50,21 @@ impl Slot {
                 "value {value:?} contains characters that are not allowed in a tag: replace all except letters, digits, `_`, \
                  `.` and `-`, for example with `… | replace(\"+\", \"-\")`"
             )),
-            Self::Text | Self::FilePath | Self::ImageReference | Self::Header | Self::Name => {
-                Ok(value.into())
+            Self::Attribute
+                if !value.bytes().all(is_tag_character)
+                    || (!value.is_empty() && value.bytes().all(|byte| byte == b'.')) =>
+            {
+                Err(format!(
+                    "value {value:?} contains characters that can have a meaning for the driver of the volume, or only dots: \
+                     replace all except letters, digits, `_`, `.` and `-`, for example with `… | replace(\"/\", \"-\")`"
+                ))
             }
+            Self::Text
+            | Self::FilePath
+            | Self::ImageReference
+            | Self::Header
+            | Self::Name
+            | Self::Attribute => Ok(value.into()),
         }
     }
 
@@ -60,7 +74,7 @@ impl Slot {
             Self::UrlPath if text.split(['/', '\\']).any(|segment| is_dots(&decoded_dots(segment))) => {
                 Err(dot_segment_error(text))
             }
-            Self::FilePath if text.split('/').any(is_dots) => Err(dot_segment_error(text)),
+            Self::FilePath | Self::Attribute if text.split('/').any(is_dots) => Err(dot_segment_error(text)),
             Self::FilePath if text.is_empty() || text.starts_with('/') => Err(format!(
                 "the result {text:?} is not a relative path: must not be empty or start with a slash"
             )),

@@ -237,6 +237,27 @@ fn in_an_images_reference_a_value_names_no_other_registry() {
 }
 
 #[test]
+fn in_an_attribute_a_value_is_part_of_one_name() {
+    for (text, expected) in [
+        ("{{ workflow }}-login", "etl-login"),
+        ("/export/{{ workflow }}", "/export/etl"),
+        ("a{{ labels.none | default('') }}", "a"),
+    ] {
+        assert_eq!(render(text, Slot::Attribute).as_deref(), Ok(expected));
+    }
+    let above = render("a/../{{ workflow }}", Slot::Attribute).unwrap_err();
+    assert!(above.contains("could leave the folder"), "{above}");
+    for evil in ["team", "task_id"].map(|label| format!("{{{{ labels.{label} }}}}")) {
+        let message = render(&evil, Slot::Attribute).unwrap_err();
+        assert!(message.contains("meaning for the driver"), "{evil}: {message}");
+    }
+    for evil in ["evil", "dots", "dot"].map(|name| format!("a/{{{{ annotations.{name} }}}}")) {
+        let message = render(&evil, Slot::Attribute).unwrap_err();
+        assert!(message.contains("meaning for the driver"), "{evil}: {message}");
+    }
+}
+
+#[test]
 fn in_json_a_value_adds_nothing_but_text() {
     for (text, expected) in [
         (

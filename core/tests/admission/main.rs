@@ -38,6 +38,7 @@ mod signed;
 mod snapshots;
 mod task_hooks;
 mod templates;
+mod volume;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -129,6 +129,7 @@ fn plan_errors() -> Vec<PlanError> {
             mode: text("env.mode of BootProfile \"default\" is File"),
             version: version(),
         },
+        PlanError::TooOldForImageVolume { name: text("model"), profile: text("default"), version: version() },
         PlanError::NoFileKeys {
             mode: text("env.mode of BootProfile \"default\" is File"),
             profile: text("default"),

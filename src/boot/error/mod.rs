@@ -175,9 +175,10 @@ impl BootError {
                 | SourceError::TooLarge { .. } => DATA,
                 SourceError::Http(error) if error.is_content() => DATA,
                 SourceError::Http(error) if error.is_temporary() => TEMPORARY,
-                SourceError::Missing(_) | SourceError::Unreadable { .. } | SourceError::Http(_) => {
-                    UNAVAILABLE
-                }
+                SourceError::Missing(_)
+                | SourceError::Unreadable { .. }
+                | SourceError::Denied { .. }
+                | SourceError::Http(_) => UNAVAILABLE,
                 SourceError::Key { error, .. } => source_exit_code(error),
                 SourceError::TimedOut { .. } => TEMPORARY,
                 SourceError::Volume(_) => IO,

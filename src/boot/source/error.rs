@@ -23,6 +23,15 @@ pub enum SourceError {
         /// The system's error.
         error: io::Error,
     },
+    /// Boot has no permission to read a file of the source.
+    #[error(
+        "failed to read {path:?}: permission denied: let the user of the boot container read it, or set boot.runAsUser of the \
+         profile to a user that can"
+    )]
+    Denied {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// The source provides an entry that is not allowed.
     #[error("{entry} {name:?}: {reason}")]
     Refused {
@@ -90,7 +99,7 @@ impl Coded for SourceError {
     fn code(&self) -> Code {
         match self {
             Self::Missing(_) => Code::SourceNotFound,
-            Self::Unreadable { .. } => Code::SourceUnreadable,
+            Self::Unreadable { .. } | Self::Denied { .. } => Code::SourceUnreadable,
             Self::Refused { reason, .. } => reason.code(),
             Self::Key { error, .. } => error.code(),
             Self::TimedOut { .. } => Code::SourceTimedOut,
@@ -118,7 +127,7 @@ impl SourceError {
     /// Whether the source is unavailable, in contrast to invalid content.
     pub(crate) fn is_unavailable(&self) -> bool {
         match self {
-            Self::Missing(_) | Self::Unreadable { .. } | Self::TimedOut { .. } => true,
+            Self::Missing(_) | Self::Unreadable { .. } | Self::Denied { .. } | Self::TimedOut { .. } => true,
             Self::Http(error) => !error.is_content(),
             Self::Refused { .. }
             | Self::Key { .. }
@@ -145,6 +154,8 @@ pub enum EntryName {
     File,
     /// An entry of an archive, with its original name.
     ArchiveEntry,
+    /// A folder of a volume.
+    Folder,
 }
 
 impl fmt::Display for EntryName {
@@ -153,6 +164,7 @@ impl fmt::Display for EntryName {
             Self::Variable => "variable",
             Self::File => "file",
             Self::ArchiveEntry => "archive entry",
+            Self::Folder => "folder",
         })
     }
 }

@@ -18,6 +18,7 @@ mod object_store;
 mod oci;
 mod optimus;
 mod remote;
+mod volume;
 
 use std::ffi::OsString;
 
@@ -30,6 +31,7 @@ use self::mounted::MountedObject;
 use self::object_store::ObjectStoreSource;
 use self::oci::OciSource;
 use self::remote::RemoteSource;
+use self::volume::MountedVolume;
 use bootlace_core::plan::BootSpec;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
 
@@ -57,6 +59,7 @@ pub(crate) fn address(from: &SourceKind) -> Option<Result<String, SourceError>> 
         SourceKind::Inline(_)
         | SourceKind::Mounted(_)
         | SourceKind::Context(_)
+        | SourceKind::Volume(_)
         | SourceKind::InitImage(_) => None,
     }
 }
@@ -75,6 +78,7 @@ fn source_for<'a>(
         SourceKind::ObjectStore(remote) => Box::new(ObjectStoreSource::new(remote, seconds)),
         SourceKind::Oci(remote) => Box::new(OciSource::new(remote, seconds)),
         SourceKind::Context(source) => Box::new(ContextVariables::new(source, env)),
+        SourceKind::Volume(volume) => Box::new(MountedVolume::new(volume)),
         SourceKind::InitImage(source) => Box::new(InitImageFolder::new(source)),
     }
 }

@@ -67,16 +67,20 @@ impl<'a> MountedObject<'a> {
             sink.note(format!("skipped key {key:?} because the source is optional: it does not exist"));
             return Ok(());
         }
-        let mut known = keys.keys().take(LISTED_KEYS).cloned().collect::<Vec<_>>().join(", ");
-        if keys.len() > LISTED_KEYS {
-            known.push_str(", …");
-        }
+        let known = listed(keys.keys());
         Err(SourceError::Missing(format!(
             "key {key:?} not found, only {known}: correct items[].key, add the key to the {}, or set optional: true on the \
              source",
             self.object.kind
         )))
     }
+}
+
+/// The first of `keys`, for an error.
+pub(super) fn listed<'k>(keys: impl ExactSizeIterator<Item = &'k String>) -> String {
+    let more = if keys.len() > LISTED_KEYS { ", …" } else { "" };
+    let first: Vec<_> = keys.take(LISTED_KEYS).map(String::as_str).collect();
+    format!("{}{more}", first.join(", "))
 }
 
 impl FetchSource for MountedObject<'_> {

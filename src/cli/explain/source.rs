@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use crate::boot;
 use bootlace_core::names;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
-use bootlace_core::profile::SourceTarget;
 use bootlace_core::profile::object_store::{ObjectStore, ObjectStoreClient, ObjectStoreCredentials};
 use bootlace_core::profile::remote::{Client, JsonPart, Optimus};
+use bootlace_core::profile::{Item, SourceTarget};
 
 /// Describes a source: its address, its content and its credentials.
 pub(super) fn describe(source: &BootSource) -> String {
@@ -28,18 +28,16 @@ pub(super) fn describe(source: &BootSource) -> String {
             }
         }
         SourceKind::Mounted(mounted) => {
-            let into = match mounted.into {
-                SourceTarget::Env => "env",
-                SourceTarget::Files => "files",
-            };
-            let keys = if mounted.items.is_empty() {
-                let except = if mounted.exclude.is_empty() { "" } else { " except " };
-                format!("every key{except}{}", join(mounted.exclude.iter()))
-            } else {
-                join(mounted.items.iter().map(|item| &item.key))
-            };
             let optional = if mounted.optional { ", if it exists" } else { "" };
-            format!("{} {}{optional}: {keys} as {into}", mounted.kind, mounted.name)
+            let keys = keys("key", &mounted.items, &mounted.exclude, mounted.into);
+            format!("{} {}{optional}: {keys}", mounted.kind, mounted.name)
+        }
+        SourceKind::Volume(volume) => {
+            let folder =
+                if volume.folder.is_empty() { String::new() } else { format!(", folder {}", volume.folder) };
+            let optional = if volume.optional { ", if it has them" } else { "" };
+            let files = keys("file", &volume.items, &volume.exclude, volume.into);
+            format!("{}{folder}: {files}{optional}", volume.title())
         }
         SourceKind::Http(remote) => {
             let request = &remote.request;
@@ -81,6 +79,20 @@ pub(super) fn describe(source: &BootSource) -> String {
                 client(&request.client)
             )
         }
+    }
+}
+
+/// Describes the keys of an object, or the files of a volume, and what they become.
+fn keys(name: &str, items: &[Item], exclude: &[String], into: SourceTarget) -> String {
+    let into = match into {
+        SourceTarget::Env => "env",
+        SourceTarget::Files => "files",
+    };
+    if items.is_empty() {
+        let except = if exclude.is_empty() { "" } else { " except " };
+        format!("every {name}{except}{} as {into}", join(exclude.iter()))
+    } else {
+        format!("{} as {into}", join(items.iter().map(|item| &item.key)))
     }
 }
 

@@ -61,6 +61,7 @@ fn an_injected_pod_is_explained_like_its_plan() {
         {"name": "b", "configMap": {"name": "b", "into": "Env"}},
         {"name": "c", "http": {"url": "https://c", "file": "c", "client": {"proxy": "http://proxy:3128"}}},
         {"name": "d", "context": {"openTelemetry": {}, "openLineage": {"namespace": "prod"}}},
+        {"name": "e", "volume": {"csi": {"driver": "a.b"}, "exclude": ["tmp"], "path": "{{ namespace }}"}},
     ]);
     let outputs = json!([{"key": "Report", "file": "/out/r.json", "kind": "Secret", "optional": true}]);
     let hooks = json!({

@@ -10,7 +10,7 @@ use super::HttpError;
 use bootlace_core::code::{Code, Coded};
 
 pub(crate) use client::open;
-pub(crate) use object::{Keys, read_object};
+pub(crate) use object::{Keys, current_version, read_object};
 
 /// A mounted object cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -24,9 +24,9 @@ pub(crate) type Keys = BTreeMap<String, Vec<u8>>;
 /// keys.
 pub(crate) async fn read_object(mount: &Path) -> Result<Keys, MountError> {
     loop {
-        let version = current(mount);
+        let version = current_version(mount);
         let keys = read_keys(&version);
-        if current(mount) == version {
+        if current_version(mount) == version {
             return keys;
         }
         tokio::task::yield_now().await;
@@ -34,7 +34,7 @@ pub(crate) async fn read_object(mount: &Path) -> Result<Keys, MountError> {
 }
 
 /// The folder with the current version of the object: the mount itself, if the kubelet's link does not exist.
-fn current(mount: &Path) -> PathBuf {
+pub(crate) fn current_version(mount: &Path) -> PathBuf {
     fs::read_link(mount.join(CURRENT)).map_or_else(|_| mount.to_owned(), |version| mount.join(version))
 }
 

@@ -175,6 +175,20 @@ pub enum PlanError {
         /// Version of the API server.
         version: Version,
     },
+    /// The cluster does not support image volumes.
+    #[error(
+        "source {name:?} of BootProfile {profile:?} is an image volume, which requires Kubernetes {} or later, but the API server \
+         has version {version}: use a source of kind oci",
+        Version::IMAGE_VOLUME
+    )]
+    TooOldForImageVolume {
+        /// Name of the source.
+        name: String,
+        /// The profile.
+        profile: String,
+        /// Version of the API server.
+        version: Version,
+    },
     /// The profile names no variables for `fileKeyRef`.
     #[error(
         "{mode}, but env.file.keys of BootProfile {profile:?} is empty: list the names of the variables there, or set \
