@@ -14,6 +14,7 @@ use crate::cache::Entry;
 use crate::clients::debian;
 use crate::command::{command, output};
 use crate::stage::Progress;
+use crate::tools;
 
 /// The Bootlace image.
 pub const PRODUCT: &str = "localhost/bootlace:dev";
@@ -43,6 +44,8 @@ pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
 pub const IPTABLES: &str = "localhost/iptables:test";
 /// The Debian packages in [`IPTABLES`].
 const MESH: [&str; 1] = ["iptables"];
+/// A CSI driver in the form of the Secrets Store CSI driver: `tools-csi`.
+pub const CSI_DRIVER: &str = "localhost/csi-driver:test";
 /// The sandbox image of pods, which `node/containerd.toml` names.
 const PAUSE: &str = "localhost/pause:test";
 
@@ -182,6 +185,24 @@ pub async fn iptables() -> Result<PathBuf> {
     entry.complete().map(|_| archive)
 }
 
+/// Writes the archive of [`CSI_DRIVER`] to the cache if necessary, and returns its path. Only the scenarios
+/// need it.
+///
+/// # Errors
+/// If the driver cannot be built, or the archive cannot be written.
+pub async fn csi_driver() -> Result<PathBuf> {
+    let program = tools::csi_driver().await?;
+    let content = std::fs::read(&program).with_context(|| format!("read {}", program.display()))?;
+    let entry = Entry::open("csi-driver", &[&content])?;
+    let archive = entry.folder().join("csi-driver.tar");
+    if entry.is_complete() {
+        return Ok(archive);
+    }
+    let config = Config { entrypoint: vec!["/csi-driver".to_owned()], ..Config::default() };
+    archive::write(&archive, CSI_DRIVER, &Layer::new().program("/csi-driver", &program)?, &config)?;
+    entry.complete().map(|_| archive)
+}
+
 /// Copies the program `bootlace` of the image to `file`, for the scenarios. They cannot build it, because the
 /// environment that cargo sets for tests would make it rebuild many crates.
 ///
@@ -247,6 +268,7 @@ mod tests {
             OPTIMUS_PLUGIN,
             BOOT_EXAMPLE,
             IPTABLES,
+            CSI_DRIVER,
         ] {
             let name = image.strip_prefix("localhost/").unwrap();
             let file = format!("{}.tar", name.split(':').next().unwrap());

@@ -1,5 +1,5 @@
 //! The programs of the cluster: Kubernetes, Helm and `CoreDNS`, built from the Go module
-//! `tests/cluster/tools`. etcd, an older Kubernetes and cert-manager have separate modules.
+//! `tests/cluster/tools`. etcd, an older Kubernetes, cert-manager and a CSI driver have separate modules.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -71,6 +71,23 @@ const CERT_MANAGER: GoModule = GoModule {
 };
 /// The file with the `CustomResourceDefinition`s of cert-manager, in the same folder as its program.
 pub const CERT_MANAGER_CRDS: &str = "crds.yaml";
+
+/// The module of the CSI driver of the scenarios.
+const CSI_DRIVER: GoModule = GoModule {
+    folder: "tools-csi",
+    go_mod: include_str!("../tools-csi/go.mod"),
+    go_sum: include_str!("../tools-csi/go.sum"),
+    sources: &[include_str!("../tools-csi/csi-driver/main.go")],
+};
+
+/// Builds the CSI driver if it is not in the cache, and returns the path of the program.
+///
+/// # Errors
+/// As [`prepare`].
+pub async fn csi_driver() -> Result<PathBuf> {
+    const PACKAGE: &str = "./csi-driver";
+    Ok(CSI_DRIVER.build(&[PACKAGE]).await?.join(name(PACKAGE)))
+}
 
 /// Builds cert-manager if it is not in the cache, and returns the folder with its program `cert-manager` and
 /// the file [`CERT_MANAGER_CRDS`].

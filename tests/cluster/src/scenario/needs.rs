@@ -3,7 +3,7 @@
 
 /// Scenarios that need access to the node, by the start of their names, and the reason. On other clusters
 /// they are skipped and listed.
-pub const NODE: [(&str, &str); 11] = [
+pub const NODE: [(&str, &str); 12] = [
     ("airflow_sources::", "starts a registry on the address of the node"),
     (
         "callers::",
@@ -24,6 +24,10 @@ pub const NODE: [(&str, &str); 11] = [
     ),
     ("store::awaited::", "connects to the cluster IP of the store"),
     ("store::pipes::", "connects to the cluster IP of the store"),
+    (
+        "volume_source::a_csi_volume",
+        "needs the image of a CSI driver, and the folder of the kubelet at /var/lib/kubelet",
+    ),
 ];
 
 /// The scenarios whose image consists of the files of a Debian package on this machine, and the reason. Other
@@ -54,7 +58,7 @@ mod tests {
     use super::*;
 
     /// Names in the source code of scenarios that need the node.
-    const NODE_APIS: [&str; 8] = [
+    const NODE_APIS: [&str; 9] = [
         "node::ADDRESS",
         "TOKEN_KEY",
         "cluster_ip",
@@ -63,6 +67,7 @@ mod tests {
         "Store::open",
         "kill::run",
         "kill_one",
+        "CSI_DRIVER",
     ];
 
     fn files(folder: &Path, found: &mut Vec<PathBuf>) {

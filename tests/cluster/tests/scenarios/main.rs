@@ -66,3 +66,4 @@ mod store;
 mod tasks;
 mod unknown_command;
 mod unlabelled;
+mod volume_source;
