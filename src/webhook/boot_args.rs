@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bootlace_core::identity::Schedulers;
 use bootlace_core::plan::InstallationSettings;
+use bootlace_core::profile::pull_policy::PullPolicy;
 use bootlace_core::profile::run_as_user::RunAsUser;
-use bootlace_core::profile::spec::PullPolicy;
 
 /// Settings of injected containers that a profile can override.
 #[derive(Debug, Clone, clap::Args)]

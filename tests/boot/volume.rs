@@ -92,9 +92,9 @@ fn a_volume_of_a_driver_becomes_variables_and_files() {
 #[test]
 fn a_plain_folder_is_read_as_it_is() {
     let container = Container::new();
-    let long = "x".repeat(200_000);
+    let large = "x".repeat(200_000);
     let files =
-        [("a.sql", "1"), ("sub/deep/b.sql", "2"), ("sub/long", &long), ("tmp/c", "3"), ("d.log", "4")];
+        [("a.sql", "1"), ("sub/deep/b.sql", "2"), ("sub/large", &large), ("tmp/c", "3"), ("d.log", "4")];
     let data = folder(&container, "data", &files);
     folder(&container, "data", &[("lost+found/x", "of the file system")]);
     // Links to files in the volume.
@@ -107,7 +107,7 @@ fn a_plain_folder_is_read_as_it_is() {
         ("link.sql", "2"),
         ("sub/deep/b.sql", "2"),
         ("sub/deep/up.sql", "1"),
-        ("sub/long", &long),
+        ("sub/large", &large),
     ];
     assert_eq!(container.assets(), pairs(&expected));
     let note = r#"source "data" (PersistentVolumeClaim the-data): excluded: "d.log", "tmp""#;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Version;
 use crate::identity::Schedulers;
 use crate::injected_config::StoreEndpoint;
+use crate::profile::pull_policy::PullPolicy;
 use crate::profile::run_as_user::RunAsUser;
-use crate::profile::spec::PullPolicy;
 use crate::signature::SigningKeys;
 
 /// Settings of the installation of the webhook.

@@ -32,6 +32,7 @@ pub mod oci;
 pub mod overlay;
 pub mod pipes;
 mod progress;
+pub mod pull_policy;
 pub mod remote;
 mod resources;
 mod rule;

@@ -10,9 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mounted::{HasKeys, Item, Keys, SourceTarget, key_rules};
+use super::pull_policy::PullPolicy;
 use super::remote::an_hour;
 use super::rule::{self, BrokenRule, CelRule, Validated};
-use super::spec::PullPolicy;
 use super::targets::{is_path, is_template};
 use crate::entry::AssetPath;
 use crate::exactly_one::exactly_one;

@@ -12,12 +12,22 @@ use tokio::process::Command;
 use crate::command::output;
 use crate::stage::Progress;
 
-/// Builds the static binary `name` of the package with the same name, and returns its path.
+/// Builds the static binary `name` of the package with the same name, in the target folder `target` if it is
+/// not that of the environment, and returns its path.
 ///
 /// # Errors
 /// If cargo is not installed or the build fails. The message contains the output of cargo.
-pub async fn cargo(root: &Path, profile: &str, name: &str, progress: &Progress) -> Result<PathBuf> {
+pub async fn cargo(
+    root: &Path,
+    target: Option<&Path>,
+    profile: &str,
+    name: &str,
+    progress: &Progress,
+) -> Result<PathBuf> {
     let mut cargo = Command::from(product::command(root, profile, name));
+    if let Some(target) = target {
+        cargo.env("CARGO_TARGET_DIR", target);
+    }
     // The progress bar contains the number of crates.
     cargo.envs([("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "100")]);
     let build = run_with_progress(&mut cargo, |line| match cargo_progress(line) {

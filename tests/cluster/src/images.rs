@@ -14,7 +14,6 @@ use crate::cache::Entry;
 use crate::clients::debian;
 use crate::command::{command, output};
 use crate::stage::Progress;
-use crate::tools;
 
 /// The Bootlace image.
 pub const PRODUCT: &str = "localhost/bootlace:dev";
@@ -94,7 +93,7 @@ pub struct Programs {
 /// If a build fails.
 pub async fn programs(with_product: bool, progress: &Progress) -> Result<Programs> {
     let product = if with_product { Some(product(PROFILE, progress).await?) } else { None };
-    Ok(Programs { product, probe: builds::cargo(root(), PROFILE, "bootlace-probe", progress).await? })
+    Ok(Programs { product, probe: builds::cargo(root(), None, PROFILE, "bootlace-probe", progress).await? })
 }
 
 /// Builds the programs of Bootlace, with the cargo profile `profile` for `bootlace`.
@@ -102,15 +101,20 @@ pub async fn programs(with_product: bool, progress: &Progress) -> Result<Program
 /// # Errors
 /// If a build fails.
 pub async fn product(profile: &str, progress: &Progress) -> Result<Binaries> {
-    product_of(root(), profile, progress).await
+    product_of(root(), None, profile, progress).await
 }
 
-/// As [`product()`], from the source code in the folder `root`.
+/// As [`product()`], from the source code in the folder `root`, in the target folder `target` of cargo.
 ///
 /// # Errors
 /// As [`product()`].
-pub async fn product_of(root: &Path, profile: &str, progress: &Progress) -> Result<Binaries> {
-    let build = async |(profile, name)| builds::cargo(root, profile, name, progress).await;
+pub async fn product_of(
+    root: &Path,
+    target: Option<&Path>,
+    profile: &str,
+    progress: &Progress,
+) -> Result<Binaries> {
+    let build = async |(profile, name)| builds::cargo(root, target, profile, name, progress).await;
     let [bootlace, launch, launch_http] = Binaries::builds(profile);
     Ok(Binaries {
         bootlace: build(bootlace).await?,
@@ -189,17 +193,16 @@ pub async fn iptables() -> Result<PathBuf> {
 /// need it.
 ///
 /// # Errors
-/// If the driver cannot be built, or the archive cannot be written.
-pub async fn csi_driver() -> Result<PathBuf> {
-    let program = tools::csi_driver().await?;
-    let content = std::fs::read(&program).with_context(|| format!("read {}", program.display()))?;
+/// If the program of the driver cannot be read, or the archive cannot be written.
+pub fn csi_driver(program: &Path) -> Result<PathBuf> {
+    let content = std::fs::read(program).with_context(|| format!("read {}", program.display()))?;
     let entry = Entry::open("csi-driver", &[&content])?;
     let archive = entry.folder().join("csi-driver.tar");
     if entry.is_complete() {
         return Ok(archive);
     }
     let config = Config { entrypoint: vec!["/csi-driver".to_owned()], ..Config::default() };
-    archive::write(&archive, CSI_DRIVER, &Layer::new().program("/csi-driver", &program)?, &config)?;
+    archive::write(&archive, CSI_DRIVER, &Layer::new().program("/csi-driver", program)?, &config)?;
     entry.complete().map(|_| archive)
 }
 

@@ -184,7 +184,7 @@ async fn test(kubernetes: Kubernetes, separate: Separate, names: &[String]) -> R
     let previous = if separate.previous { Some(previous::prepare().await?) } else { None };
     tokio::try_join!(build_scenarios(), prepare(kubernetes, true))?;
     let mut archives = clients::prepare(&clients).await?;
-    archives.extend([images::iptables().await?, images::csi_driver().await?]);
+    archives.extend([images::iptables().await?, images::csi_driver(&tools::csi_driver().await?)?]);
     let cert_manager = if separate.cert_manager { Some(tools::cert_manager().await?) } else { None };
     let cluster = start_with(kubernetes, false, false, previous.as_ref(), &archives).await?;
     if separate.schedulers {

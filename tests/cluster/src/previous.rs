@@ -10,7 +10,7 @@ use bootlace_image::product::{self, Binaries};
 use crate::cache::Entry;
 use crate::command::{command, output};
 use crate::images;
-use crate::stage::{print, progressing};
+use crate::stage::{Progress, print, progressing};
 
 /// The file with the hash of the commit.
 const FILE: &str = "tests/cluster/previous/commit";
@@ -58,19 +58,23 @@ pub async fn prepare() -> Result<Previous> {
     }
     extract(commit, &source).await?;
     let stage = format!("building the previous version of Bootlace ({commit:.7})");
-    let built =
-        progressing(&stage, async |progress| images::product_of(&source, images::PROFILE, progress).await)
-            .await?;
-    // Both versions have the same target folder, so that dependencies are built once. Their programs have the
-    // same paths in it, so the next build of this version replaces them.
+    // Not in the target folder of this version: cargo would use libraries of one version in the other,
+    // because packages at the same place of two workspaces have the same names there, and only times of files
+    // tell them apart.
+    let target = entry.folder().join("target");
+    let build = async |progress: &Progress| {
+        images::product_of(&source, Some(&target), images::PROFILE, progress).await
+    };
+    let product = progressing(&stage, build).await?;
     fs::create_dir_all(&programs).with_context(|| format!("create {}", programs.display()))?;
     for (from, to) in [
-        (&built.bootlace, &binaries.bootlace),
-        (&built.launch, &binaries.launch),
-        (&built.launch_http, &binaries.launch_http),
+        (&product.bootlace, &binaries.bootlace),
+        (&product.launch, &binaries.launch),
+        (&product.launch_http, &binaries.launch_http),
     ] {
         fs::copy(from, to).with_context(|| format!("copy {}", from.display()))?;
     }
+    fs::remove_dir_all(&target).with_context(|| format!("remove {}", target.display()))?;
     entry.complete()?;
     Ok(Previous { source, binaries })
 }

@@ -184,8 +184,9 @@ async fn a_boot_that_fails_fails_the_task_and_the_pod_says_why() -> Result<()> {
         .await
 }
 
-/// The log of the task in Airflow contains the cause: the provider (10.25) prints the Events of a pod that has
-/// not started, every five seconds. It stops when the pod has failed, so it does not print that of the monitor.
+/// The log of the task in Airflow contains the cause: the provider (10.25) prints the Events of a pod that
+/// has not started, every five seconds. It stops when the pod has failed, so it does not print that of the
+/// monitor.
 #[tokio::test]
 async fn a_task_that_cannot_start_fails_with_the_cause_in_its_log() -> Result<()> {
     opted_in("airflow-launch")
