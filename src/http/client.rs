@@ -138,9 +138,13 @@ impl<'a> HttpClient<'a> {
         &self.progress
     }
 
-    /// Removes the values of secret headers, of the client and in `more`, from the message of a server.
-    pub(super) fn redact(&self, more: &HeaderMap, text: &str) -> String {
+    /// Removes `secrets`, and the values of secret headers of the client and in `more`, from the message of
+    /// a server.
+    pub(super) fn redact(&self, more: &HeaderMap, secrets: &[&str], text: &str) -> String {
         let mut text = text.to_owned();
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret, "[redacted]");
+        }
         let sensitive = more.values().filter(|value| value.is_sensitive());
         for value in self.secret_headers.values().chain(sensitive).filter_map(|value| value.to_str().ok()) {
             // The scheme (`Bearer`, `Basic`) and the credentials separately, because a server may repeat

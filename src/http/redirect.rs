@@ -37,7 +37,7 @@ impl AuthChallenge {
 /// Resolves an address that the response to `url` names.
 fn resolve(url: &Url, address: &str, from: NetworkZone) -> Result<Url, HttpError> {
     let Some(target) = url.join(address).ok().filter(|_| !address.is_empty()) else {
-        return Err(refused(url, "an invalid address", "set the final address in the profile"));
+        return Err(refused_as(url, "an invalid address", "set the final address in the profile"));
     };
     check(url, &target, from)?;
     Ok(target)
@@ -47,7 +47,7 @@ fn check(url: &Url, target: &Url, from: NetworkZone) -> Result<(), HttpError> {
     let origin = target.origin().ascii_serialization();
     if target.scheme() != url.scheme() {
         let reason = "it has another scheme; set the final address in the profile";
-        return Err(refused(
+        return Err(refused_as(
             url,
             &format!("{}://{}", target.scheme(), target.host_str().unwrap_or_default()),
             reason,
@@ -57,7 +57,7 @@ fn check(url: &Url, target: &Url, from: NetworkZone) -> Result<(), HttpError> {
     match literal {
         Some(address) if !from.may_lead_to(NetworkZone::new(address)) => {
             let reason = "it is an address of the node; set the final address in the profile";
-            Err(refused(url, &origin, reason))
+            Err(refused_as(url, &origin, reason))
         }
         _ => Ok(()),
     }
@@ -68,10 +68,16 @@ pub(super) fn too_many(url: &Url, target: &Url, limit: u32) -> HttpError {
     let reason = format!(
         "there were {limit} redirects already; set the final address in the profile, or raise client.redirects"
     );
-    refused(url, &target.origin().ascii_serialization(), &reason)
+    refused(url, target, &reason)
 }
 
-fn refused(url: &Url, target: &str, reason: &str) -> HttpError {
+/// The error for a redirect from `url` to `target`.
+pub(super) fn refused(url: &Url, target: &Url, reason: &str) -> HttpError {
+    refused_as(url, &target.origin().ascii_serialization(), reason)
+}
+
+/// The same, with the target as it is shown.
+fn refused_as(url: &Url, target: &str, reason: &str) -> HttpError {
     HttpError::Redirect { address: display_url(url), target: target.to_owned(), reason: reason.to_owned() }
 }
 

@@ -24,10 +24,14 @@ pub(crate) struct Request<'a> {
     pub(crate) url: Url,
     /// Content type and body.
     pub(crate) body: Option<(&'a str, Cow<'a, str>)>,
+    /// The secrets in the body, which the server may repeat in its message.
+    pub(crate) secrets: Vec<&'a str>,
     /// Sent in addition to the headers of the client, and like those only to the host of this address.
     pub(crate) headers: HeaderMap,
     /// The class of the server that named the address; `None` if the profile names it.
     pub(crate) from: Option<NetworkZone>,
+    /// Why a redirect is refused, and what to do; `None` to follow it.
+    pub(crate) redirect_refusal: Option<&'static str>,
     /// The required SHA-256 of the body.
     pub(crate) sha256: Option<Expected<'a>>,
     /// Maximum size of the response.
@@ -45,8 +49,10 @@ impl Request<'_> {
             method: Method::GET,
             url,
             body: None,
+            secrets: Vec::new(),
             headers: HeaderMap::new(),
             from: None,
+            redirect_refusal: None,
             sha256: None,
             limit,
             message: |_| None,
@@ -70,6 +76,9 @@ impl HttpClient<'_> {
             let Some(target) = redirect::target(&url, &response, zone)? else {
                 return self.receive(request, url, zone, response).await;
             };
+            if let Some(reason) = request.redirect_refusal {
+                return Err(redirect::refused(&url, &target, reason));
+            }
             if redirects == self.settings.redirects {
                 return Err(redirect::too_many(&url, &target, redirects));
             }
@@ -141,8 +150,11 @@ impl HttpClient<'_> {
         let read = timeout(ERROR_TIMEOUT, body.read(MAX_ERROR_BYTES)).await;
         let message = read.ok().and_then(Result::ok).and_then(|body| (request.message)(&body));
         let message = message.map_or_else(String::new, |message| {
-            let message: String =
-                self.redact(&request.headers, &message).chars().take(MAX_MESSAGE_CHARS).collect();
+            let message: String = self
+                .redact(&request.headers, &request.secrets, &message)
+                .chars()
+                .take(MAX_MESSAGE_CHARS)
+                .collect();
             format!(" ({message:?})")
         });
         let remedy = (request.remedy)(status);

@@ -1,7 +1,7 @@
 //! The HTTP client of a source or a hook, from the objects that the kubelet mounted: CAs and credentials.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,13 +29,10 @@ pub(crate) async fn open<'a>(
         secret_headers_from(secret, &mount.join(DIR_HEADERS), &mut secret_headers).await?;
     }
     let headers = plain_headers(&settings.headers)?;
-    if settings.token.is_some() {
-        let token = token(&mount.join(DIR_TOKEN).join(FILE_TOKEN))?;
-        if secret_headers.insert(AUTHORIZATION, token).is_some() {
-            let reason = "client.token and the Secret of client.headersFromSecret both set the header Authorization: \
+    if settings.token.is_some() && secret_headers.insert(AUTHORIZATION, bearer(mount)?).is_some() {
+        let reason = "client.token and the Secret of client.headersFromSecret both set the header Authorization: \
                        remove one of them";
-            return Err(invalid_settings(reason));
-        }
+        return Err(invalid_settings(reason));
     }
     if let Some(name) = headers.keys().find(|name| secret_headers.contains_key(*name)) {
         return Err(invalid_settings(format!(
@@ -101,10 +98,16 @@ async fn secret_headers_from(secret: &str, mount: &Path, headers: &mut HeaderMap
     Ok(())
 }
 
-fn token(path: &Path) -> Result<HeaderValue, MountError> {
-    let unreadable = |error| MountError::Unreadable { path: PathBuf::from(path), error };
-    let token = fs::read_to_string(path).map_err(unreadable)?;
-    let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+/// Reads the projected token of the service account, which is mounted below `mount`.
+pub(crate) fn read_token(mount: &Path) -> Result<String, MountError> {
+    let path = mount.join(DIR_TOKEN).join(FILE_TOKEN);
+    let token = fs::read_to_string(&path).map_err(|error| MountError::Unreadable { path, error })?;
+    Ok(token.trim().to_owned())
+}
+
+/// The projected token as the value of a header.
+fn bearer(mount: &Path) -> Result<HeaderValue, MountError> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", read_token(mount)?))
         .map_err(|_| invalid_settings("the projected token is not a valid header value"))?;
     value.set_sensitive(true);
     Ok(value)
