@@ -68,12 +68,13 @@ pub(crate) use {
 
 use crate::store_client::protocol::{EventKind, MAX_NOTE_BYTES};
 use crate::store_client::{StoreClient, token_file};
-use bootlace_core::code::Coded as _;
+use bootlace_core::code::{Coded as _, truncate};
 use bootlace_core::injected_config::ProfileRef;
 use bootlace_core::names;
 use bootlace_core::plan::BootSpec;
 pub(crate) use error::EnvSecretError;
 use event::LogEvent;
+use fetch::Fetched;
 use memory::MemoryBudget;
 use report::BootLog;
 use tokio::runtime::Runtime;
@@ -138,7 +139,7 @@ pub fn run_to(
     result.map(drop)
 }
 
-/// Returns a summary of the boot.
+/// Returns a summary of the boot, with its warnings.
 fn boot(
     args: &BootCommandArgs,
     env: &[(OsString, OsString)],
@@ -153,6 +154,10 @@ fn boot(
     let volume = Volume::open(&args.root, &spec.profile.name)?.within(MemoryBudget::read(&args.cgroup));
     let sources = source::all(spec, env);
     let fetched = runtime.block_on(fetch::all(&sources, spec, &volume, report))?;
+    let mut warnings = String::new();
+    for Fetched { name, content } in &fetched {
+        warnings.extend(content.warnings.iter().map(|warning| format!("; source {name:?}: {warning}")));
+    }
     let content = merge::merge(fetched, report)?;
     let containers = per_container::all(spec, &content, env, report)?;
     let env_files = layout::env_files(&content, spec, &containers)?;
@@ -172,7 +177,8 @@ fn boot(
 
     let booted = LogEvent::Booted { amount: content.amount(), milliseconds: start.elapsed().into() };
     report.log(&booted);
-    Ok(booted.to_string())
+    let ProfileRef { name, generation } = &spec.profile;
+    Ok(format!("{booted}, with BootProfile {name:?}, generation {generation}{warnings}"))
 }
 
 /// Records the result as an Event on the pod. A boot does not fail if that is not possible.
@@ -183,11 +189,8 @@ async fn record_event(
     report: &BootLog<'_>,
 ) {
     let Some(store) = spec.store.as_deref() else { return };
-    let ProfileRef { name, generation } = &spec.profile;
     let (outcome, note) = match result {
-        Ok(done) => {
-            (EventKind::Booted, format!("{done}, with BootProfile {name:?}, generation {generation}"))
-        }
+        Ok(done) => (EventKind::Booted, truncate(done, MAX_NOTE_BYTES).into_owned()),
         Err(error) => (EventKind::Failed, error.code().append_to(&error.to_string(), MAX_NOTE_BYTES)),
     };
     let reported = async {

@@ -3,11 +3,13 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::rc::Rc;
 
 use super::amount::Amount;
 use super::source::{EntryError, EntryName, SourceError};
 use super::volume::{Scratch, Staged, StagedFile, Volume};
+use bootlace_core::code::Coded;
 use bootlace_core::entry::{self, AssetPath, EnvError, EnvName, EnvValue, FileTree, Rename};
 use bootlace_core::plan::boot_spec::SourceLimits;
 use bootlace_core::profile::SourceTarget;
@@ -55,6 +57,8 @@ pub(crate) struct SourceContent {
     pub(crate) files: FileTree<Staged>,
     /// Notes for the log.
     pub(crate) notes: Vec<String>,
+    /// Those of the notes that the Event of the boot contains too.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl SourceContent {
@@ -253,6 +257,13 @@ impl<'v> Sink<'v> {
         self.content.notes.push(line);
     }
 
+    /// Adds a warning to the log and to the Event of the boot. It must contain names only, never values.
+    pub(crate) fn warn(&mut self, warning: &(impl Display + Coded)) {
+        let text = format!("warning: {warning} [{}]", warning.code());
+        self.content.warnings.push(text.clone());
+        self.note(text);
+    }
+
     /// Returns the content.
     pub(crate) fn into_content(self) -> SourceContent {
         self.content
@@ -291,7 +302,7 @@ impl NewFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootlace_core::code::{Code, Coded as _};
+    use bootlace_core::code::Code;
 
     fn volume() -> (tempfile::TempDir, Volume) {
         let root = tempfile::tempdir().unwrap();

@@ -176,14 +176,23 @@ pub(crate) fn write_entries(
         if excluded.excludes(&name) {
             return Ok(());
         }
-        let (text, name) = (JsonText::parse(&name, value)?, format!("{prefix}{name}"));
-        match kind {
-            EntryKind::Env | EntryKind::Secrets => sink.write_entry(kind, &name, text.whole()?.as_bytes()),
-            EntryKind::Files => write_file(text, &name, sink),
-        }
+        write_text(JsonText::parse(&name, value)?, kind, &format!("{prefix}{name}"), sink)
     })?;
     excluded.note(sink);
     Ok(())
+}
+
+/// Writes a value to the sink, as the variable or file `name`.
+pub(crate) fn write_text(
+    text: JsonText<'_>,
+    kind: EntryKind,
+    name: &str,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    match kind {
+        EntryKind::Env | EntryKind::Secrets => sink.write_entry(kind, name, text.whole()?.as_bytes()),
+        EntryKind::Files => write_file(text, name, sink),
+    }
 }
 
 fn write_file(mut text: JsonText<'_>, path: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {

@@ -21,7 +21,18 @@ pub(super) async fn fetch_by<T>(
     send: impl AsyncFnMut() -> Result<Body, HttpError>,
     receive: impl AsyncFnMut(Body) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {
-    in_time(client, attempt(client, send, receive), || client.progress().describe()).await
+    fetch_while(client, HttpError::is_temporary, send, receive).await
+}
+
+/// Like [`fetch_by`], for a source that decides itself after which errors a retry may succeed.
+pub(super) async fn fetch_while<T>(
+    client: &HttpClient<'_>,
+    is_temporary: fn(&HttpError) -> bool,
+    send: impl AsyncFnMut() -> Result<Body, HttpError>,
+    receive: impl AsyncFnMut(Body) -> Result<T, SourceError>,
+) -> Result<T, SourceError> {
+    let fetch = attempt(client, is_temporary, send, receive);
+    in_time(client, fetch, || client.progress().describe()).await
 }
 
 /// Runs `fetch` within the time limit of the source, and describes with `in_progress` what was in progress at
@@ -42,6 +53,7 @@ pub(super) async fn in_time<T>(
 
 async fn attempt<T>(
     client: &HttpClient<'_>,
+    is_temporary: fn(&HttpError) -> bool,
     mut send: impl AsyncFnMut() -> Result<Body, HttpError>,
     mut receive: impl AsyncFnMut(Body) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {
@@ -52,7 +64,7 @@ async fn attempt<T>(
             Err(error) => Err(error.into()),
         };
         let error = match result {
-            Err(SourceError::Http(error)) if error.is_temporary() => error,
+            Err(SourceError::Http(error)) if is_temporary(&error) => error,
             result => return result,
         };
         let message = error.to_string();
