@@ -127,6 +127,7 @@ fn the_examples_profiles_can_be_read() {
         "examples/monitor",
         "examples/optimus",
         "examples/schedulers",
+        "examples/vault",
         "examples/volumes",
     ] {
         let profiles = profile_files::read(std::path::Path::new(folder)).unwrap();

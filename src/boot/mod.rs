@@ -62,7 +62,7 @@ pub(crate) use source::address;
 pub(crate) use {
     env_file::NotInFile,
     error::{InvalidReason, LayoutError, SourceFailure},
-    source::{EntryError, EntryName, SourceError},
+    source::{EntryError, EntryName, ShortLease, SourceError},
     volume::VolumeError,
 };
 

@@ -32,7 +32,7 @@ pub(crate) use body::{Body, Expected};
 pub(crate) use client::{HttpClient, USER_AGENT};
 pub(crate) use display::display_url;
 pub(crate) use error::{AuthChallenge, HttpError, remedy};
-pub(crate) use mounted::{Keys, MountError, current_version, open, read_object};
+pub(crate) use mounted::{Keys, MountError, current_version, open, read_object, read_token};
 pub(crate) use progress::FetchProgress;
 pub(crate) use request::Request;
 pub(crate) use retry::Attempts;

@@ -9,8 +9,8 @@ use reqwest::StatusCode;
 
 use super::Messages;
 use crate::boot::{
-    BootError, EntryError, EntryName, EnvSecretError, InvalidReason, LayoutError, NotInFile, SourceError,
-    SourceFailure, VolumeError,
+    BootError, EntryError, EntryName, EnvSecretError, InvalidReason, LayoutError, NotInFile, ShortLease,
+    SourceError, SourceFailure, VolumeError,
 };
 use crate::http::{HttpError, remedy};
 
@@ -185,6 +185,16 @@ fn http_errors() -> Vec<HttpError> {
     errors
 }
 
+/// Warnings of a boot that succeeds.
+fn short_leases() -> [ShortLease; 2] {
+    let path = || text("database/creds/etl");
+    let reason = "activeDeadlineSeconds of the pod";
+    [
+        ShortLease { path: path(), seconds: 300, by_token: false, needed: 3600, reason },
+        ShortLease { path: path(), seconds: 600, by_token: true, needed: 3600, reason },
+    ]
+}
+
 pub(super) fn messages() -> Messages {
     let http = http_errors().into_iter().map(SourceError::Http);
     let failed = |error| {
@@ -193,5 +203,9 @@ pub(super) fn messages() -> Messages {
     };
     let sources = source_errors().into_iter().chain(http).map(failed);
     let errors = boot_errors().into_iter().chain(delivery_errors()).chain(sources);
-    errors.map(|error| (error.code(), format!("bootlace: {error}"))).collect()
+    let warnings = short_leases().map(|warning| {
+        let text = format!("source \"warehouse\" (Vault https://vault.example.com:8200): warning: {warning}");
+        (warning.code(), text)
+    });
+    errors.map(|error| (error.code(), format!("bootlace: {error}"))).chain(warnings).collect()
 }

@@ -19,4 +19,5 @@ mod process;
 mod refused;
 mod secrets;
 mod support;
+mod vault;
 mod volume;

@@ -14,12 +14,14 @@ use bootlace_test_registry::{Blob, manifest};
 use serde_json::{Value, json};
 
 use crate::http::server::{self, Asked, Reply, Server, ok, status};
+use crate::oci;
 use crate::process;
 use crate::support::{Container, inline, mounted, spec};
+use crate::vault;
 use crate::volume;
 
 /// A value that must not appear. Its parts must not appear either, so it has no common words.
-const MARK: &str = "zq7Xv0hunter2";
+pub(crate) const MARK: &str = "zq7Xv0hunter2";
 
 /// The kinds of sources in a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +33,7 @@ enum Kind {
     Optimus,
     ObjectStore,
     Oci,
+    Vault,
     Context,
     Volume,
     InitImage,
@@ -50,13 +53,14 @@ impl Kind {
             SourceKind::Optimus(_) => Self::Optimus,
             SourceKind::ObjectStore(_) => Self::ObjectStore,
             SourceKind::Oci(_) => Self::Oci,
+            SourceKind::Vault(_) => Self::Vault,
             SourceKind::Context(_) => Self::Context,
             SourceKind::Volume(_) => Self::Volume,
             SourceKind::InitImage(_) => Self::InitImage,
         }
     }
 
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Inline,
         Self::ConfigMap,
         Self::Secret,
@@ -64,6 +68,7 @@ impl Kind {
         Self::Optimus,
         Self::ObjectStore,
         Self::Oci,
+        Self::Vault,
         Self::Context,
         Self::Volume,
         Self::InitImage,
@@ -113,6 +118,7 @@ fn answer(asked: &Asked, _: usize) -> Reply {
         "/api/v1beta1/project/p/job/twice/run_input" => {
             ok(json!({"envs": {"KEY": MARK}, "secrets": {"KEY": MARK}}).to_string())
         }
+        path if path.starts_with("/v1/") => vault::marked::answer(path, &echo, asked),
         path if path.starts_with("/v2/")
             && !asked.headers.iter().any(|line| line.starts_with("authorization: ")) =>
         {
@@ -145,7 +151,7 @@ fn artifact(title: &str, blob: &Blob) -> String {
 }
 
 /// A boot with its sources, and whether it fails.
-struct Case {
+pub(crate) struct Case {
     name: String,
     sources: Vec<Value>,
     fails: bool,
@@ -153,11 +159,11 @@ struct Case {
     prepare: Box<dyn Fn()>,
 }
 
-fn good(name: &str, sources: Vec<Value>) -> Case {
+pub(crate) fn good(name: &str, sources: Vec<Value>) -> Case {
     Case { name: name.to_owned(), sources, fails: false, prepare: Box::new(|| {}) }
 }
 
-fn bad(name: &str, sources: Vec<Value>) -> Case {
+pub(crate) fn bad(name: &str, sources: Vec<Value>) -> Case {
     Case { fails: true, ..good(name, sources) }
 }
 
@@ -168,7 +174,8 @@ fn cases(container: &Container, servers: &Servers) -> Vec<Case> {
     cases.extend(from_http(container, servers));
     cases.extend(from_optimus(container, servers));
     cases.extend(from_a_store(container, servers));
-    cases.extend(from_oci(container, servers));
+    cases.extend(oci::marked::cases(container, &servers.tls));
+    cases.extend(vault::marked::cases(container, &servers.tls));
     cases.extend(from_the_context());
     cases.extend(from_volumes(container));
     cases.extend(from_an_image(container));
@@ -356,30 +363,6 @@ fn from_a_store(container: &Container, servers: &Servers) -> Vec<Case> {
             "a key that is none of Azure's",
             store(unusable(json!({"azure": {"account": "account", "container": "assets"}}))),
         ),
-    ]
-}
-
-fn from_oci(container: &Container, servers: &Servers) -> Vec<Case> {
-    let host = servers.tls.url().trim_start_matches("https://").to_owned();
-    let login =
-        json!({"auths": {&host: {"username": "etl", "password": format!("{MARK}-password")}}}).to_string();
-    container.mount("registry/ca", [("ca.crt", server::ca().as_bytes())]);
-    container.mount("registry/pull-secret", [(".dockerconfigjson", login.as_bytes())]);
-    container.mount("no-registry/ca", [("ca.crt", server::ca().as_bytes())]);
-    container.mount("no-registry/pull-secret", [(".dockerconfigjson", MARK.as_bytes())]);
-    let oci = |name: &str, mounts: &str| {
-        let client = json!({"ca": {"configMap": "company-ca"}, "attempts": 1});
-        let request =
-            json!({"reference": format!("{host}/a/{name}:v1"), "pullSecret": "registry", "client": client});
-        let mounts = container.beside(mounts);
-        vec![json!({"name": "assets", "from": {"oci": {"request": request, "path": mounts}}})]
-    };
-    vec![
-        good("an artifact", oci("good", "registry")),
-        bad("an artifact's file that leaves", oci("stray", "registry")),
-        bad("a blob that was changed", oci("changed", "registry")),
-        bad("a registry that echoes the request", oci("refused", "registry")),
-        bad("a pull secret that is none", oci("good", "no-registry")),
     ]
 }
 

@@ -214,6 +214,8 @@ bootlace_launch::codes_with_launcher! {
     ServerError = "BL2205",
     /// A redirect is refused.
     RedirectRefused = "BL2206",
+    /// A lease ends before the task may.
+    LeaseTooShort = "BL2207",
     /// The checksum of a source is wrong.
     ChecksumMismatch = "BL2301",
     /// The content of a source is invalid.

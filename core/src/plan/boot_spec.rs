@@ -14,6 +14,7 @@ use crate::profile::object_store::ObjectStore;
 use crate::profile::oci::Oci;
 use crate::profile::remote::{Http, Optimus};
 use crate::profile::spec::{Layout, LogFormat};
+use crate::profile::vault::Vault;
 use crate::profile::{Inline, Item, SourceTarget};
 use crate::telemetry::resource::Attributes;
 
@@ -167,6 +168,8 @@ pub enum SourceKind {
     ObjectStore(RemoteSpec<ObjectStore>),
     /// Files in an OCI registry.
     Oci(RemoteSpec<Oci>),
+    /// Secrets of Vault.
+    Vault(VaultSource),
     /// What connects the task to its run.
     Context(ContextSource),
     /// A volume that the kubelet mounts.
@@ -202,6 +205,17 @@ impl ContextSource {
         names::ENV_LINEAGE_PARENT,
         names::ENV_LINEAGE_ROOT,
     ];
+}
+
+/// Secrets that boot reads from Vault.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultSource {
+    /// The settings in the profile, and the mounted files of the client.
+    pub remote: RemoteSpec<Vault>,
+    /// `activeDeadlineSeconds` of the pod, which limits how long the task needs a lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<u64>,
 }
 
 /// Output of a boot image that the pod selects.

@@ -28,6 +28,11 @@ impl BootEnvNames {
                 SourceKind::Volume(volume) => {
                     env_names.add_keys(volume.into, &volume.prefix, &volume.items);
                 }
+                SourceKind::Vault(vault) => {
+                    for secret in &vault.remote.request.secrets {
+                        env_names.add_keys(secret.into, &secret.prefix, &secret.items);
+                    }
+                }
                 SourceKind::Http(http) => env_names.add_json(&http.request.json),
                 SourceKind::ObjectStore(store) => env_names.add_json(&store.request.json),
                 SourceKind::Context(_) => env_names.names.extend(ContextSource::NAMES.map(str::to_owned)),
@@ -39,7 +44,7 @@ impl BootEnvNames {
         env_names
     }
 
-    /// Adds the names of the keys of an object or a volume.
+    /// Adds the names of the keys of an object, a volume or a secret.
     fn add_keys(&mut self, into: SourceTarget, prefix: &str, items: &[Item]) {
         match (into, items) {
             (SourceTarget::Files, _) => {}
@@ -91,12 +96,22 @@ mod tests {
 - {name: h, volume: {csi: {driver: d}, into: Env, prefix: H_}}
 - {name: i, volume: {persistentVolumeClaim: {claimName: c}, into: Env, items: [{key: i/k, as: I_ONE}]}}
 - {name: j, volume: {image: {reference: r/j:1}, prefix: J_}}
+- name: k
+  vault:
+    address: https://vault
+    auth: {role: etl, token: {audience: vault}}
+    secrets:
+    - {mount: secret, path: a, into: Env, prefix: K_, items: [{key: k, as: ONE}]}
+    - {mount: secret, path: b, into: Env, prefix: L_}
+    - {mount: secret, path: c, prefix: M_}
 ",
         );
-        for name in ["A", "B_ONE", "C_ANYTHING", "C_", "E_X", "G_X", "TRACEPARENT", "H_X", "I_ONE"] {
+        for name in
+            ["A", "B_ONE", "C_ANYTHING", "C_", "E_X", "G_X", "TRACEPARENT", "H_X", "I_ONE", "K_ONE", "L_X"]
+        {
             assert!(env_names.may_contain(name), "{name}");
         }
-        for name in ["FILE", "ONE", "B_TWO", "D_ANYTHING", "C", "F_X", "I_TWO", "J_X"] {
+        for name in ["FILE", "ONE", "B_TWO", "D_ANYTHING", "C", "F_X", "I_TWO", "J_X", "K_TWO", "M_X"] {
             assert!(!env_names.may_contain(name), "{name}");
         }
     }

@@ -117,6 +117,11 @@ fn source_mounts(position: usize, source: &Source) -> Vec<SourceMount> {
             mounts.extend(pull_secret.map(|secret| mount(owner, Some(DIR_PULL_SECRET), &secret)));
             mounts
         }
+        SourceOrigin::Vault(vault) => {
+            let mut mounts = client_mounts(owner, &vault.client);
+            mounts.push(mount(owner, Some(DIR_TOKEN), &MountContent::Token(&vault.auth.token)));
+            mounts
+        }
         // The volume of an output is added once its object is looked up for a pod.
         SourceOrigin::Inline(_) | SourceOrigin::Pipe(_) | SourceOrigin::Context(_) => Vec::new(),
     }
@@ -255,6 +260,27 @@ mod tests {
         let mount =
             |suffix: &str| (format!("bootlace-source-0-{suffix}"), format!("/bootlace-sources/0/{suffix}"));
         assert_eq!(found.collect::<Vec<_>>(), [mount("ca"), mount("pull-secret")]);
+    }
+
+    #[test]
+    fn the_token_for_vault_is_mounted_like_that_of_a_client() {
+        let auth = json!({"role": "etl", "token": {"audience": "vault", "expirationSeconds": 600}});
+        let found = mounts(&json!([{"name": "a", "vault": {
+            "address": "https://vault", "auth": auth, "secrets": [{"mount": "secret", "path": "etl"}],
+            "client": {"ca": {"configMap": "own"}},
+        }}]));
+        let token = json!({"audience": "vault", "expirationSeconds": 600, "path": "token"});
+        let mount = |suffix: &str, volume: Value| {
+            let path = format!("/bootlace-sources/0/{suffix}");
+            (format!("bootlace-source-0-{suffix}"), path, volume)
+        };
+        assert_eq!(
+            found,
+            [
+                mount("ca", json!({"configMap": {"name": "own", "optional": true}})),
+                mount("token", json!({"projected": {"sources": [{"serviceAccountToken": token}]}})),
+            ]
+        );
     }
 
     #[test]

@@ -170,6 +170,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             let profile = &prepared.profile;
             warnings = sources::render(sources, &prepared.per_pod, profile, &task, &mut volumes)?;
         }
+        sources::set_deadline(&mut spec.sources, pod);
         let profile = &prepared.profile;
         if !profile.spec.task.is_empty() {
             spec.info = profile

@@ -86,6 +86,9 @@ impl BootMemory {
                     let texts = inline.env.iter().chain(&inline.files);
                     texts.map(|(name, content)| (name.len() + content.len()) as u64).sum()
                 }
+                SourceKind::Vault(vault) => {
+                    OBJECT_BYTES.saturating_mul(vault.remote.request.secrets.len() as u64)
+                }
                 // A few variables with names of the pod.
                 SourceKind::Mounted(_) | SourceKind::Context(_) => OBJECT_BYTES,
                 SourceKind::Http(_)

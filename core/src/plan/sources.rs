@@ -1,10 +1,12 @@
 //! The sources of a profile in the configuration of boot: for all pods, and for one pod with its templates
 //! rendered and its inputs resolved.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::boot_spec::{
-    BootSource, ContextSource, MountedSource, RemoteSpec, SourceKind, SourceLimits, VolumeKind,
+    BootSource, ContextSource, MountedSource, RemoteSpec, SourceKind, SourceLimits, VaultSource, VolumeKind,
 };
 use super::container_parts::{json, memory_volume_bytes, read_only_mount};
 use super::context::{self, TaskInPod};
@@ -56,6 +58,10 @@ fn kind(position: usize, source: &Source) -> SourceKind {
         SourceOrigin::Optimus(optimus) => SourceKind::Optimus(remote(optimus, path)),
         SourceOrigin::ObjectStore(store) => SourceKind::ObjectStore(remote(store, path)),
         SourceOrigin::Oci(oci) => SourceKind::Oci(remote(oci, path)),
+        SourceOrigin::Vault(vault) => {
+            // `set_deadline` sets the deadline of a pod.
+            SourceKind::Vault(VaultSource { remote: remote(vault, path), deadline_seconds: None })
+        }
         SourceOrigin::Volume(volume) => SourceKind::Volume(volumes::spec(volume, path)),
         // `render` sets it for a pod.
         SourceOrigin::Context(_) => SourceKind::Context(ContextSource::default()),
@@ -153,6 +159,20 @@ pub(super) fn render(
         }
     }
     Ok(warnings)
+}
+
+/// Sets `activeDeadlineSeconds` of the pod in the sources that compare it with their leases.
+pub(super) fn set_deadline(sources: &mut Cow<'_, [BootSource]>, pod: &Pod<'_>) {
+    let deadline = pod.active_deadline_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    let has_leases = |source: &BootSource| matches!(source.from, SourceKind::Vault(_));
+    if deadline.is_none() || !sources.iter().any(has_leases) {
+        return;
+    }
+    for source in sources.to_mut() {
+        if let SourceKind::Vault(vault) = &mut source.from {
+            vault.deadline_seconds = deadline;
+        }
+    }
 }
 
 /// Volumes of sources that are specific to a pod (outputs of earlier tasks, and volumes with templates), and

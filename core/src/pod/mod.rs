@@ -65,6 +65,8 @@ pub struct Pod<'a> {
     pub restart_policy: Option<&'a str>,
     /// `spec.terminationGracePeriodSeconds`.
     pub grace_seconds: Option<i64>,
+    /// `spec.activeDeadlineSeconds`.
+    pub active_deadline_seconds: Option<i64>,
     /// The fields because of which the pod cannot resolve the names of Services; `None` if it can, or if it
     /// names its own DNS servers.
     pub no_cluster_dns: Option<&'static str>,
@@ -133,6 +135,7 @@ impl<'a> Pod<'a> {
             containers: containers(List::App, spec.array("containers")?)?,
             restart_policy: spec.str("restartPolicy")?,
             grace_seconds: spec.integer("terminationGracePeriodSeconds")?,
+            active_deadline_seconds: spec.integer("activeDeadlineSeconds")?,
             no_cluster_dns: no_cluster_dns(&spec)?,
             volumes: spec.array("volumes")?.map(volumes).transpose()?,
             spec,

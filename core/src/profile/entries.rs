@@ -1,6 +1,8 @@
 //! Finds content that boot would refuse for every pod: names of variables, paths, URLs and sizes in the
 //! profile. Fields with templates depend on the pod, so they are checked at admission.
 
+mod vault;
+
 use std::collections::BTreeMap;
 
 use http::HeaderValue;
@@ -97,6 +99,7 @@ fn is_optional(source: &Source) -> bool {
             | SourceOrigin::Optimus(_)
             | SourceOrigin::ObjectStore(_)
             | SourceOrigin::Oci(_)
+            | SourceOrigin::Vault(_)
             | SourceOrigin::Context(_) => false,
         }
 }
@@ -137,6 +140,7 @@ impl OneSource<'_> {
                 Ok(Files::new())
             }
             SourceOrigin::ObjectStore(store) => check_object_store(&field, store),
+            SourceOrigin::Vault(vault) => self.vault(&field, vault),
             SourceOrigin::Context(context) => check_context(&field, context),
             SourceOrigin::Oci(oci) => {
                 start_of_path(&at("prefix"), &oci.prefix)?;

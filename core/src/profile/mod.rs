@@ -3,7 +3,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`spec`] | the custom resource |
-//! | `source` | a source, and its kinds: `inline`, `mounted`, [`remote`], [`object_store`], [`oci`], [`pipes`], [`context`], [`volume`] |
+//! | `source` | a source, and its kinds: `inline`, `mounted`, [`remote`], [`object_store`], [`oci`], [`vault`], [`pipes`], [`context`], [`volume`] |
 //! | [`overlay`] | changes to the pods of tasks |
 //! | [`hooks`] | commands and requests at points in the life of a task |
 //! | [`links`], [`task_info`] | links to a task, and information that its `task.json` contains |
@@ -47,6 +47,7 @@ mod targets;
 pub mod task_info;
 pub mod templates;
 mod validity;
+pub mod vault;
 pub mod volume;
 
 pub use defaults::NamespaceDefaults;

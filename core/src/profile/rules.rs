@@ -8,6 +8,7 @@ use super::remote::{Archive, Client, JsonPart};
 use super::rule::{self, BrokenRule};
 use super::source::SourceOrigin;
 use super::spec::BootProfileSpec;
+use super::vault::Vault;
 
 /// Checks `spec` like the API server.
 ///
@@ -55,6 +56,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
                 rule::check_optional(&format!("{field}.client.ca"), store.client.ca.as_ref())?;
             }
             SourceOrigin::Oci(oci) => rule::check(&field, oci)?,
+            SourceOrigin::Vault(vault) => check_vault(&field, vault)?,
             SourceOrigin::Pipe(pipe) => rule::check(&field, pipe)?,
             SourceOrigin::Context(context) => rule::check(&field, context)?,
             SourceOrigin::Volume(volume) => volume.check_rules(&field)?,
@@ -103,6 +105,14 @@ fn hooks(hooks: &Hooks) -> Result<(), BrokenRule> {
         }
     }
     Ok(())
+}
+
+/// Checks how boot logs in to Vault, and what it reads.
+fn check_vault(field: &str, vault: &Vault) -> Result<(), BrokenRule> {
+    rule::check(field, vault)?;
+    rule::check(&format!("{field}.auth"), &vault.auth)?;
+    let mut secrets = vault.secrets.iter().enumerate();
+    secrets.try_for_each(|(position, secret)| rule::check(&format!("{field}.secrets[{position}]"), secret))
 }
 
 /// Checks how a response or an object is used.

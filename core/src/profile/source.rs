@@ -13,6 +13,7 @@ use super::oci::Oci;
 use super::pipes::Pipe;
 use super::remote::{Client, Http, Limits, Optimus};
 use super::rule::{self, CelRule, Validated};
+use super::vault::Vault;
 use super::volume::VolumeSource;
 
 /// A source that boot fetches. It must have exactly one kind.
@@ -51,6 +52,9 @@ pub struct Source {
     /// An OCI artifact or image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oci: Option<Oci>,
+    /// Secrets of `HashiCorp` Vault or `OpenBao`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vault: Option<Vault>,
     /// The output of an earlier task of the run, mounted into boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipe: Option<Pipe>,
@@ -65,10 +69,10 @@ pub struct Source {
 impl Validated for Source {
     const RULES: &'static [CelRule<Self>] = &[CelRule {
         cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
-              has(self.objectStore), has(self.oci), has(self.pipe), has(self.context), has(self.volume)]\
-              .filter(kind, kind).size() == 1",
+              has(self.objectStore), has(self.oci), has(self.vault), has(self.pipe), has(self.context), \
+              has(self.volume)].filter(kind, kind).size() == 1",
         message: "a source must have exactly one kind: set one of inline, configMap, secret, http, optimus, \
-                  objectStore, oci, pipe, context or volume",
+                  objectStore, oci, vault, pipe, context or volume",
         is_met: |source| source.origins().count() == 1,
     }];
 }
@@ -90,6 +94,8 @@ pub enum SourceOrigin<'a> {
     ObjectStore(&'a ObjectStore),
     /// An OCI registry.
     Oci(&'a Oci),
+    /// Vault.
+    Vault(&'a Vault),
     /// An output of an earlier task.
     Pipe(&'a Pipe),
     /// What the pod and its identity determine.
@@ -114,6 +120,7 @@ impl Source {
             optimus,
             object_store,
             oci,
+            vault,
             pipe,
             context,
             volume,
@@ -129,6 +136,7 @@ impl Source {
             optimus.as_ref().map(SourceOrigin::Optimus),
             object_store.as_ref().map(SourceOrigin::ObjectStore),
             oci.as_ref().map(SourceOrigin::Oci),
+            vault.as_ref().map(SourceOrigin::Vault),
             pipe.as_ref().map(SourceOrigin::Pipe),
             context.as_ref().map(SourceOrigin::Context),
             volume.as_ref().map(SourceOrigin::Volume),
@@ -156,6 +164,7 @@ impl<'a> SourceOrigin<'a> {
             Self::Optimus(_) => "optimus",
             Self::ObjectStore(_) => "objectStore",
             Self::Oci(_) => "oci",
+            Self::Vault(_) => "vault",
             Self::Pipe(_) => "pipe",
             Self::Context(_) => "context",
             Self::Volume(_) => "volume",
@@ -166,7 +175,12 @@ impl<'a> SourceOrigin<'a> {
     #[must_use]
     pub fn is_unbounded(self) -> bool {
         match self {
-            Self::Http(_) | Self::Optimus(_) | Self::ObjectStore(_) | Self::Oci(_) | Self::Volume(_) => true,
+            Self::Http(_)
+            | Self::Optimus(_)
+            | Self::ObjectStore(_)
+            | Self::Oci(_)
+            | Self::Vault(_)
+            | Self::Volume(_) => true,
             Self::Inline(_) | Self::ConfigMap(_) | Self::Secret(_) | Self::Pipe(_) | Self::Context(_) => {
                 false
             }
@@ -179,6 +193,7 @@ impl<'a> SourceOrigin<'a> {
             Self::Http(http) => Some(&http.client),
             Self::Optimus(optimus) => Some(&optimus.client),
             Self::Oci(oci) => Some(&oci.client),
+            Self::Vault(vault) => Some(&vault.client),
             Self::Inline(_)
             | Self::ConfigMap(_)
             | Self::Secret(_)

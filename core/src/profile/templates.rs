@@ -14,6 +14,7 @@ use super::object_store::ObjectStore;
 use super::oci::Oci;
 use super::remote::{Client, Http, Optimus};
 use super::source::Source;
+use super::vault::Vault;
 use super::volume::{CLAIM_NAME, VolumeSource};
 use crate::template::{
     self, ABORT_VARIABLES, Context, InvalidTemplateSyntax, POST_KILL_VARIABLES, RenderError, Slot,
@@ -193,6 +194,7 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
         optimus,
         object_store,
         oci,
+        vault,
         context,
         volume,
         config_map: _,
@@ -207,9 +209,10 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
     let optimus = optimus.as_mut().map(|kind| kind as &mut dyn Templated);
     let object_store = object_store.as_mut().map(|kind| kind as &mut dyn Templated);
     let oci = oci.as_mut().map(|kind| kind as &mut dyn Templated);
+    let vault = vault.as_mut().map(|kind| kind as &mut dyn Templated);
     let context = context.as_mut().map(|kind| kind as &mut dyn Templated);
     let volume = volume.as_mut().map(|kind| kind as &mut dyn Templated);
-    inline.or(http).or(optimus).or(object_store).or(oci).or(context).or(volume)
+    inline.or(http).or(optimus).or(object_store).or(oci).or(vault).or(context).or(volume)
 }
 
 /// Why scheme and host cannot be templates.
@@ -337,6 +340,28 @@ impl Templated for Oci {
         fields.text("oci.reference", &mut self.reference, Slot::ImageReference)?;
         fields.text("oci.path", &mut self.path, Slot::FilePath)?;
         fields.text("oci.prefix", &mut self.prefix, Slot::FilePath)?;
+        self.client.templates(fields)
+    }
+}
+
+impl Templated for Vault {
+    fn templates(&mut self, fields: &mut TemplateFields<'_, '_>) -> Visited {
+        fixed("vault.address", &self.address, ADDRESS)?;
+        for (field, name) in [("vault.namespace", &self.namespace), ("vault.auth.mount", &self.auth.mount)] {
+            fixed(field, name.as_deref().unwrap_or_default(), NAME)?;
+        }
+        // Boot encodes it for the body.
+        fields.text("vault.auth.role", &mut self.auth.role, Slot::Name)?;
+        for secret in &mut self.secrets {
+            fixed("vault.secrets[].mount", &secret.mount, NAME)?;
+            // Vault decodes a path before it splits it, so an encoded slash would end a part too.
+            fields.text("vault.secrets[].path", &mut secret.path, Slot::FilePath)?;
+            if let Some(data) = &mut secret.data {
+                let (field, name) = ("vault.secrets[].data", "name in vault.secrets[].data");
+                data.keys().try_for_each(|key| fixed(name, key, NAME))?;
+                fields.values(field, data, Slot::Text)?;
+            }
+        }
         self.client.templates(fields)
     }
 }

@@ -38,6 +38,7 @@ mod signed;
 mod snapshots;
 mod task_hooks;
 mod templates;
+mod vault;
 mod volume;
 
 use base64::Engine as _;

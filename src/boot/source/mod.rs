@@ -18,6 +18,7 @@ mod object_store;
 mod oci;
 mod optimus;
 mod remote;
+mod vault;
 mod volume;
 
 use std::ffi::OsString;
@@ -31,6 +32,9 @@ use self::mounted::MountedObject;
 use self::object_store::ObjectStoreSource;
 use self::oci::OciSource;
 use self::remote::RemoteSource;
+#[cfg(test)]
+pub(crate) use self::vault::ShortLease;
+use self::vault::VaultSecrets;
 use self::volume::MountedVolume;
 use bootlace_core::plan::BootSpec;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
@@ -56,6 +60,7 @@ pub(crate) fn address(from: &SourceKind) -> Option<Result<String, SourceError>> 
         SourceKind::Optimus(remote) => Some(remote::address(&*remote.request)),
         SourceKind::ObjectStore(remote) => Some(object_store::address(&remote.request)),
         SourceKind::Oci(remote) => Some(oci::address(&remote.request)),
+        SourceKind::Vault(source) => Some(vault::address(&source.remote.request)),
         SourceKind::Inline(_)
         | SourceKind::Mounted(_)
         | SourceKind::Context(_)
@@ -77,6 +82,7 @@ fn source_for<'a>(
         SourceKind::Optimus(remote) => Box::new(RemoteSource::new(remote, seconds)),
         SourceKind::ObjectStore(remote) => Box::new(ObjectStoreSource::new(remote, seconds)),
         SourceKind::Oci(remote) => Box::new(OciSource::new(remote, seconds)),
+        SourceKind::Vault(source) => Box::new(VaultSecrets::new(source, seconds)),
         SourceKind::Context(source) => Box::new(ContextVariables::new(source, env)),
         SourceKind::Volume(volume) => Box::new(MountedVolume::new(volume)),
         SourceKind::InitImage(source) => Box::new(InitImageFolder::new(source)),

@@ -8,6 +8,7 @@ use bootlace_core::names;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
 use bootlace_core::profile::object_store::{ObjectStore, ObjectStoreClient, ObjectStoreCredentials};
 use bootlace_core::profile::remote::{Client, JsonPart, Optimus};
+use bootlace_core::profile::vault::{Vault, VaultAuth, VaultSecret};
 use bootlace_core::profile::{Item, SourceTarget};
 
 /// Describes a source: its address, its content and its credentials.
@@ -53,6 +54,7 @@ pub(super) fn describe(source: &BootSource) -> String {
                 format!("context: env {}", join(names.into_iter()))
             }
         }
+        SourceKind::Vault(source) => secrets(&source.remote.request, &address),
         SourceKind::InitImage(_) => "env and files from bootlace-init, which override those above".to_owned(),
         SourceKind::Optimus(remote) => {
             let request = &remote.request;
@@ -128,6 +130,25 @@ fn objects(request: &ObjectStore, address: &str) -> String {
     let ObjectStoreClient { ca, proxy, .. } = &request.client;
     let client = client(&Client { ca: ca.clone(), proxy: proxy.clone(), ..Client::default() });
     format!("{address}: {becomes}, {credentials}{client}")
+}
+
+/// Describes secrets in Vault, and the login.
+fn secrets(request: &Vault, login: &str) -> String {
+    let secret = |secret: &VaultSecret| {
+        let how = if secret.data.is_some() { ", created by a write" } else { "" };
+        let keys = keys("key", &secret.items, &secret.exclude, secret.into);
+        format!("{}{how}: {keys}", secret.api_path())
+    };
+    let read: Vec<_> = request.secrets.iter().map(secret).collect();
+    let VaultAuth { role, token, .. } = &request.auth;
+    let namespace = request.namespace.as_ref().map(|name| format!(" in namespace {name}"));
+    format!(
+        "Vault{}, with a login as role {role} by POST {login}, with a token for {}{}: {}",
+        namespace.unwrap_or_default(),
+        token.audience,
+        client(&request.client),
+        read.join("; ")
+    )
 }
 
 /// Describes the credentials and the trust of a request.

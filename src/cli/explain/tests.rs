@@ -62,6 +62,10 @@ fn an_injected_pod_is_explained_like_its_plan() {
         {"name": "c", "http": {"url": "https://c", "file": "c", "client": {"proxy": "http://proxy:3128"}}},
         {"name": "d", "context": {"openTelemetry": {}, "openLineage": {"namespace": "prod"}}},
         {"name": "e", "volume": {"csi": {"driver": "a.b"}, "exclude": ["tmp"], "path": "{{ namespace }}"}},
+        {"name": "f", "vault": {
+            "address": "https://f", "auth": {"role": "{{ namespace }}", "token": {"audience": "f"}},
+            "secrets": [{"mount": "secret", "path": "f", "into": "Env", "prefix": "F_"}],
+        }},
     ]);
     let outputs = json!([{"key": "Report", "file": "/out/r.json", "kind": "Secret", "optional": true}]);
     let hooks = json!({

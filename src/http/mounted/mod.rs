@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::HttpError;
 use bootlace_core::code::{Code, Coded};
 
-pub(crate) use client::open;
+pub(crate) use client::{open, read_token};
 pub(crate) use object::{Keys, current_version, read_object};
 
 /// A mounted object cannot be used.

@@ -2,6 +2,7 @@
 //! a server in this process for special behavior.
 
 mod behavior;
+pub(crate) mod marked;
 mod refused;
 mod success;
 
