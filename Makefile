@@ -111,6 +111,12 @@ test-previous: ## Test this version together with the previous one, built from i
 	$(call harness,$(OWN) docker-registry git)
 	@hack/stage -v "previous version" $(HARNESS) test --previous
 
+.PHONY: test-vault
+test-vault: ## Test the source vault with the real Vault, built from source
+	@hack/machine rust go util-linux
+	@hack/stage "Vault" hack/vault-server
+	@hack/stage -v "vault" cargo test --quiet --package bootlace --test boot vault:: -- --include-ignored
+
 .PHONY: test-schedulers
 test-schedulers: ## Test with the real clients of all schedulers, or of those in ONLY
 	$(call harness,$(OWN) docker-registry)

@@ -4,8 +4,8 @@
 mod failures;
 mod identity;
 mod prefixes;
-mod servers;
-mod stores;
+pub(crate) mod servers;
+pub(crate) mod stores;
 mod success;
 
 use serde_json::{Value, json};

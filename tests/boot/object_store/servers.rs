@@ -15,10 +15,10 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_mins(1);
 
 /// A running server.
-pub(super) struct Server {
-    pub(super) port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     /// The data of the server, if it stores files.
-    pub(super) folder: TempDir,
+    pub(crate) folder: TempDir,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -83,7 +83,7 @@ pub(super) fn installed() -> &'static Path {
 }
 
 /// `program`, which is killed when its parent exits, even if that is killed.
-pub(super) fn program(program: &Path) -> Command {
+pub(crate) fn program(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
@@ -94,15 +94,15 @@ fn shared(kept: &Shared, command: impl Fn(&Path, u16) -> Command) -> Arc<Server>
     if let Some(running) = kept.upgrade() {
         return running;
     }
+    // Before the deadline is set, because the first installation needs minutes.
+    installed();
     let server = Arc::new(start(command));
     *kept = Arc::downgrade(&server);
     server
 }
 
 /// Starts `command` with a temporary folder and a port, and waits until it accepts connections.
-pub(super) fn start(command: impl Fn(&Path, u16) -> Command) -> Server {
-    // Before the deadline is set, because the first installation needs minutes.
-    installed();
+pub(crate) fn start(command: impl Fn(&Path, u16) -> Command) -> Server {
     let deadline = Instant::now() + START;
     loop {
         let folder = tempfile::tempdir().unwrap();

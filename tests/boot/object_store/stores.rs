@@ -140,7 +140,7 @@ pub(super) fn mount(container: &Container, keys: &[(&str, &str)]) -> Value {
     json!({"secret": "login"})
 }
 
-fn client() -> &'static Client {
+pub(crate) fn client() -> &'static Client {
     static CLIENT: LazyLock<Client> = LazyLock::new(|| {
         // Another test may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();

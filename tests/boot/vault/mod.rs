@@ -3,6 +3,7 @@
 
 pub(crate) mod marked;
 mod protocol;
+mod real;
 mod recorded;
 mod shared;
 

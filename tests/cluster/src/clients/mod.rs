@@ -40,6 +40,7 @@ pub mod snakemake;
 pub mod spark;
 pub mod tekton;
 pub mod training_operator;
+pub mod vault;
 
 use std::path::{Path, PathBuf};
 
@@ -104,7 +105,7 @@ pub enum OptIn {
 }
 
 /// All clients.
-pub const ALL: [Client; 17] = [
+pub const ALL: [Client; 18] = [
     airflow::CLIENT,
     argo::CLIENT,
     dagster::CLIENT,
@@ -122,6 +123,7 @@ pub const ALL: [Client; 17] = [
     spark::CLIENT,
     tekton::CLIENT,
     training_operator::CLIENT,
+    vault::CLIENT,
 ];
 
 /// The clients whose names contain one of `names`, and all clients if there are no names.

@@ -20,6 +20,7 @@ mod spark;
 mod task;
 mod tekton;
 mod training_operator;
+mod vault;
 
 use std::fmt::Display;
 use std::time::Instant;
