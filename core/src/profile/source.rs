@@ -171,7 +171,7 @@ impl<'a> SourceOrigin<'a> {
         }
     }
 
-    /// Whether its size has no limit of its own, so that boot always limits it.
+    /// Whether nothing limits its size, so that boot always does.
     #[must_use]
     pub fn is_unbounded(self) -> bool {
         match self {

@@ -4,7 +4,7 @@
 //! kubelet and CSI drivers use them to change all files at once, but they must not lead out of the volume: in
 //! the boot container are the token for the store and the credentials of other sources. A check before a file
 //! is opened would not help, because the link can change in between. So each file and folder is opened first,
-//! without reading it, and the kernel then says where it really is.
+//! without reading it, and the kernel then shows its real path.
 //!
 //! A volume on the network can block for a long time, so all operations run on another thread.
 
