@@ -104,9 +104,15 @@ impl<'n> Release<'n> {
     async fn helm(&self, verb: &str, root: &Path, values: &str) -> Result<()> {
         let file = NamedTempFile::new().context("create a file for the values")?;
         let mut values: Map<String, Value> = serde_json::from_str(values).context("parse the values")?;
-        // Store and monitor have two more pods each, which few scenarios need.
-        values.entry("store").or_insert_with(|| json!({"enabled": false}));
-        values.entry("monitor").or_insert_with(|| json!({"enabled": false}));
+        // Store and monitor have two more pods each, which few scenarios need. The chart of the previous
+        // version may not have them.
+        let chart = std::fs::read_to_string(root.join("charts/bootlace/values.yaml"));
+        let chart: Map<String, Value> =
+            serde_saphyr::from_str(&chart.context("read the values of the chart")?)
+                .context("parse the values of the chart")?;
+        for role in ["store", "monitor"].into_iter().filter(|role| chart.contains_key(*role)) {
+            values.entry(role).or_insert_with(|| json!({"enabled": false}));
+        }
         // The profile `default` belongs to the shared release. This release gets an empty one with another
         // name.
         let profiles = values.entry("profiles").or_insert_with(|| json!({(self.name()): {}}));
