@@ -22,6 +22,19 @@ fn webhooks() -> Vec<Value> {
     configuration.pointer("/webhooks").unwrap().as_array().unwrap().clone()
 }
 
+/// The API server adds defaults to existing profiles when it reads them. The CRD is upgraded first, and the
+/// webhook of the previous version accepts no profile with a field that it does not know. So a new field must
+/// have no default in the CRD: `skip_serializing_if` removes it from the schema.
+#[test]
+fn no_new_field_of_the_profile_has_a_default_in_the_crd() {
+    let crds = documents(include_str!("../charts/bootlace/crds/bootprofiles.yaml"));
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let fields = crds.iter().find_map(|crd| crd.pointer(spec)?.as_object()).unwrap();
+    let with_default: Vec<_> =
+        fields.iter().filter(|(_, schema)| schema.get("default").is_some()).map(|(name, _)| name).collect();
+    assert_eq!(with_default, ["assets", "boot", "env", "hook", "pipes", "sources", "volume"]);
+}
+
 #[test]
 fn the_api_server_selects_by_the_names_that_the_code_reads() {
     let [task, scheduler] = webhooks().try_into().expect("the configuration has two webhooks");

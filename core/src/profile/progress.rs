@@ -12,3 +12,11 @@ pub struct Progress {
     /// it (`progress.enabled` of the chart). Defaults to false.
     pub enabled: bool,
 }
+
+impl Progress {
+    /// Whether it is the default.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}

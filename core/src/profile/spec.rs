@@ -83,6 +83,7 @@ pub struct BootProfileSpec {
     /// Outputs of the tasks, which later tasks of the run can use.
     pub pipes: Pipes,
     /// The progress that tasks report.
+    #[serde(skip_serializing_if = "Progress::is_default")]
     pub progress: Progress,
     /// Limits on the launch of the tasks. The monitor enforces them, if it is installed.
     #[serde(skip_serializing_if = "Launch::is_default")]
