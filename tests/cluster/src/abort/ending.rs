@@ -50,7 +50,8 @@ impl Ending {
     }
 
     /// How often the job of a task can be cancelled: a pod that is deleted by force, or without a grace
-    /// period, has no token any more, so its sidecar cannot remove the record, and the monitor repeats it.
+    /// period, has no token any more, so its sidecar cannot remove the record, and the monitor repeats it. It
+    /// also cancels the job of a task that ends by itself after the deletion.
     pub(super) fn max_cancels(self) -> usize {
         if matches!(self, Self::Forced | Self::WithoutGrace) { 2 } else { 1 }
     }

@@ -45,7 +45,7 @@ impl Table {
             self.problems.push(format!("the job of pod {pod} ({ending}) was not cancelled"));
         }
         row.repeated += u32::from(!by_itself && cancels == 2 && ending.max_cancels() == 2);
-        let allowed = if by_itself { 0 } else { ending.max_cancels() };
+        let allowed = ending.max_cancels() - usize::from(by_itself);
         if cancels > allowed {
             row.too_many += 1;
             self.problems.push(format!("the job of pod {pod} ({ending}) was cancelled {cancels} times"));
@@ -100,6 +100,9 @@ mod tests {
         table.add(Ending::Deleted, "f", outcome(true, false, 2));
         assert_eq!(table.problems().split("; ").count(), 3, "{}", table.problems());
         table.add(Ending::Forced, "g", outcome(true, false, 2));
+        assert_eq!(table.problems().split("; ").count(), 3, "{}", table.problems());
+        // The task ended by itself after its pod was deleted, so the record could not be removed.
+        table.add(Ending::Forced, "h", outcome(true, true, 1));
         assert_eq!(table.problems().split("; ").count(), 3, "{}", table.problems());
         let row = "| deleted           |    4 |         0 |       2 |                       0 |           1 |               1 |";
         assert!(table.to_string().contains(row), "{table}");
