@@ -15,7 +15,7 @@ use crate::pod::{Container, Pod};
 use crate::profile::context::{
     A_DATE, A_NUMBER, CLEAR_NUMBER, LOGICAL_DATE, OpenLineage, OpenTelemetry, RunContext, TraceParent,
 };
-use crate::profile::templates::FieldError;
+use crate::profile::templates::{FieldError, InvalidField};
 use crate::telemetry::airflow::{self, UnknownRun};
 use crate::telemetry::{JobRun, Lineage, RunKey, lineage, resource, trace};
 use crate::template::{self, Context, RenderError, Slot};
@@ -81,9 +81,6 @@ pub enum ContextProblem {
 const PARENT: &str = "the parent run of OpenLineage";
 /// The run at the top, in messages.
 const ROOT: &str = "the root run of OpenLineage";
-
-/// A field of a source whose value has another format.
-type InvalidField = (&'static str, FieldError);
 
 /// The context of a task. The templates of `settings` are rendered for its pod.
 ///

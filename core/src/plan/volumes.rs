@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1 as core;
 
 use super::boot_spec::{VolumeKind, VolumeSpec};
 use crate::pod::Image;
-use crate::profile::templates::FieldError;
+use crate::profile::templates::{FieldError, InvalidField};
 use crate::profile::volume::{
     A_CLAIM, CLAIM_NAME, ProjectedField, ProjectedKey, ProjectedObject, Projection, VolumeContent,
     VolumeSource, is_claim_name,
@@ -31,9 +31,6 @@ pub(super) fn spec(source: &VolumeSource, path: String) -> VolumeSpec {
         optional: source.optional,
     }
 }
-
-/// A field of a source whose value has another format.
-type InvalidField = (&'static str, FieldError);
 
 /// Checks values that the API server would refuse, once the templates of `source` are rendered for a pod.
 pub(super) fn check_rendered(source: &VolumeSource) -> Result<(), InvalidField> {

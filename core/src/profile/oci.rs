@@ -64,10 +64,7 @@ impl Validated for Oci {
                   has(self.client.token))",
             message: "client.headers, client.headersFromSecret and client.token are not supported for \
                       registries: remove them, and set pullSecret",
-            is_met: |part| {
-                let Client { headers, headers_from_secret, token, .. } = &part.client;
-                headers.is_empty() && headers_from_secret.is_none() && token.is_none()
-            },
+            is_met: |part| !part.client.has_headers(),
         },
         CelRule {
             cel: concat!(

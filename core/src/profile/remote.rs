@@ -268,6 +268,14 @@ pub struct Client {
     pub redirects: u32,
 }
 
+impl Client {
+    /// Whether it sets headers or a token, which a source that authenticates in another way does not support.
+    #[must_use]
+    pub fn has_headers(&self) -> bool {
+        !self.headers.is_empty() || self.headers_from_secret.is_some() || self.token.is_some()
+    }
+}
+
 impl Default for Client {
     fn default() -> Self {
         Self {

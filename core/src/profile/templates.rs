@@ -60,6 +60,9 @@ pub enum FieldError {
     },
 }
 
+/// A field of a source, and why its value cannot be used.
+pub type InvalidField = (&'static str, FieldError);
+
 /// Checks all templates of `sources`, and returns the indexes of the sources with templates.
 ///
 /// # Errors

@@ -47,10 +47,7 @@ impl Validated for Vault {
               has(self.client.token))",
         message: "client.headers, client.headersFromSecret and client.token are not supported for Vault: \
                   remove them, and set auth",
-        is_met: |part| {
-            let Client { headers, headers_from_secret, token, .. } = &part.client;
-            headers.is_empty() && headers_from_secret.is_none() && token.is_none()
-        },
+        is_met: |part| !part.client.has_headers(),
     }];
 }
 

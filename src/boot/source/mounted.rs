@@ -76,10 +76,10 @@ impl<'a> MountedObject<'a> {
     }
 }
 
-/// The first of `keys`, for an error.
+/// The first of `keys`, for a message. Control characters in the names of other systems are escaped.
 pub(super) fn listed<'k>(keys: impl ExactSizeIterator<Item = &'k String>) -> String {
     let more = if keys.len() > LISTED_KEYS { ", …" } else { "" };
-    let first: Vec<_> = keys.take(LISTED_KEYS).map(String::as_str).collect();
+    let first: Vec<_> = keys.take(LISTED_KEYS).map(|key| key.escape_debug().to_string()).collect();
     format!("{}{more}", first.join(", "))
 }
 

@@ -116,29 +116,32 @@ async fn send_all(abort: &Abort, profile: &str, hooks: &[RequestHook]) -> Outcom
     let deadline = Instant::now() + SEND_TIMEOUT;
     let (mut sent, mut failure) = (Vec::new(), None);
     for (hook, rendered) in requests(HookList::Abort, hooks, 0, &abort.event()) {
-        let rendered = match rendered {
+        let names = || (hook.name.clone(), profile.to_owned());
+        let result = match rendered {
             Err(RenderError::NothingToAbort) => continue,
-            rendered => rendered.map_err(HookError::Render),
+            Ok(rendered) if !rendered.needs.is_empty() => {
+                let (hook, profile) = names();
+                Err(Left::Needs { hook, profile, needs: rendered.needs.join(" and ") })
+            }
+            Ok(rendered) => {
+                hook_request::send(&rendered, Path::new(NO_MOUNTS), deadline).await.map_err(not_sent(names()))
+            }
+            Err(error) => Err(not_sent(names())(HookError::Render(error))),
         };
-        let error = match rendered {
-            Ok(rendered) if !rendered.needs.is_empty() => Left::Needs {
-                hook: hook.name.clone(),
-                profile: profile.to_owned(),
-                needs: rendered.needs.join(" and "),
-            },
-            Ok(rendered) => match hook_request::send(&rendered, Path::new(NO_MOUNTS), deadline).await {
-                Ok(()) => {
-                    sent.push(hook.name.clone());
-                    continue;
+        match result {
+            Ok(()) => sent.push(hook.name.clone()),
+            Err(error) => {
+                warn!(abort = abort.name_any(), hook = hook.name, "{error}");
+                if hook.on_failure == OnFailure::Fail {
+                    failure.get_or_insert(error);
                 }
-                Err(error) => Left::Hook { hook: hook.name.clone(), profile: profile.to_owned(), error },
-            },
-            Err(error) => Left::Hook { hook: hook.name.clone(), profile: profile.to_owned(), error },
-        };
-        warn!(abort = abort.name_any(), hook = hook.name, "{error}");
-        if hook.on_failure == OnFailure::Fail {
-            failure.get_or_insert(error);
+            }
         }
     }
     failure.map_or(Outcome::Sent(sent), Left::into_outcome)
+}
+
+/// A hook of a profile that was not sent.
+fn not_sent((hook, profile): (String, String)) -> impl FnOnce(HookError) -> Left {
+    move |error| Left::Hook { hook, profile, error }
 }

@@ -45,11 +45,7 @@ impl<'a> OciSource<'a> {
         let RemoteSpec { request: settings, path } = self.remote;
         let mount = Path::new(path);
         let client = http::open(&settings.client, mount, self.seconds, &self.progress).await?;
-        let client_settings = &settings.client;
-        if !client_settings.headers.is_empty()
-            || client_settings.headers_from_secret.is_some()
-            || client_settings.token.is_some()
-        {
+        if settings.client.has_headers() {
             return Err(invalid_settings(
                 "client.headers, client.headersFromSecret and client.token are not supported with a registry: remove \
                  them, and set oci.pullSecret",

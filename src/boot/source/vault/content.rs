@@ -9,9 +9,7 @@ use crate::boot::exclude::ExcludedKeys;
 use crate::boot::json::{self, JsonText, Object};
 use crate::boot::sink::{EntryKind, Sink};
 use crate::boot::source::SourceError;
-
-/// How many keys of a secret a message lists.
-const LISTED_KEYS: usize = 20;
+use crate::boot::source::mounted::listed;
 
 /// Writes the keys of `secret` to the sink: those in `items`, or all that are not excluded.
 pub(super) fn write(secret: &VaultSecret, keys: Object<'_>, sink: &mut Sink<'_>) -> Result<(), SourceError> {
@@ -49,7 +47,7 @@ fn write_all(secret: &VaultSecret, keys: Object<'_>, sink: &mut Sink<'_>) -> Res
     excluded.note(sink);
     if !nulls.is_empty() {
         let path = secret.api_path();
-        sink.note(format!("left out of {path}, because they are null: {}", list(nulls.iter())));
+        sink.note(format!("left out of {path}, because they are null: {}", listed(nulls.iter())));
     }
     Ok(())
 }
@@ -77,17 +75,10 @@ fn write_key(
 fn missing_key(secret: &VaultSecret, key: &str, values: &BTreeMap<String, &RawValue>) -> SourceError {
     let known = match values.len() {
         0 => "it has no keys".to_owned(),
-        _ => format!("only {}", list(values.keys())),
+        _ => format!("only {}", listed(values.keys())),
     };
     SourceError::Missing(format!(
         "key {key:?} not found in {}, {known}: correct items[].key, or add the key to the secret",
         secret.api_path()
     ))
-}
-
-/// The first names of a list.
-fn list<'n>(names: impl ExactSizeIterator<Item = &'n String>) -> String {
-    let more = if names.len() > LISTED_KEYS { ", …" } else { "" };
-    let names: Vec<_> = names.take(LISTED_KEYS).map(|name| name.escape_debug().to_string()).collect();
-    format!("{}{more}", names.join(", "))
 }

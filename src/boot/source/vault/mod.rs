@@ -60,11 +60,7 @@ impl<'a> VaultSecrets<'a> {
         let settings = self.settings();
         let mount = Path::new(&self.source.remote.path);
         let client = http::open(&settings.client, mount, self.seconds, &self.progress).await?;
-        let client_settings = &settings.client;
-        if !client_settings.headers.is_empty()
-            || client_settings.headers_from_secret.is_some()
-            || client_settings.token.is_some()
-        {
+        if settings.client.has_headers() {
             let reason = "client.headers, client.headersFromSecret and client.token are not supported for Vault: remove \
                           them, and set vault.auth";
             return Err(HttpError::Setup(reason.to_owned()).into());
